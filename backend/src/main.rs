@@ -1,0 +1,3 @@
+//! The address service behind addrgate.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Request filters of addrgate: one file each, all of one shape.

@@ -1,0 +1,3 @@
+//! The addrgate gateway process.
+
+fn main() {}
