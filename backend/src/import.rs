@@ -30,6 +30,7 @@ use self::progress::Step;
 use self::release::{Datum, Editions};
 use self::report::Report;
 use self::table::TABLES;
+use crate::db::ConnectArgs;
 use crate::migrate;
 
 /// What to import.
@@ -45,7 +46,7 @@ pub(crate) struct Options {
     #[arg(long)]
     datum: Option<Datum>,
     #[command(flatten)]
-    database: migrate::Options,
+    database: ConnectArgs,
 }
 
 /// One import at a time per database; a second one is told so instead of waiting for an unknown time.
@@ -66,7 +67,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     for path in &found.unknown {
         tracing::warn!(path = %path.display(), "not something to import, left alone");
     }
-    let mut client = options.database.connect().await?;
+    let mut client = migrate::connect(&options.database).await?;
     migrate::require_schema(&mut client).await?;
     lock(&client).await?;
     client.batch_execute(SESSION).await?;
@@ -87,8 +88,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the server is away or the schema isn't there.
-pub(crate) async fn refresh(options: &migrate::Options) -> anyhow::Result<()> {
-    let mut client = options.connect().await?;
+pub(crate) async fn refresh(database: &ConnectArgs) -> anyhow::Result<()> {
+    let mut client = migrate::connect(database).await?;
     migrate::require_schema(&mut client).await?;
     client.batch_execute(SESSION).await?;
     client.batch_execute(REFRESH).await.context("the statistics per area could not be recounted")
@@ -105,18 +106,18 @@ async fn lock(client: &Client) -> anyhow::Result<()> {
 
 /// After the data is published: what only makes it faster or derives from it.
 async fn tidy(client: &Client) -> anyhow::Result<()> {
-    let step = Step::begin("recounting statistics per area");
-    client
-        .batch_execute(REFRESH)
-        .await
-        .context("the data is published, but the statistics per area are old; run `address-service refresh`")?;
-    step.end();
     let step = Step::begin("vacuuming");
     let served = TABLES.iter().map(|table| table.name);
-    let derived = ["area_piece", "locality_name", "locality_postcode", "street_name", "street_word", "area_statistics"];
+    let derived = ["area_piece", "locality_name", "locality_postcode", "street_name", "street_word"];
     for table in served.chain(derived) {
         client.batch_execute(&format!("VACUUM (ANALYZE) public.{table}")).await?;
     }
+    step.end();
+    let step = Step::begin("recounting statistics per area");
+    client
+        .batch_execute(&format!("{REFRESH}; ANALYZE area_statistics"))
+        .await
+        .context("the data is published, but the statistics per area are old; run `address-service refresh`")?;
     step.end();
     Ok(())
 }

@@ -1,62 +1,37 @@
 //! `address-service migrate`: the schema, from the SQL files in `migrations/` that are part of this binary.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::db::ConnectArgs;
+
 mod embedded {
     refinery::embed_migrations!("../migrations");
 }
 
-/// Where the database is. The URL holds a password, so it comes from the environment or from a file, never as an argument.
-#[derive(clap::Args, Clone, Debug, Default)]
-pub(crate) struct Options {
-    /// File holding the database URL; without it the environment variable DATABASE_URL is used.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) database_url_file: Option<PathBuf>,
-}
+/// How long to wait for the server, unless the URL says.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl Options {
-    /// The connection settings, with a connect deadline of 5 s unless the URL sets one.
-    ///
-    /// # Errors
-    /// When neither source is there, or the URL can't be read; the message never repeats the URL.
-    pub(crate) fn config(&self) -> anyhow::Result<Config> {
-        let url = match &self.database_url_file {
-            Some(path) => {
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
-            }
-            None => std::env::var("DATABASE_URL")
-                .context("no database: set DATABASE_URL or give --database-url-file FILE")?,
-        };
-        let mut config: Config = url.trim().parse().context("the database URL is not valid")?;
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(5));
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("address-service");
-        }
-        Ok(config)
+/// One connection of its own, for the commands that change the data.
+///
+/// # Errors
+/// Names host and port when the server is away or refuses.
+pub(crate) async fn connect(database: &ConnectArgs) -> anyhow::Result<Client> {
+    let mut config = database.config()?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
     }
-
-    /// One connection of its own, for the commands that change the data.
-    ///
-    /// # Errors
-    /// Names host and port when the server is away or refuses.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
-        let config = self.config()?;
-        let (client, connection) =
-            config.connect(NoTls).await.with_context(|| format!("cannot connect to PostgreSQL at {}", place(&config)))?;
-        tokio::spawn(async move {
-            // The client's pending call fails with the same cause; this line is for what nobody waits for.
-            if let Err(error) = connection.await {
-                tracing::warn!(%error, "database connection lost");
-            }
-        });
-        Ok(client)
-    }
+    let (client, connection) =
+        config.connect(NoTls).await.with_context(|| format!("cannot connect to PostgreSQL at {}", place(&config)))?;
+    tokio::spawn(async move {
+        // The client's pending call fails with the same cause; this line is for what nobody waits for.
+        if let Err(error) = connection.await {
+            tracing::warn!(%error, "database connection lost");
+        }
+    });
+    Ok(client)
 }
 
 fn place(config: &Config) -> String {
@@ -80,8 +55,8 @@ const MIGRATION_LOCK: i64 = 0x6164_6472_6d69_6772; // "addrmigr"
 ///
 /// # Errors
 /// When the server is away, a statement fails, or the database was migrated by a newer or a different version.
-pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
-    let mut client = options.connect().await?;
+pub(crate) async fn run(database: &ConnectArgs) -> anyhow::Result<()> {
+    let mut client = connect(database).await?;
     client.batch_execute(WAIT_FOR_OTHERS).await?;
     client
         .execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK])

@@ -19,10 +19,12 @@ pub(crate) struct Restore(Vec<String>);
 /// # Errors
 /// The server's.
 pub(crate) async fn strip(transaction: &Transaction<'_>, table: &str, coming: i64) -> anyhow::Result<Restore> {
-    let occupied: bool = transaction.query_one(&format!("SELECT EXISTS (SELECT FROM public.{table})"), &[]).await?.get(0);
+    let occupied: bool =
+        transaction.query_one(&format!("SELECT EXISTS (SELECT FROM public.{table})"), &[]).await?.get(0);
     if occupied || coming < WORTH_IT {
         return Ok(Restore::default());
     }
+    settle(transaction).await?;
     let mut restore = Vec::new();
     // Foreign keys first, both ways, then the primary key that they stand on, then plain indexes.
     for row in transaction.query(CONSTRAINTS, &[&format!("public.{table}")]).await? {
@@ -48,12 +50,16 @@ impl Restore {
         if self.0.is_empty() {
             return Ok(());
         }
-        // What other tables still have to check would bar the way to altering them.
-        transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
+        settle(transaction).await?;
         for statement in self.0 {
             transaction.batch_execute(&statement).await?;
         }
-        transaction.batch_execute("SET CONSTRAINTS ALL DEFERRED").await?;
         Ok(())
     }
+}
+
+/// Checks now what was put off: a table with checks pending can't be altered.
+async fn settle(transaction: &Transaction<'_>) -> anyhow::Result<()> {
+    transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED").await?;
+    Ok(())
 }

@@ -12,10 +12,7 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
         "address_type",
         include_str!("../../../data/gnaf-vic-sample/Authority Code/Authority_Code_ADDRESS_TYPE_AUT_psv.psv"),
     ),
-    (
-        "flat_type",
-        include_str!("../../../data/gnaf-vic-sample/Authority Code/Authority_Code_FLAT_TYPE_AUT_psv.psv"),
-    ),
+    ("flat_type", include_str!("../../../data/gnaf-vic-sample/Authority Code/Authority_Code_FLAT_TYPE_AUT_psv.psv")),
     (
         "geocoded_level_type",
         include_str!("../../../data/gnaf-vic-sample/Authority Code/Authority_Code_GEOCODED_LEVEL_TYPE_AUT_psv.psv"),
@@ -28,10 +25,7 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
         "geocode_type",
         include_str!("../../../data/gnaf-vic-sample/Authority Code/Authority_Code_GEOCODE_TYPE_AUT_psv.psv"),
     ),
-    (
-        "level_type",
-        include_str!("../../../data/gnaf-vic-sample/Authority Code/Authority_Code_LEVEL_TYPE_AUT_psv.psv"),
-    ),
+    ("level_type", include_str!("../../../data/gnaf-vic-sample/Authority Code/Authority_Code_LEVEL_TYPE_AUT_psv.psv")),
     (
         "locality_alias_type",
         include_str!("../../../data/gnaf-vic-sample/Authority Code/Authority_Code_LOCALITY_ALIAS_TYPE_AUT_psv.psv"),
@@ -54,7 +48,9 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
     ),
     (
         "street_locality_alias_type",
-        include_str!("../../../data/gnaf-vic-sample/Authority Code/Authority_Code_STREET_LOCALITY_ALIAS_TYPE_AUT_psv.psv"),
+        include_str!(
+            "../../../data/gnaf-vic-sample/Authority Code/Authority_Code_STREET_LOCALITY_ALIAS_TYPE_AUT_psv.psv"
+        ),
     ),
     (
         "street_suffix",

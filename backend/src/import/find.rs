@@ -177,7 +177,7 @@ mod tests {
         let found = Found::below(&[data]).unwrap();
         assert_eq!(found.codes.len(), 15);
         assert_eq!(found.states.keys().copied().collect::<Vec<_>>(), ["VIC"]);
-        assert_eq!(found.states["VIC"].len(), 12, "{:?}", found.states);
+        assert_eq!(found.states["VIC"].len(), 13, "{:?}", found.states);
         let count = |sort| found.files.iter().filter(|(found, _)| *found == sort).count();
         assert_eq!([Sort::Flat, Sort::MeshBlocks, Sort::Outlines, Sort::AddressTags].map(count), [2, 1, 11, 1]);
     }

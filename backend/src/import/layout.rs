@@ -363,8 +363,15 @@ pub(crate) const STANDARD: &[Layout] = &[
 pub(crate) const CONFIDENCE_COLUMN: &str = "CONFIDENCE";
 
 /// Tables of a release that the service has no use for; their presence is normal.
-pub(crate) const UNREAD: &[&str] =
-    &["STATE", "ADDRESS_SITE", "ADDRESS_FEATURE", "MB_2011", "MB_2016", "ADDRESS_MESH_BLOCK_2011", "ADDRESS_MESH_BLOCK_2016"];
+pub(crate) const UNREAD: &[&str] = &[
+    "STATE",
+    "ADDRESS_SITE",
+    "ADDRESS_FEATURE",
+    "MB_2011",
+    "MB_2016",
+    "ADDRESS_MESH_BLOCK_2011",
+    "ADDRESS_MESH_BLOCK_2016",
+];
 
 /// Mesh blocks 2021 with the areas above them, as the denormalised tables of a G-NAF loader have them.
 pub(crate) const MESH_BLOCKS: Layout = Layout {

@@ -81,7 +81,8 @@ fn areas(feature: &Feature, source: &str, number: u64, rows: &mut Rows) -> anyho
         return Ok(());
     }
     let bare = Feature::default();
-    for above in LEVELS.iter().filter(present).filter(|above| above.level != own.level && above.edition == own.edition) {
+    for above in LEVELS.iter().filter(present).filter(|above| above.level != own.level && above.edition == own.edition)
+    {
         if properties.contains_key(above.name) {
             area(above, properties, &bare, source, number, rows)?;
         }

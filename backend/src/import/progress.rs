@@ -120,7 +120,9 @@ impl<R: Read> Read for Counted<R> {
 
 fn bar(bytes: u64, label: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{prefix:<44} {bar:30} {bytes:>10}/{total_bytes:<10} {msg:>14} {eta:>4}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{prefix:<44} {bar:30} {bytes:>10}/{total_bytes:<10} {msg:>14} {eta:>4}")
+    {
         bar.set_style(style);
     }
     bar.set_prefix(label.to_owned());

@@ -12,9 +12,14 @@ use super::table::TABLES;
 const PROBLEMS: &str = include_str!("../sql/import/problems.sql");
 
 /// Reasons that are no fault of the row: it is history, or something better is served in its place.
-const SKIPPED: &[&str] =
-    &[RETIRED, NO_SOURCE, "its address is not used", "a finer outline is given", "a finer outline is loaded",
-      "the mesh block is known already"];
+const SKIPPED: &[&str] = &[
+    RETIRED,
+    NO_SOURCE,
+    "its address is not used",
+    "a finer outline is given",
+    "a finer outline is loaded",
+    "the mesh block is known already",
+];
 
 /// Which table the rows of a file become; other files only complete rows of these.
 fn table_of(file: &str) -> Option<&'static str> {
@@ -28,7 +33,7 @@ fn table_of(file: &str) -> Option<&'static str> {
         "ADDRESS_ALIAS" => "address_alias",
         "PRIMARY_SECONDARY" => "address_secondary",
         "MB_LOOKUP" => "mesh_block",
-        "outlines" => "area",
+        "outline" => "area",
         "ADDRESS_BOUNDARY_TAGS" => "address_area",
         _ => return None,
     })
@@ -110,7 +115,8 @@ impl Report {
         }
         writeln!(out)?;
         let served = TABLES.iter().map(|table| table.name);
-        let others = self.lines.keys().map(String::as_str).filter(|name| TABLES.iter().all(|table| table.name != *name));
+        let others =
+            self.lines.keys().map(String::as_str).filter(|name| TABLES.iter().all(|table| table.name != *name));
         for (name, line) in served.chain(others).filter_map(|name| Some((name, self.lines.get(name)?))) {
             if line.read == 0 && !line.change.is_some_and(Change::any) && line.skipped + line.rejected == 0 {
                 continue;

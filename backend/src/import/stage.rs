@@ -88,10 +88,15 @@ async fn other(
     };
     add_source(client, &source, OTHER, None, &edition).await.with_context(|| path.display().to_string())?;
     Ok(match sort {
-        Sort::Flat => ("flat", produce(client, "raw_flat", path, move |path, meter, rows| flat::feed(path, &source, meter, rows)).await?),
-        Sort::Outlines => {
-            ("outlines", produce(client, "raw_area", path, move |path, meter, rows| outlines::feed(path, &source, meter, rows)).await?)
-        }
+        Sort::Flat => (
+            "flat",
+            produce(client, "raw_flat", path, move |path, meter, rows| flat::feed(path, &source, meter, rows)).await?,
+        ),
+        Sort::Outlines => (
+            "outline",
+            produce(client, "raw_area", path, move |path, meter, rows| outlines::feed(path, &source, meter, rows))
+                .await?,
+        ),
         Sort::MeshBlocks => (MESH_BLOCKS.table, file(client, &MESH_BLOCKS, path, &source).await?),
         Sort::AddressTags => (ADDRESS_TAGS.table, file(client, &ADDRESS_TAGS, path, &source).await?),
     })
@@ -114,12 +119,17 @@ async fn produce(
     copy::fill(client, table, move |rows| read(&path, &meter, rows)).await
 }
 
-async fn add_source(client: &Client, source: &str, rank: i32, state: Option<&str>, edition: &Edition) -> anyhow::Result<()> {
+async fn add_source(
+    client: &Client,
+    source: &str,
+    rank: i32,
+    state: Option<&str>,
+    edition: &Edition,
+) -> anyhow::Result<()> {
     let (release, datum) = (&edition.release, edition.datum);
-    tracing::info!(source, release = release.name, datum = ?datum, "reading");
-    let added = client
-        .execute(ADD_SOURCE, &[&source, &rank, &state, &datum.srid(), &release.name, &release.date])
-        .await?;
+    tracing::debug!(source, release = release.name, datum = ?datum, "reading");
+    let added =
+        client.execute(ADD_SOURCE, &[&source, &rank, &state, &datum.srid(), &release.name, &release.date]).await?;
     if added == 0 {
         bail!("two of the files would both be the source {source}: rename one, or import them one after the other");
     }

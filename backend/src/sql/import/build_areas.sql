@@ -10,8 +10,11 @@ ORDER BY code, category IS NULL, source, line;
 
 CREATE UNLOGGED TABLE outline AS
 SELECT source, line, level, code, name, state, gccsa, postcode, edition, srid, vertices, digest, outline,
-       upper(level) || '.geojson' AS file
+       'outline' AS file
 FROM raw_area;
+-- A file of outlines says its edition and datum only inside.
+UPDATE new_source s SET release = e.edition, srid = e.srid
+FROM (SELECT source, min(edition) AS edition, min(srid) AS srid FROM raw_area GROUP BY source) e WHERE e.source = s.source;
 INSERT INTO outline (source, line, level, code, name, state, gccsa, edition, file)
 SELECT m.source, m.line, a.level, a.code, a.name, m.state, a.gccsa, 'ASGS 2021', 'MB_LOOKUP'
 FROM raw_mesh_block_area m, LATERAL (VALUES
