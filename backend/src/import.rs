@@ -2,20 +2,20 @@
 //! whole in one transaction. A malformed file stops it before anything that is served has changed.
 
 mod bulk;
-mod codes;
+pub(crate) mod codes;
 mod copy;
 mod feed;
-mod find;
+pub(crate) mod find;
 mod flat;
 mod kind;
-mod layout;
+pub(crate) mod layout;
 mod malformed;
 mod outlines;
 mod pid;
-mod progress;
-mod psv;
+pub(crate) mod progress;
+pub(crate) mod psv;
 mod publish;
-mod release;
+pub(crate) mod release;
 mod report;
 mod stage;
 mod table;

@@ -4,6 +4,7 @@ mod app;
 mod dataset;
 mod db;
 mod error;
+mod generate;
 mod health;
 mod import;
 mod input;
@@ -32,6 +33,8 @@ enum Command {
     Migrate(db::ConnectArgs),
     /// Load G-NAF releases, flat address files, area outlines and look-up tables
     Import(import::Options),
+    /// Write a large data set of the official layout, made up from real names, for scale tests
+    Generate(generate::Options),
     /// Recount the statistics per area
     Refresh(db::ConnectArgs),
 }
@@ -72,6 +75,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(args).await,
         Command::Migrate(database) => migrate::run(&database).await,
         Command::Import(options) => import::run(&options).await,
+        Command::Generate(options) => generate::run(&options),
         Command::Refresh(database) => import::refresh(&database).await,
     }
 }
