@@ -7,6 +7,7 @@
 
 pub mod cache_key;
 pub mod cache_policy;
+pub mod cache_status;
 pub mod client;
 pub mod edge;
 pub mod head;

@@ -20,12 +20,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cache_policy::Policy;
 use crate::head::Head;
 use crate::reply::{Cause, Code};
 use crate::units::{Size, Span};
 use crate::verdict::Verdict;
-use crate::{Filter, Flow, cache_key, target};
+use crate::{Filter, Flow, cache_key, cache_policy, target};
 
 mod pattern;
 
@@ -148,21 +147,30 @@ pub struct Cache {
     pub key: cache_key::Config,
     /// How long answers are kept.
     #[serde(default)]
-    pub lifetimes: crate::cache_policy::Config,
+    pub lifetimes: cache_policy::Config,
 }
 
-impl Cache {
+/// Caching on one route, compiled.
+#[derive(Debug)]
+pub struct Caching {
+    /// As written, defaults in.
+    pub config: Cache,
+    /// When answers are kept and reused.
+    pub policy: cache_policy::Policy,
+}
+
+impl Caching {
     /// Whether answers to this method come from the cache; HEAD is answered from what GET stored.
     #[must_use]
     pub fn covers(&self, method: &str) -> bool {
         let method = if method == "HEAD" { "GET" } else { method };
-        self.methods.iter().any(|m| m == method)
+        self.config.methods.iter().any(|m| m == method)
     }
 
     /// Whether a request of this method is keyed by its body, which then has to be read first.
     #[must_use]
     pub fn by_body(&self, method: &str) -> bool {
-        self.key.body != cache_key::BodyKey::None && cache_key::has_body(method) && self.covers(method)
+        self.config.key.body != cache_key::BodyKey::None && cache_key::has_body(method) && self.covers(method)
     }
 }
 
@@ -171,10 +179,8 @@ impl Cache {
 pub struct Route {
     /// As written, defaults in.
     pub config: Config,
-    /// Caching, for short.
-    pub cache: Option<Cache>,
-    /// How long its answers are kept, compiled.
-    pub policy: Option<Policy>,
+    /// Caching; `None`: never.
+    pub cache: Option<Caching>,
     /// Where the route stands in the list, from 0; the upstream table of the plan has the same index.
     pub index: usize,
     patterns: Vec<Pattern>,
@@ -231,9 +237,12 @@ impl Routes {
                 allow.push("HEAD");
             }
             let allow = allow.join(", ");
-            let policy = config.cache.as_ref().map(|cache| Policy::new(&cache.lifetimes)).transpose();
-            let policy = policy.map_err(|message| wrong(format!("cache.lifetimes: {message}")))?;
-            routes.push(Arc::new(Route { cache: config.cache.clone(), policy, config, index, patterns, allow }));
+            let compile = |cache: &Cache| {
+                let policy = cache_policy::Policy::new(&cache.lifetimes)?;
+                Ok(Caching { config: cache.clone(), policy })
+            };
+            let cache = config.cache.as_ref().map(compile).transpose().map_err(wrong)?;
+            routes.push(Arc::new(Route { cache, config, index, patterns, allow }));
         }
         Ok(Self(routes))
     }
