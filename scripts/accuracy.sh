@@ -7,7 +7,7 @@ bash scripts/packages.sh build run
 dir=$(mktemp -d)
 service=
 finish() {
-  [ -z "$service" ] || { kill "$service" 2>/dev/null && wait "$service" || true; }
+  if [ -n "$service" ] && kill "$service" 2>/dev/null; then wait "$service" || true; fi
   bash scripts/postgres.sh remove "$dir/postgres" || true
   rm -rf "$dir"
 }

@@ -2,6 +2,7 @@
 # A private PostgreSQL with PostGIS in a folder of the project's, on a free port of 127.0.0.1, never as root.
 #   postgres.sh programs    print the folder of the server programs (15 or newer, with PostGIS), or fail
 #   postgres.sh start DIR   create it if need be, start it, print its URL
+#   postgres.sh sql DIR STATEMENT  run it in the database `postgres`
 #   postgres.sh log DIR     print where its log is
 #   postgres.sh pid DIR     print its process id, or fail when it isn't running
 #   postgres.sh stop DIR    stop it
@@ -27,7 +28,7 @@ programs() { # [MAJOR]: the newest that will do, or that very version
   echo "$found"
 }
 
-action=${1:?programs, start, log, pid, stop or remove}
+action=${1:?programs, start, sql, log, pid, stop or remove}
 [ "$action" != programs ] || { programs; exit; }
 if [ "$action" = start ]; then mkdir -p "${2:?folder}"; fi
 [ -d "${2:?folder}" ] || { [ "$action" != pid ]; exit; }
@@ -123,6 +124,10 @@ stop() {
 
 case $action in
 start) start ;;
+sql)
+  PGPASSWORD=$(cat "$dir/password") "$(programs)/psql" -qXAt -v ON_ERROR_STOP=1 -h 127.0.0.1 \
+    -p "$("${as_owner[@]}" sed -n 4p "$home/postmaster.pid")" -U addrgate -d postgres -c "${3:?statement}"
+  ;;
 log) echo "$home/server.log" ;;
 pid) running_pid ;;
 stop) stop ;;
@@ -132,5 +137,5 @@ remove)
   rm -rf "$dir/data" "$dir/data.new" "$dir/data.secret" "$dir/password" "$dir/lock"
   rmdir "$dir" 2>/dev/null || true # others' files stay
   ;;
-*) echo "usage: postgres.sh programs | start|log|pid|stop|remove DIR" >&2; exit 64 ;;
+*) echo "usage: postgres.sh programs | start|log|pid|stop|remove DIR | sql DIR STATEMENT" >&2; exit 64 ;;
 esac
