@@ -19,6 +19,21 @@ fn a_retired_address_disappears_and_so_does_a_vanished_one() {
 }
 
 #[test]
+fn half_a_release_is_not_taken_for_one() {
+    let (database, sample) = (Database::new(), Sample::new());
+    database.import(sample.path()).success();
+    let before = database.contents();
+    sample.edit("ADDRESS_DETAIL", |text| {
+        text.lines().take(226).flat_map(|line| [line, "\n"]).collect::<String>().into_bytes()
+    });
+    let error = database.import(sample.path()).failure();
+    assert_eq!(error, "226 of the 451 addresses of gnaf:VIC would disappear; if that is right, add --allow-shrinking");
+    assert_eq!(database.contents(), before);
+    database.run(&["import", "--allow-shrinking", sample.path().to_str().unwrap()]).success();
+    assert_eq!(database.one("SELECT count(*) FROM address"), "225");
+}
+
+#[test]
 fn a_renamed_street_and_a_moved_address_reach_the_search_tables() {
     let (database, sample) = (Database::new(), Sample::new());
     database.import(sample.path()).success();
