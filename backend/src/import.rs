@@ -24,6 +24,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use self::find::Found;
 use self::progress::Step;
@@ -52,7 +53,7 @@ pub(crate) struct Options {
     database: ConnectArgs,
 }
 
-/// One import at a time per database; a second one is told so instead of waiting for an unknown time.
+/// One import at a time per database; a second one is told so within seconds instead of waiting for an unknown time.
 const IMPORT_LOCK: i64 = 0x6164_6472_696d_706f; // "addrimpo"
 /// The whole of G-NAF takes minutes per statement, not hours; and the publishing waits a minute at most for others' locks.
 /// Sorting and hashing is what the time goes into, on one or two connections, so they get room.
@@ -102,13 +103,17 @@ pub(crate) async fn refresh(database: &ConnectArgs) -> anyhow::Result<()> {
     client.batch_execute(REFRESH).await.context("the statistics per area could not be recounted")
 }
 
-/// The lock is the connection's: it goes when the import ends, however it ends.
+/// The lock is the connection's: it goes when the import ends, however it ends. The server may take a moment to notice the
+/// end of one that failed, hence the short wait.
 async fn lock(client: &Client) -> anyhow::Result<()> {
-    let got: bool = client.query_one("SELECT pg_try_advisory_lock($1)", &[&IMPORT_LOCK]).await?.get(0);
-    if !got {
-        bail!("another import into this database is running");
+    client.batch_execute("SET lock_timeout = '5s'").await?;
+    match client.execute("SELECT pg_advisory_lock($1)", &[&IMPORT_LOCK]).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+            bail!("another import into this database is running")
+        }
+        Err(error) => Err(error.into()),
     }
-    Ok(())
 }
 
 /// After the data is published: what only makes it faster or derives from it.
