@@ -1,7 +1,7 @@
 //! What the black-box tests stand on: the real programs, started on free ports over a database of the sample data, and a
 //! client that sees bytes as they are. Nothing is left behind, also when a test panics. Used by
 //! `#[path = "support/lib.rs"] mod support;`, so that each test file takes of it what it needs.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
 
 pub mod database;
 pub mod golden;
@@ -38,8 +38,9 @@ pub fn program(name: &str) -> PathBuf {
 
 /// What `scripts/test.sh` gives to the tests.
 pub fn given(variable: &str) -> String {
-    std::env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable} is not set: run `make test`, or `bash scripts/test.sh -p addrgate --test NAME`"))
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: run `make test`, or `bash scripts/test.sh -p addrgate --test NAME`")
+    })
 }
 
 /// Waits until `ready` says so; `what` is for the message when it never does.

@@ -36,7 +36,8 @@ impl Process {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let over = self.child.try_wait().unwrap();
-            let found = self.lines().iter().filter_map(|line| serde_json::from_str(line).ok()).find(|line| wanted(line));
+            let found =
+                self.lines().iter().filter_map(|line| serde_json::from_str(line).ok()).find(|line| wanted(line));
             if let Some(found) = found {
                 return found;
             }
