@@ -1,5 +1,6 @@
 //! The database goes away under load and comes back: clients get a 503 they can act on, in time, or the answer that is kept;
 //! nothing needs a restart.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "support/lib.rs"]
 mod support;

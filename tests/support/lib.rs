@@ -2,6 +2,7 @@
 //! client that sees bytes as they are. Nothing is left behind, also when a test panics. Used by
 //! `#[path = "support/lib.rs"] mod support;`, so that each test file takes of it what it needs.
 #![allow(dead_code, unreachable_pub, unused_imports)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 pub mod database;
 pub mod golden;
