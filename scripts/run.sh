@@ -2,6 +2,7 @@
 # What `make run` does: everything from an empty machine to an address API on http://127.0.0.1:3001, until Ctrl-C.
 # State is kept in .run/ (database, API key, logs), so that the second run starts in seconds; delete it to start afresh.
 # Elsewhere: ADDRGATE_PORT, ADDRGATE_ADMIN_PORT, ADDRESS_SERVICE_PORT, ADDRGATE_RUN_DIR.
+# Programs that are built already: ADDRGATE_PROGRAMS, their folder.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$0")/.."
@@ -92,9 +93,11 @@ trap 'exit 0' INT # Ctrl-C is how a run ends
 trap 'exit 143' TERM HUP
 echo $$ >"$folder/run.pid"
 
-say "building (the first time takes minutes)"
-step cargo build --bins --workspace
-bin=${CARGO_TARGET_DIR:-target}/debug
+bin=${ADDRGATE_PROGRAMS:-${CARGO_TARGET_DIR:-target}/debug}
+if [ -z "${ADDRGATE_PROGRAMS:-}" ]; then
+  say "building (the first time takes minutes)"
+  step cargo build --bins --workspace
+fi
 
 say "starting PostgreSQL"
 database=yes

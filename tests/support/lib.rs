@@ -16,6 +16,7 @@ pub use process::Process;
 pub use stack::Stack;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// The longest that anything may take to start or to stop, on a machine busy with other tests.
@@ -50,5 +51,18 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut ready: impl FnMut()
     while !ready().await {
         assert!(tokio::time::Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A port that nothing listens on, below the range that outgoing connections take theirs from.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        // Test programs run in parallel: each begins somewhere else.
+        let offset = (std::process::id() % 250) as u16 * 40 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + offset % 10_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }

@@ -48,6 +48,28 @@ impl Process {
         }
     }
 
+    /// Waits until it has said `text`.
+    pub async fn text(&mut self, text: &str) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !self.lines().iter().any(|line| line.contains(text)) {
+            if !self.is_running() || tokio::time::Instant::now() > deadline {
+                panic!("{} did not say {text:?}; it said:\n{}", self.name, self.lines().join("\n"));
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits at most `limit` for its end, without a runtime: for destructors.
+    pub fn give_up_after(&mut self, limit: std::time::Duration) {
+        for _ in 0..limit.as_millis() / 50 {
+            if !self.is_running() {
+                return;
+            }
+            #[allow(clippy::disallowed_methods)]
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
     /// Whether it is still there.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
