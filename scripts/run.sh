@@ -127,8 +127,8 @@ background env ADDRESS_SERVICE_LISTEN="127.0.0.1:$service_port" "$bin/address-se
 service_pid=$!
 echo "$service_pid" >"$folder/service.pid"
 unset DATABASE_URL # the gateway has no use for it
-background env ADDRGATE_LISTEN="127.0.0.1:$port" ADDRGATE_ADMIN_LISTEN="127.0.0.1:$admin_port" \
-  ADDRGATE_UPSTREAM="http://127.0.0.1:$service_port" "$bin/addrgate" run --config config.yaml >"$folder/addrgate.log" 2>&1
+background env ADDRGATE_LISTEN="127.0.0.1:$port" ADDRGATE_ADMIN="127.0.0.1:$admin_port" \
+  ADDRGATE_UPSTREAM="127.0.0.1:$service_port" "$bin/addrgate" run --config config.yaml >"$folder/addrgate.log" 2>&1
 gateway_pid=$!
 echo "$gateway_pid" >"$folder/gateway.pid"
 wait_for address-service "$service_pid" "http://127.0.0.1:$service_port/api/v1/health" "$folder/address-service.log"

@@ -55,6 +55,11 @@ impl Client {
         Reply { status, headers, body, time: begun.elapsed() }
     }
 
+    /// Whether GET is answered with 200, or at all.
+    pub async fn reaches(&self, path: &str) -> bool {
+        self.request("GET", path).send().await.is_ok_and(|reply| reply.status().is_success())
+    }
+
     /// GET with the API key.
     pub async fn get(&self, path: &str) -> Reply {
         self.send(self.request("GET", path)).await
