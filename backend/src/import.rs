@@ -84,10 +84,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     publish::publish(&mut client, &changes).await?;
     let report = Report::collect(&client, &read, &changes).await?;
     client.batch_execute("DROP SCHEMA import_staging CASCADE").await?;
+    report.write(&mut std::io::stdout().lock()).context("cannot print the result")?;
     if changes.values().any(|change| change.any()) {
         tidy(&client).await?;
     }
-    report.write(&mut std::io::stdout().lock()).context("cannot print the result")
+    Ok(())
 }
 
 /// `address-service refresh`: recounts the statistics per area.

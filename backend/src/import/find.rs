@@ -70,7 +70,8 @@ impl Found {
         if *entries > MOST_ENTRIES {
             bail!("more than {MOST_ENTRIES} files below {}: name the folder of the data", path.display());
         }
-        if !path.is_dir() {
+        let what = std::fs::metadata(path).with_context(|| format!("cannot open {}", path.display()))?;
+        if !what.is_dir() {
             return self.take(path);
         }
         if depth == 0 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tokio_postgres::Client;
 
 use super::bulk;
@@ -139,7 +139,7 @@ pub(crate) async fn publish(client: &mut Client, changes: &BTreeMap<&'static str
         transaction.batch_execute(&[PUBLISH_OUTLINES, PUBLISH_SEARCH].concat()).await?;
     }
     transaction.execute(PUBLISH_DATASETS, &[&altered]).await?;
-    transaction.commit().await?;
+    transaction.commit().await.context("the data could not be published, nothing has changed")?;
     step.end();
     Ok(())
 }

@@ -178,3 +178,30 @@ fn a_path_with_nothing_in_it_is_an_error_and_none_at_all_is_wrong_usage() {
     assert!(error.contains("holds nothing that can be imported"), "{error}");
     assert_eq!(database.run(&["import"]).code(), Some(64));
 }
+
+/// The last statement but one of the publishing transaction fails.
+#[test]
+fn a_failure_while_publishing_takes_everything_back() {
+    let (database, sample) = (Database::new(), Sample::new());
+    database.import(sample.path()).success();
+    let before = database.contents();
+    let fail = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$;
+                CREATE TRIGGER fail BEFORE INSERT ON street_word EXECUTE FUNCTION fail()";
+    database.holding(fail, || ());
+    sample.set("STREET_LOCALITY", "VIC2036759", "STREET_NAME", "QUOKKA");
+    sample.set("ADDRESS_DETAIL", FLAT, "DATE_RETIRED", "2026-01-31");
+    let error = database.import(sample.path()).failure();
+    assert!(error.contains("the disk is full"), "{error}");
+    assert_eq!(database.contents(), before);
+}
+
+#[test]
+fn a_cut_off_gzip_file_stops_the_import() {
+    let (database, folder) = (Database::new(), tempfile::tempdir().unwrap());
+    let whole = std::fs::read(crate::sample::data().join("addresses/gnaf_addresses_demo.psv.gz")).unwrap();
+    let path = folder.path().join("demo.psv.gz");
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let error = database.import(&path).failure();
+    assert!(error.contains("demo.psv.gz, line ") && error.ends_with("incomplete deflate stream"), "{error}");
+    assert_eq!(database.one("SELECT count(*) FROM dataset"), "0");
+}
