@@ -105,7 +105,10 @@ step "$bin/address-service" migrate >"$folder/migrate.log" 2>&1 || { cat "$folde
 mark=$({ ls -i "$folder/postgres/data/PG_VERSION"; find data migrations -type f -exec cksum {} + | sort; } | cksum)
 if [ "$mark" != "$(cat "$folder/imported" 2>/dev/null)" ]; then
   say "importing the sample data"
+  # On a terminal a bar shows how far it is; elsewhere lines of log do.
+  if [ -t 2 ]; then export ADDRESS_SERVICE_LOG=error; fi
   step "$bin/address-service" import data
+  unset ADDRESS_SERVICE_LOG
   echo "$mark" >"$folder/imported"
 fi
 

@@ -3,7 +3,8 @@
 # afterwards, however this ends. Arguments go to `cargo test` (`bash scripts/test.sh -p addrgate --test errors`).
 #
 # The tests get TEST_DATABASE_URL (the server), TEST_TEMPLATE (a database with the sample data, to be copied by
-# CREATE DATABASE ... TEMPLATE, never changed) and TEST_POSTGRES_LOG (the server's log, which must stay free of errors).
+# CREATE DATABASE ... TEMPLATE, never connected to), TEST_SAMPLE (such a copy, to be read by all) and TEST_POSTGRES_LOG (the
+# server's log).
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$0")/.."
@@ -51,11 +52,12 @@ step() {
 step cargo build --workspace
 bin=${CARGO_TARGET_DIR:-target}/debug
 # Nothing here must survive a power cut.
-export POSTGRES_OPTIONS='-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c log_checkpoints=off'
+export POSTGRES_OPTIONS='-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c log_checkpoints=off
+  -c log_line_prefix=%m,%d,%e,'
 TEST_DATABASE_URL=$(bash scripts/postgres.sh start "$dir/postgres")
 TEST_POSTGRES_LOG=$(bash scripts/postgres.sh log "$dir/postgres")
-TEST_TEMPLATE=addrgate_sample
-export TEST_DATABASE_URL TEST_POSTGRES_LOG TEST_TEMPLATE
+TEST_TEMPLATE=sample_template TEST_SAMPLE=sample
+export TEST_DATABASE_URL TEST_POSTGRES_LOG TEST_TEMPLATE TEST_SAMPLE
 bash scripts/postgres.sh sql "$dir/postgres" "CREATE DATABASE $TEST_TEMPLATE"
 echo "importing the sample data for the tests"
 if ! DATABASE_URL=${TEST_DATABASE_URL%/*}/$TEST_TEMPLATE step bash -euc \
@@ -63,6 +65,7 @@ if ! DATABASE_URL=${TEST_DATABASE_URL%/*}/$TEST_TEMPLATE step bash -euc \
   cat "$dir/import.log" >&2
   exit 1
 fi
+bash scripts/postgres.sh sql "$dir/postgres" "CREATE DATABASE $TEST_SAMPLE TEMPLATE $TEST_TEMPLATE"
 
 results=0
 step bash -o pipefail -c 'cargo test --workspace --no-fail-fast "${@:2}" 2>&1 | tee "$1"' test "$dir/tests.log" "$@" || results=$?

@@ -6,6 +6,7 @@ mod gazetteer;
 mod locality;
 mod plan;
 mod site;
+mod street;
 mod writer;
 
 use std::io::Write;
@@ -59,7 +60,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let shares = plan::shares(&gazetteer.places, options.addresses, &mut rng(options.seed, 0));
     let root = out.join("G-NAF").join(Release::folder(date, true));
     codes(&root)?;
-    let mut areas = Areas::create(&out.join("Mesh Blocks"))?;
+    let mut areas = Areas::create(&root.join("Mesh Blocks"))?;
     let mut streets = 0;
     for state in STATES {
         let here: Vec<&Share> = shares.iter().filter(|share| gazetteer.places[share.place].state == state).collect();

@@ -9,7 +9,7 @@ use anyhow::Context;
 use chrono::NaiveDate;
 
 use super::gazetteer::Area;
-use crate::import::layout::{MESH_BLOCKS, STANDARD};
+use crate::import::layout::{MESH_BLOCKS, standard};
 
 /// Tables the importer has no use for, but a release has.
 const OTHERS: &[(&str, &str)] = &[
@@ -64,7 +64,7 @@ impl Files {
     pub(crate) fn create(folder: &Path, state: &'static str, date: NaiveDate) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut open = BTreeMap::new();
-        let standard = STANDARD.iter().map(|layout| {
+        let standard = standard().map(|layout| {
             let names: Vec<&str> = layout.columns.iter().map(|column| column.name).collect();
             (layout.table, names.join("|"))
         });
