@@ -28,5 +28,3 @@ accuracy: ## how well the service finds what people write; ACCURACY_SAMPLE=2000 
 bench-queries: ## how long the address service takes per question, on a million addresses
 	@bash scripts/bench-queries.sh
 
-bench-queries: ## latency of every endpoint over 1 million generated addresses
-	@bash scripts/bench-queries.sh

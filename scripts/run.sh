@@ -2,6 +2,7 @@
 # What `make run` does: everything from an empty machine to an address API on http://127.0.0.1:3001, until Ctrl-C.
 # State is kept in .run/ (database, API key, logs), so that the second run starts in seconds; delete it to start afresh.
 # Elsewhere: ADDRGATE_PORT, ADDRGATE_ADMIN_PORT, ADDRESS_SERVICE_PORT, ADDRGATE_RUN_DIR.
+# Programs that are built already: ADDRGATE_PROGRAMS, their folder.
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$0")/.."
@@ -92,9 +93,11 @@ trap 'exit 0' INT # Ctrl-C is how a run ends
 trap 'exit 143' TERM HUP
 echo $$ >"$folder/run.pid"
 
-say "building (the first time takes minutes)"
-step cargo build --bins --workspace
-bin=${CARGO_TARGET_DIR:-target}/debug
+bin=${ADDRGATE_PROGRAMS:-${CARGO_TARGET_DIR:-target}/debug}
+if [ -z "${ADDRGATE_PROGRAMS:-}" ]; then
+  say "building (the first time takes minutes)"
+  step cargo build --bins --workspace
+fi
 
 say "starting PostgreSQL"
 database=yes
@@ -124,8 +127,8 @@ background env ADDRESS_SERVICE_LISTEN="127.0.0.1:$service_port" "$bin/address-se
 service_pid=$!
 echo "$service_pid" >"$folder/service.pid"
 unset DATABASE_URL # the gateway has no use for it
-background env ADDRGATE_LISTEN="127.0.0.1:$port" ADDRGATE_ADMIN_LISTEN="127.0.0.1:$admin_port" \
-  ADDRGATE_UPSTREAM="http://127.0.0.1:$service_port" "$bin/addrgate" run --config config.yaml >"$folder/addrgate.log" 2>&1
+background env ADDRGATE_LISTEN="127.0.0.1:$port" ADDRGATE_ADMIN="127.0.0.1:$admin_port" \
+  ADDRGATE_UPSTREAM="127.0.0.1:$service_port" "$bin/addrgate" run --config config.yaml >"$folder/addrgate.log" 2>&1
 gateway_pid=$!
 echo "$gateway_pid" >"$folder/gateway.pid"
 wait_for address-service "$service_pid" "http://127.0.0.1:$service_port/api/v1/health" "$folder/address-service.log"

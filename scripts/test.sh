@@ -49,7 +49,8 @@ step() {
   return "$code"
 }
 
-step cargo build --workspace
+# With all targets, so that the programs are built with the same features as the tests, once.
+step cargo build --workspace --all-targets
 bin=${CARGO_TARGET_DIR:-target}/debug
 # Nothing here must survive a power cut.
 export POSTGRES_OPTIONS='-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c log_checkpoints=off

@@ -19,7 +19,10 @@ async fn gets_have_the_contracts_shape() {
     let stack = Stack::start().await;
     for (name, path) in [
         ("search", "/api/v1/addresses/search?q=5+firebrace+street+horsham&limit=3"),
-        ("search-with-coordinates", "/api/v1/addresses/search?q=20+frith+road+acton+act&limit=1&includeCoordinates=true"),
+        (
+            "search-with-coordinates",
+            "/api/v1/addresses/search?q=20+frith+road+acton+act&limit=1&includeCoordinates=true",
+        ),
         ("search-bare", "/api/v1/addresses/search?q=20+frith+road+acton&limit=1&includeComponents=false"),
         ("search-prefix", "/api/v1/addresses/search?q=20+fri&limit=2&state=ACT"),
         ("search-postcode", "/api/v1/addresses/search?q=clunies+ross&postcode=2601&limit=2"),
@@ -27,7 +30,10 @@ async fn gets_have_the_contracts_shape() {
         ("search-nothing", "/api/v1/addresses/search?q=zzyzx+road+nowhere"),
         ("reverse", "/api/v1/addresses/reverse-geocode?latitude=-35.26895538&longitude=149.10951156"),
         ("reverse-three", "/api/v1/addresses/reverse-geocode?latitude=-36.7121&longitude=142.19995&limit=3&radius=50"),
-        ("reverse-gda94", "/api/v1/addresses/reverse-geocode?latitude=-35.26895538&longitude=149.10951156&coordinateSystem=GDA94"),
+        (
+            "reverse-gda94",
+            "/api/v1/addresses/reverse-geocode?latitude=-35.26895538&longitude=149.10951156&coordinateSystem=GDA94",
+        ),
         ("reverse-nothing", "/api/v1/addresses/reverse-geocode?latitude=-25.3&longitude=131.0"),
         ("address", "/api/v1/addresses/GAACT714878821"),
         ("address-primary", "/api/v1/addresses/GAVIC423911067"),
@@ -61,7 +67,11 @@ async fn posts_have_the_contracts_shape() {
         ("validate", "addresses/validate", json!({"address": "5 Firebrace Street, Horsham VIC 3400"})),
         ("validate-unit", "addresses/validate", json!({"address": "2/254 baillie st horsham 3400"})),
         ("validate-typo", "addresses/validate", json!({"address": "5 firebrce street, horsham vic 3400"})),
-        ("validate-strict", "addresses/validate", json!({"address": "5 firebrce street, horsham vic 3400", "strictMode": true})),
+        (
+            "validate-strict",
+            "addresses/validate",
+            json!({"address": "5 firebrce street, horsham vic 3400", "strictMode": true}),
+        ),
         ("validate-vague", "addresses/validate", json!({"address": "firebrace"})),
         ("validate-nothing", "addresses/validate", json!({"address": "1 Zzyzx Road, Nowhere VIC 3999"})),
         (
@@ -79,15 +89,35 @@ async fn posts_have_the_contracts_shape() {
             ]}),
         ),
         ("geocode", "addresses/geocode", json!({"address": "20 Frith Road, Acton ACT 2601"})),
-        ("geocode-gda94", "addresses/geocode", json!({"address": "20 Frith Road, Acton ACT 2601", "coordinateSystem": "GDA94"})),
-        ("geocode-gda2020", "addresses/geocode", json!({"address": "20 Frith Road, Acton ACT 2601", "coordinateSystem": "GDA2020"})),
+        (
+            "geocode-gda94",
+            "addresses/geocode",
+            json!({"address": "20 Frith Road, Acton ACT 2601", "coordinateSystem": "GDA94"}),
+        ),
+        (
+            "geocode-gda2020",
+            "addresses/geocode",
+            json!({"address": "20 Frith Road, Acton ACT 2601", "coordinateSystem": "GDA2020"}),
+        ),
         ("geocode-nothing", "addresses/geocode", json!({"address": "1 Zzyzx Road, Nowhere VIC 3999"})),
-        ("proximity", "spatial/proximity", json!({"coordinates": acton, "radius": 300, "limit": 3, "includeBearing": true})),
-        ("proximity-address", "spatial/proximity", json!({"address": "20 Frith Road, Acton ACT 2601", "radius": 200, "limit": 2})),
+        (
+            "proximity",
+            "spatial/proximity",
+            json!({"coordinates": acton, "radius": 300, "limit": 3, "includeBearing": true}),
+        ),
+        (
+            "proximity-address",
+            "spatial/proximity",
+            json!({"address": "20 Frith Road, Acton ACT 2601", "radius": 200, "limit": 2}),
+        ),
         ("proximity-nothing", "spatial/proximity", json!({"coordinates": {"latitude": -25.3, "longitude": 131.0}})),
         ("boundaries", "spatial/boundaries", json!({"coordinates": horsham})),
         ("boundaries-electoral", "spatial/boundaries", json!({"coordinates": horsham, "includeElectoral": true})),
-        ("boundaries-locality", "spatial/boundaries", json!({"coordinates": acton, "includeLGA": false, "includePostal": false})),
+        (
+            "boundaries-locality",
+            "spatial/boundaries",
+            json!({"coordinates": acton, "includeLGA": false, "includePostal": false}),
+        ),
         ("statistics", "spatial/statistical-areas", json!({"coordinates": acton})),
         ("statistics-address", "spatial/statistical-areas", json!({"address": "20 Frith Road, Acton ACT 2601"})),
         ("statistics-flat", "spatial/statistical-areas", json!({"coordinates": acton, "includeHierarchy": false})),

@@ -71,12 +71,23 @@ async fn a_key_is_asked_for_wherever_there_is_data_and_nowhere_else() {
         let body: serde_json::Value = reply.json().await.unwrap();
         (status, body["error"]["code"].as_str().unwrap_or_default().to_owned())
     };
-    for path in [SEARCH, "/api/v1/addresses/GAACT714878821", "/api/v1/spatial/coverage", "/api/v1/reverse-geocode?latitude=-35&longitude=149"] {
+    for path in [
+        SEARCH,
+        "/api/v1/addresses/GAACT714878821",
+        "/api/v1/spatial/coverage",
+        "/api/v1/reverse-geocode?latitude=-35&longitude=149",
+    ] {
         assert_eq!(ask(path, None).await, (401, "MISSING_API_KEY".into()), "{path}");
         assert_eq!(ask(path, Some("wrong")).await, (401, "INVALID_API_KEY".into()), "{path}");
         assert_eq!(ask(path, Some(&client.key)).await.0, 200, "{path}");
     }
-    for path in ["/api/v1/health", "/api/v1/health/live", "/api/v1/health/ready", "/api/v1/addresses/health", "/api/v1/spatial/health"] {
+    for path in [
+        "/api/v1/health",
+        "/api/v1/health/live",
+        "/api/v1/health/ready",
+        "/api/v1/addresses/health",
+        "/api/v1/spatial/health",
+    ] {
         assert_eq!(ask(path, None).await.0, 200, "{path}");
     }
     // The check comes before the body is read: what is wrong with the body is not told to strangers.
@@ -90,7 +101,15 @@ async fn a_key_is_asked_for_wherever_there_is_data_and_nowhere_else() {
 async fn unknown_paths_and_methods_are_told_apart() {
     let stack = Stack::start().await;
     let client = &stack.client;
-    for path in ["/", "/api", "/api/v1", "/api/v2/addresses/search", "/api/v1/addresses/search/more/parts", "/metrics/x", "/api/v1/addresse"] {
+    for path in [
+        "/",
+        "/api",
+        "/api/v1",
+        "/api/v2/addresses/search",
+        "/api/v1/addresses/search/more/parts",
+        "/metrics/x",
+        "/api/v1/addresse",
+    ] {
         let reply = client.get(path).await;
         assert_eq!((reply.status, reply.code().as_str()), (404, "ENDPOINT_NOT_FOUND"), "{path}");
         reply.assert_envelope();
@@ -151,7 +170,11 @@ async fn answers_say_how_long_they_may_be_kept() {
     for (name, reply, seconds) in [
         ("search", client.get(SEARCH).await, 300),
         ("search without results", client.get("/api/v1/addresses/search?q=zzyzx+road").await, 60),
-        ("validate", client.post("/api/v1/addresses/validate", &json!({"address": "20 frith rd acton act 2601"})).await, 3600),
+        (
+            "validate",
+            client.post("/api/v1/addresses/validate", &json!({"address": "20 frith rd acton act 2601"})).await,
+            3600,
+        ),
         ("geocode", client.post("/api/v1/geocode", &json!({"address": "20 frith rd acton act 2601"})).await, 1800),
         ("reverse", client.post("/api/v1/reverse-geocode", &acton).await, 1800),
         ("proximity", client.post("/api/v1/spatial/proximity", &json!({"coordinates": acton})).await, 600),
@@ -171,7 +194,9 @@ async fn a_known_answer_is_not_sent_again() {
     let stack = Stack::start().await;
     let first = stack.client.get(SEARCH).await;
     let etag = first.header("etag").to_owned();
-    for (tags, status) in [(etag.clone(), 304), (format!("\"other\", {etag}"), 304), ("*".to_owned(), 304), ("\"other\"".to_owned(), 200)] {
+    for (tags, status) in
+        [(etag.clone(), 304), (format!("\"other\", {etag}"), 304), ("*".to_owned(), 304), ("\"other\"".to_owned(), 200)]
+    {
         let reply = stack.client.send(stack.client.request("GET", SEARCH).header("if-none-match", &tags)).await;
         assert_eq!(reply.status, status, "{tags}");
         assert_eq!(reply.header("etag"), etag);
@@ -213,7 +238,11 @@ async fn browsers_may_ask_from_other_origins() {
         .header("access-control-request-headers", "x-api-key, content-type");
     let preflight = client.send(request).await;
     assert!(matches!(preflight.status, 200 | 204), "{}", preflight.status);
-    assert!(["*", "https://shop.example"].contains(&preflight.header("access-control-allow-origin")), "{:?}", preflight.headers);
+    assert!(
+        ["*", "https://shop.example"].contains(&preflight.header("access-control-allow-origin")),
+        "{:?}",
+        preflight.headers
+    );
     assert!(preflight.header("access-control-allow-methods").contains("POST"));
     assert!(preflight.header("access-control-allow-headers").to_lowercase().contains("x-api-key"));
     assert_eq!(preflight.header("access-control-max-age"), "86400");

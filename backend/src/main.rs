@@ -1,6 +1,10 @@
 //! The address service behind addrgate: Australian addresses in PostGIS over HTTP.
 
+mod analyze;
 mod app;
+mod area;
+mod boundaries;
+mod coverage;
 mod dataset;
 mod db;
 mod error;
@@ -8,10 +12,15 @@ mod generate;
 mod health;
 mod import;
 mod input;
+mod location;
 mod migrate;
+mod place;
+mod proximity;
 mod reply;
+mod reverse;
 mod routes;
 mod serve;
+mod statistics;
 
 use std::process::ExitCode;
 

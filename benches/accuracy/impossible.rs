@@ -4,9 +4,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use crate::ask::Question;
-use crate::sample::{Address, Sample};
-use crate::variants::{label, titled};
+use super::ask::Question;
+use super::sample::{Address, Sample};
+use super::wording::{label, spaced, titled};
 
 /// Adds the questions that must not validate.
 pub(crate) fn write(address: &Address, sample: &Sample, rng: &mut StdRng, out: &mut Vec<Question>) {
@@ -24,6 +24,18 @@ pub(crate) fn write(address: &Address, sample: &Sample, rng: &mut StdRng, out: &
     }
     if let Some((locality, state, postcode)) = far_locality(address, sample, rng) {
         ask("wrong locality", Address { locality, state, postcode, ..address.clone() });
+    }
+    // Not even a number: whatever it is taken for, it must not be called valid.
+    let street = spaced(&[&address.street, &address.street_type, &address.suffix]);
+    let nameless = sample.numbers.get(&address.street_key()).is_some_and(|numbers| numbers.contains(""));
+    if !nameless {
+        let text = match rng.random_range(0..4) {
+            0 => address.street.clone(),
+            1 => street,
+            2 => address.locality.clone(),
+            _ => format!("{street}, {}", address.locality),
+        };
+        out.push(Question { class: "vague", text: titled(&text), expected: None });
     }
 }
 

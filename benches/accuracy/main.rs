@@ -13,7 +13,10 @@ mod codes;
 mod impossible;
 mod sample;
 mod table;
+mod typos;
+mod units;
 mod variants;
+mod wording;
 
 use std::process::ExitCode;
 
@@ -41,15 +44,19 @@ fn setting<T: std::str::FromStr>(name: &str, default: T) -> anyhow::Result<T> {
     }
 }
 
-/// Whether every class reached its bar.
 async fn run() -> anyhow::Result<bool> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let url = setting("ADDRESS_SERVICE_URL", "http://127.0.0.1:3002".to_owned())?;
     let seed = setting("ACCURACY_SEED", 1_u64)?;
     let failures = setting("ACCURACY_FAILURES", "target/accuracy-failures.psv".to_owned())?;
+    measure(&url, setting("ACCURACY_SAMPLE", usize::MAX)?, seed, &failures).await
+}
+
+/// Asks the service at `url` about at most `wanted` addresses, prints the table, writes the failures to a file of that name
+/// in the project, and says whether every class reached its bar.
+pub(crate) async fn measure(url: &str, wanted: usize, seed: u64, failures: &str) -> anyhow::Result<bool> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let codes = codes::Codes::read(&root.join("data/gnaf-vic-sample/Authority Code"))?;
     let sample = sample::Sample::read(&root.join("data"), &codes)?;
-    let wanted = setting("ACCURACY_SAMPLE", sample.addresses.len())?;
     let mut chosen: Vec<&sample::Address> = sample.addresses.iter().collect();
     if wanted < chosen.len() {
         chosen.shuffle(&mut StdRng::seed_from_u64(seed));
@@ -63,8 +70,8 @@ async fn run() -> anyhow::Result<bool> {
         impossible::write(address, &sample, &mut rng, &mut questions);
     }
     println!("{} addresses, {} questions, seed {seed}, {url}", chosen.len(), questions.len());
-    let answers = ask::all(&url, questions).await?;
-    table::write_failures(&root.join(&failures), &answers)?;
+    let answers = ask::all(url, questions).await?;
+    table::write_failures(&root.join(failures), &answers)?;
     println!("failures: {failures}");
     Ok(table::print(&answers))
 }

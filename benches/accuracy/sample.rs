@@ -1,12 +1,12 @@
 //! The addresses of the sample, from the files as published.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
 
-use crate::codes::Codes;
+use super::codes::Codes;
 
 /// One address in its parts; words as published in upper case, absent parts empty.
 #[derive(Clone, Debug, Default)]
@@ -59,8 +59,10 @@ pub(crate) struct Sample {
     pub(crate) street_names: Vec<(String, String)>,
     /// Every locality with its state and postcode.
     pub(crate) localities: Vec<(String, String, String)>,
-    /// Other names by which a locality is known, and its neighbours.
-    pub(crate) nearby: HashMap<(String, String), Vec<String>>,
+    /// Other names by which a locality is known.
+    pub(crate) aliases: HashMap<(String, String), Vec<String>>,
+    /// Names of the localities around a locality.
+    pub(crate) neighbours: HashMap<(String, String), Vec<String>>,
 }
 
 type Row = HashMap<String, String>;
@@ -118,7 +120,7 @@ fn joined(row: &Row, base: &str) -> String {
 fn release(folder: &Path, codes: &Codes) -> anyhow::Result<Vec<Address>> {
     let localities = by_key(rows(&folder.join("VIC_LOCALITY_psv.psv"))?, "LOCALITY_PID");
     let streets = by_key(rows(&folder.join("VIC_STREET_LOCALITY_psv.psv"))?, "STREET_LOCALITY_PID");
-    let long = |table: &HashMap<String, String>, code: String| table.get(&code).cloned().unwrap_or(code);
+    let long = |table: &BTreeMap<String, String>, code: String| table.get(&code).cloned().unwrap_or(code);
     let mut addresses = Vec::new();
     for row in rows(&folder.join("VIC_ADDRESS_DETAIL_psv.psv"))? {
         let served = get(&row, "DATE_RETIRED").is_empty()
@@ -149,28 +151,27 @@ fn release(folder: &Path, codes: &Codes) -> anyhow::Result<Vec<Address>> {
             postcode: get(&row, "POSTCODE"),
             ..Address::default()
         };
-        address.label = crate::variants::label(&address);
+        address.label = super::wording::label(&address);
         addresses.push(address);
     }
     Ok(addresses)
 }
 
-fn nearby(folder: &Path) -> anyhow::Result<HashMap<(String, String), Vec<String>>> {
+/// Per locality of the release: the other names that `named` takes from the rows of `file`.
+fn other_names(
+    folder: &Path,
+    file: &str,
+    named: impl Fn(&HashMap<String, Row>, &Row) -> Option<String>,
+) -> anyhow::Result<HashMap<(String, String), Vec<String>>> {
     let localities = by_key(rows(&folder.join("VIC_LOCALITY_psv.psv"))?, "LOCALITY_PID");
-    let name = |pid: &str| localities.get(pid).map(|row| get(row, "LOCALITY_NAME"));
-    let mut nearby: HashMap<(String, String), Vec<String>> = HashMap::new();
-    for row in rows(&folder.join("VIC_LOCALITY_ALIAS_psv.psv"))? {
-        if let Some(own) = name(&get(&row, "LOCALITY_PID")) {
-            nearby.entry((own, "VIC".to_owned())).or_default().push(get(&row, "NAME"));
+    let mut all: HashMap<(String, String), Vec<String>> = HashMap::new();
+    for row in rows(&folder.join(file))? {
+        let own = localities.get(&get(&row, "LOCALITY_PID")).map(|row| get(row, "LOCALITY_NAME"));
+        if let (Some(own), Some(other)) = (own, named(&localities, &row)) {
+            all.entry((own, "VIC".to_owned())).or_default().push(other);
         }
     }
-    for row in rows(&folder.join("VIC_LOCALITY_NEIGHBOUR_psv.psv"))? {
-        if let (Some(own), Some(other)) = (name(&get(&row, "LOCALITY_PID")), name(&get(&row, "NEIGHBOUR_LOCALITY_PID")))
-        {
-            nearby.entry((own, "VIC".to_owned())).or_default().push(other);
-        }
-    }
-    Ok(nearby)
+    Ok(all)
 }
 
 impl Sample {
@@ -188,7 +189,10 @@ impl Sample {
             streets: HashMap::new(),
             street_names: Vec::new(),
             localities: Vec::new(),
-            nearby: nearby(&standard)?,
+            aliases: other_names(&standard, "VIC_LOCALITY_ALIAS_psv.psv", |_, row| Some(get(row, "NAME")))?,
+            neighbours: other_names(&standard, "VIC_LOCALITY_NEIGHBOUR_psv.psv", |localities, row| {
+                localities.get(&get(row, "NEIGHBOUR_LOCALITY_PID")).map(|row| get(row, "LOCALITY_NAME"))
+            })?,
         };
         for address in &addresses {
             let street = address.street_key();

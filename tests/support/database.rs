@@ -52,7 +52,10 @@ impl Database {
         let log = std::fs::read_to_string(given("TEST_POSTGRES_LOG")).unwrap();
         let mine = format!(",{},", self.name);
         let bad = ["ERROR:", "FATAL:", "PANIC:"];
-        log.lines().filter(|line| line.contains(&mine) && bad.iter().any(|bad| line.contains(bad))).map(str::to_owned).collect()
+        log.lines()
+            .filter(|line| line.contains(&mine) && bad.iter().any(|bad| line.contains(bad)))
+            .map(str::to_owned)
+            .collect()
     }
 }
 

@@ -7,8 +7,21 @@ use super::project;
 
 /// Members whose values change with each request, or with the machine.
 const VOLATILE: &[&str] = &[
-    "timestamp", "requestId", "responseTime", "executionTime", "processingTime", "searchTime", "latency", "uptime",
-    "importedAt", "lastUpdate", "memoryBytes", "version", "connections", "idle", "free",
+    "timestamp",
+    "requestId",
+    "responseTime",
+    "executionTime",
+    "processingTime",
+    "searchTime",
+    "latency",
+    "uptime",
+    "importedAt",
+    "lastUpdate",
+    "memoryBytes",
+    "version",
+    "connections",
+    "idle",
+    "free",
 ];
 
 /// Compares with the kept answer.

@@ -55,6 +55,11 @@ impl Client {
         Reply { status, headers, body, time: begun.elapsed() }
     }
 
+    /// Whether GET is answered with 200, or at all.
+    pub async fn reaches(&self, path: &str) -> bool {
+        self.request("GET", path).send().await.is_ok_and(|reply| reply.status().is_success())
+    }
+
     /// GET with the API key.
     pub async fn get(&self, path: &str) -> Reply {
         self.send(self.request("GET", path)).await
@@ -76,7 +81,8 @@ impl Client {
         let begun = tokio::time::Instant::now();
         let place = self.base.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(place).await.unwrap();
-        stream.write_all(bytes).await.unwrap();
+        // A refusal may come, and the connection go, before all of it is read.
+        let _ = stream.write_all(bytes).await;
         let mut all = Vec::new();
         // A reset after the answer, for bytes that were not read, is as good as an end.
         let _ = tokio::time::timeout(LIMIT, stream.read_to_end(&mut all)).await.expect("the connection is closed");
@@ -92,6 +98,23 @@ impl Client {
             headers.append(name, value.trim().parse().unwrap());
         }
         Reply { status, headers, body: all[end + 4..].to_vec(), time: begun.elapsed() }
+    }
+
+    /// POST of JSON in chunks of a thousand bytes, its length not told beforehand.
+    pub async fn raw_chunked(&self, path: &str, body: &[u8]) -> Reply {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {}\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+            self.key
+        );
+        let mut bytes = head.into_bytes();
+        for piece in body.chunks(1000) {
+            bytes.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            bytes.extend_from_slice(piece);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"0\r\n\r\n");
+        self.raw(&bytes).await
     }
 
     /// GET of a target that no URL library would let through.

@@ -1,7 +1,8 @@
 //! What the black-box tests stand on: the real programs, started on free ports over a database of the sample data, and a
 //! client that sees bytes as they are. Nothing is left behind, also when a test panics. Used by
 //! `#[path = "support/lib.rs"] mod support;`, so that each test file takes of it what it needs.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 pub mod database;
 pub mod golden;
@@ -15,6 +16,7 @@ pub use process::Process;
 pub use stack::Stack;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// The longest that anything may take to start or to stop, on a machine busy with other tests.
@@ -38,8 +40,9 @@ pub fn program(name: &str) -> PathBuf {
 
 /// What `scripts/test.sh` gives to the tests.
 pub fn given(variable: &str) -> String {
-    std::env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable} is not set: run `make test`, or `bash scripts/test.sh -p addrgate --test NAME`"))
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: run `make test`, or `bash scripts/test.sh -p addrgate --test NAME`")
+    })
 }
 
 /// Waits until `ready` says so; `what` is for the message when it never does.
@@ -48,5 +51,18 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut ready: impl FnMut()
     while !ready().await {
         assert!(tokio::time::Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A port that nothing listens on, below the range that outgoing connections take theirs from.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        // Test programs run in parallel: each begins somewhere else.
+        let offset = (std::process::id() % 250) as u16 * 40 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + offset % 10_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }

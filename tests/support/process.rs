@@ -36,7 +36,8 @@ impl Process {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let over = self.child.try_wait().unwrap();
-            let found = self.lines().iter().filter_map(|line| serde_json::from_str(line).ok()).find(|line| wanted(line));
+            let found =
+                self.lines().iter().filter_map(|line| serde_json::from_str(line).ok()).find(|line| wanted(line));
             if let Some(found) = found {
                 return found;
             }
@@ -44,6 +45,28 @@ impl Process {
                 panic!("{}: no log line about {what}; exit {over:?}; it said:\n{}", self.name, self.lines().join("\n"));
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until it has said `text`.
+    pub async fn text(&mut self, text: &str) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !self.lines().iter().any(|line| line.contains(text)) {
+            if !self.is_running() || tokio::time::Instant::now() > deadline {
+                panic!("{} did not say {text:?}; it said:\n{}", self.name, self.lines().join("\n"));
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits at most `limit` for its end, without a runtime: for destructors.
+    pub fn give_up_after(&mut self, limit: std::time::Duration) {
+        for _ in 0..limit.as_millis() / 50 {
+            if !self.is_running() {
+                return;
+            }
+            #[allow(clippy::disallowed_methods)]
+            std::thread::sleep(std::time::Duration::from_millis(50));
         }
     }
 

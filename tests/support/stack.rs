@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{Client, Database, Process, database, program, project, until};
+use super::{Client, Database, Process, database, free_port, program, project, until};
 
 /// The key of the tests. Its digest goes to the gateway, which knows no other.
 const KEY: &str = "test-key-of-the-black-box-tests-not-a-secret";
@@ -52,15 +52,9 @@ impl Stack {
         let place = listening(&mut service).await;
         let direct = Client::new(&format!("http://{place}"), KEY);
 
-        let mut command = Command::new(program("addrgate"));
-        command.args(["run", "--config"]).arg(project("config.yaml"));
-        command.env("ADDRGATE_LISTEN", "127.0.0.1:0").env("ADDRGATE_ADMIN_LISTEN", "127.0.0.1:0");
-        command.env("ADDRGATE_UPSTREAM", place).env("ADDRGATE_KEY_SHA256", DIGEST);
-        command.envs(wishes.gateway);
-        let mut gateway = Process::start("addrgate", command);
-        let place = listening(&mut gateway).await;
-        let admin = gateway.line("the admin listener", |line| line["message"] == "admin listening").await;
-        let admin = format!("http://{}", admin["address"].as_str().expect("an address"));
+        let upstream = [("ADDRGATE_UPSTREAM", place), ("ADDRGATE_KEY_SHA256", DIGEST.to_owned())];
+        let given = upstream.into_iter().chain(wishes.gateway).collect::<Vec<_>>();
+        let (gateway, place, admin) = start_gateway(&given).await;
         let client = Client::new(&format!("http://{place}"), KEY);
         until("the gateway reaches the service", || async { client.get("/api/v1/health").await.status == 200 }).await;
         Self { client, direct, gateway, service, admin, expected: Vec::new() }
@@ -82,7 +76,28 @@ impl Stack {
     }
 }
 
-/// Where a program that has just started listens.
+/// On free ports; on others when somebody else was faster. Gives the public and the admin address.
+async fn start_gateway(environment: &[(&str, String)]) -> (Process, String, String) {
+    for attempt in 0.. {
+        let [public, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+        let mut command = Command::new(program("addrgate"));
+        command.args(["run", "--config"]).arg(project("config.yaml"));
+        command.env("ADDRGATE_LISTEN", &public).env("ADDRGATE_ADMIN", &admin);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let mut gateway = Process::start("addrgate", command);
+        let client = Client::new(&format!("http://{admin}"), "");
+        until("the gateway is ready or over", || async {
+            client.reaches("/readyz").await || gateway.lines().iter().any(|line| line.contains("can't listen"))
+        })
+        .await;
+        if gateway.is_running() || attempt == 3 {
+            return (gateway, public, format!("http://{admin}"));
+        }
+    }
+    unreachable!("the loop returns")
+}
+
+/// Where the address service, just started, listens.
 async fn listening(process: &mut Process) -> String {
     let line = process.line("listening", |line| line["message"] == "listening").await;
     line["address"].as_str().unwrap_or_else(|| panic!("no address in {line}")).to_owned()
