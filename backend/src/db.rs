@@ -176,3 +176,6 @@ async fn ask(
 fn name(sql: &'static str) -> &'static str {
     sql.lines().next().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

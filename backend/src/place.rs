@@ -219,6 +219,11 @@ pub(crate) fn round(number: f64, decimals: i32) -> f64 {
     (number * scale).round() / scale
 }
 
+/// Without a decimal point where there are no decimals: some readers insist on integers.
+pub(crate) fn number(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < 1e15 { json!(number as i64) } else { json!(number) }
+}
+
 fn join<const N: usize>(words: [Option<String>; N]) -> Option<String> {
     let words: Vec<String> = words.into_iter().flatten().collect();
     (!words.is_empty()).then(|| words.join(" "))

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::input::{Deadline, Fields, Json, refuse};
 use crate::location::Location;
-use crate::place::{distinct, round};
+use crate::place::{distinct, number, round};
 use crate::reply::{Answer, Lifetime, Reply, Tags};
 use crate::reverse::Found;
 
@@ -83,7 +83,7 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
     let lifetime = if results.is_empty() { Lifetime::EMPTY } else { Lifetime::PROXIMITY };
     let mut data = json!({
         "center": location.to_json(),
-        "radius": radius,
+        "radius": number(radius),
         "results": results,
         "summary": {"total": results.len(), "averageDistance": round(average, 1)},
     });

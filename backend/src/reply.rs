@@ -47,20 +47,25 @@ impl Lifetime {
 
 /// The things an answer was made from, as purge tags: `pid:…`, `locality:…`, `postcode:…`, `area:…`, `release:…`.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tags(Vec<String>);
+pub(crate) struct Tags {
+    broad: Vec<String>,
+    /// The addresses.
+    narrow: Vec<String>,
+}
 
 impl Tags {
-    /// More than this many would cost every cache more than a broader purge does; the release's tag is always there.
+    /// More would cost every cache more than a broader purge does.
     const MOST: usize = 20;
 
     /// Tags with the release in them, which covers what a bounded list leaves out.
     pub(crate) fn new(release: &str) -> Self {
-        let mut tags = Self(Vec::new());
+        let mut tags = Self::default();
         tags.add("release", release);
         tags
     }
 
-    /// Adds `kind:value` unless it is there or the list is full. Anything but a plain word in `value` becomes `-`.
+    /// Adds `kind:value` unless it is there or the list is full; the broader kinds have the first claim to a place, as a
+    /// change of an address purges its locality too. Anything but a plain word in `value` becomes `-`.
     pub(crate) fn add(&mut self, kind: &str, value: &str) -> &mut Self {
         let mut tag = String::with_capacity(kind.len() + 1 + value.len());
         tag.push_str(kind);
@@ -71,19 +76,27 @@ impl Tags {
                 .take(64)
                 .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-') { c } else { '-' }),
         );
-        if self.0.len() < Self::MOST && !self.0.contains(&tag) {
-            self.0.push(tag);
+        let tags = if kind == "pid" { &mut self.narrow } else { &mut self.broad };
+        if tags.len() < Self::MOST && !tags.contains(&tag) {
+            tags.push(tag);
         }
         self
     }
 
     /// Adds the tags of another list, as far as there is room.
     pub(crate) fn merge(&mut self, other: &Self) {
-        for tag in &other.0 {
-            if self.0.len() < Self::MOST && !self.0.contains(tag) {
-                self.0.push(tag.clone());
+        for (tags, others) in [(&mut self.broad, &other.broad), (&mut self.narrow, &other.narrow)] {
+            for tag in others {
+                if tags.len() < Self::MOST && !tags.contains(tag) {
+                    tags.push(tag.clone());
+                }
             }
         }
+    }
+
+    /// As `Cache-Tag` carries them.
+    fn header(&self) -> String {
+        self.broad.iter().chain(&self.narrow).take(Self::MOST).map(String::as_str).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -186,7 +199,7 @@ impl IntoResponse for Reply {
             (header::CACHE_CONTROL, directives.as_str()),
             (CDN_CACHE_CONTROL, directives.as_str()),
             (header::ETAG, etag.as_str()),
-            (CACHE_TAG, tags.0.join(",").as_str()),
+            (CACHE_TAG, tags.header().as_str()),
         ] {
             if let Ok(value) = HeaderValue::from_str(text) {
                 headers.insert(name, value);
@@ -257,7 +270,7 @@ mod tests {
         let response = reply();
         let headers = response.headers();
         assert_eq!(headers["cache-control"], "public, max-age=300, stale-while-revalidate=60, stale-if-error=86400");
-        assert_eq!(headers["cache-tag"], "release:2026-02,pid:GAVIC1,locality:a-b-c--");
+        assert_eq!(headers["cache-tag"], "release:2026-02,locality:a-b-c--,pid:GAVIC1");
         assert!(headers["etag"].to_str().unwrap().starts_with('"'));
     }
 
@@ -267,7 +280,14 @@ mod tests {
         for number in 0..100 {
             tags.add("pid", &number.to_string());
         }
-        assert_eq!(tags.0.len(), Tags::MOST);
+        tags.add("locality", "l");
+        let mut merged = Tags::new("other");
+        merged.merge(&tags);
+        for tags in [tags, merged] {
+            let header = tags.header();
+            assert_eq!(header.split(',').count(), Tags::MOST);
+            assert!(header.contains("locality:l") && header.contains("pid:0"));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::input::coordinates::{CoordinateSystem, Position};
 use crate::input::{Deadline, QueryOrJson};
-use crate::place::{Place, Precision, distinct, round};
+use crate::place::{Place, Precision, distinct, number, round};
 use crate::reply::{Lifetime, Reply, Tags};
 
 const SQL: &str = include_str!("sql/reverse.sql");
@@ -80,7 +80,7 @@ pub(crate) async fn reverse_geocode(
     let body = json!({
         "success": true,
         "results": results,
-        "searchRadius": radius,
+        "searchRadius": number(radius),
         "coordinateSystem": system.name(),
     });
     Reply::cached(&body, lifetime, tags)

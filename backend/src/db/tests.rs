@@ -1,0 +1,139 @@
+//! Against a real server, named by TEST_DATABASE_URL (`make test` starts one).
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::*;
+
+const ONE: &str = "-- one\nSELECT 1::int4";
+const SLEEP: &str = "-- sleep\nSELECT pg_sleep($1::float8)::text";
+const WRONG: &str = "-- wrong\nSELECT 1::int4 / $1::int4";
+const MISSING: &str = "-- missing\nSELECT * FROM no_such_table";
+const TIMEOUT: &str = "-- setting\nSELECT current_setting('statement_timeout')";
+const WRITE: &str = "-- write\nCREATE TABLE should_not_be (a int)";
+const BUSY: &str = "-- busy\nSELECT count(*) FROM pg_stat_activity
+  WHERE application_name = $1::text AND state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()";
+
+fn config() -> tokio_postgres::Config {
+    let server = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL must name a PostgreSQL server");
+    server.parse().unwrap()
+}
+
+fn open(config: tokio_postgres::Config, pool_size: u32, pool_waiters: usize) -> Database {
+    Database::open(config, &PoolArgs { pool_size, pool_waiters, connect_timeout: Duration::from_secs(2) })
+}
+
+fn within(seconds: f64) -> Instant {
+    Instant::now() + Duration::from_secs_f64(seconds)
+}
+
+async fn one(database: &Database) -> Result<i32, ApiError> {
+    Ok(database.query(within(3.0), ONE, &[]).await?[0].get(0))
+}
+
+#[tokio::test]
+async fn a_slow_statement_ends_before_its_deadline_and_spares_the_connection() {
+    let database = open(config(), 1, 4);
+    let begun = Instant::now();
+    let error = database.query(within(0.5), SLEEP, &[&5.0]).await.unwrap_err();
+    assert_eq!((error.status.as_u16(), error.code, error.retry_after), (503, "SERVICE_UNAVAILABLE", Some(1)));
+    assert!(begun.elapsed() < Duration::from_millis(600));
+    assert_eq!(one(&database).await, Ok(1));
+    assert_eq!(database.pool.state().statistics.connections_created, 1);
+}
+
+#[tokio::test]
+async fn the_session_knows_the_budget_of_each_statement() {
+    let database = open(config(), 1, 4);
+    for (seconds, setting) in [(2.5, "2350ms"), (30.0, "29s"), (30.0, "29s"), (0.95, "900ms")] {
+        let rows = database.query(within(seconds), TIMEOUT, &[]).await.unwrap();
+        assert_eq!(rows[0].get::<_, String>(0), setting);
+    }
+}
+
+#[tokio::test]
+async fn an_abandoned_statement_is_cancelled() {
+    let mut config = config();
+    config.application_name("abandoned");
+    let database = open(config, 1, 4);
+    let dropped = timeout(Duration::from_millis(200), database.query(within(20.0), SLEEP, &[&19.0])).await;
+    assert!(dropped.is_err());
+    // The next statement gets a new connection at once.
+    let begun = Instant::now();
+    assert_eq!(one(&database).await, Ok(1));
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    let watcher = open(self::config(), 1, 4);
+    for _ in 0..50 {
+        let rows = watcher.query(within(2.0), BUSY, &[&"abandoned"]).await.unwrap();
+        if rows[0].get::<_, i64>(0) == 0 {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the abandoned statement goes on");
+}
+
+#[tokio::test]
+async fn waiters_are_bounded_and_end_by_their_deadline() {
+    let database = open(config(), 1, 1);
+    let busy = tokio::spawn({
+        let database = database.clone();
+        async move { database.query(within(3.0), SLEEP, &[&1.0]).await.map(|_| ()) }
+    });
+    sleep(Duration::from_millis(300)).await;
+    let waiting = tokio::spawn({
+        let database = database.clone();
+        async move { database.query(within(0.3), ONE, &[]).await.map(|_| ()) }
+    });
+    sleep(Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    assert_eq!(one(&database).await.unwrap_err().status, 503, "no place left");
+    assert!(begun.elapsed() < Duration::from_millis(50));
+    assert_eq!(waiting.await.unwrap().unwrap_err().status, 503, "waited long enough");
+    assert_eq!(busy.await.unwrap(), Ok(()));
+    assert_eq!(one(&database).await, Ok(1));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_statement_is_not_told_to_clients() {
+    let database = open(config(), 1, 4);
+    let error = database.query(within(2.0), WRONG, &[&0]).await.unwrap_err();
+    assert_eq!((error.status.as_u16(), error.code), (500, "INTERNAL_ERROR"));
+    assert!(!format!("{error:?}").contains("zero"));
+    assert_eq!(database.query(within(2.0), MISSING, &[]).await.unwrap_err().status, 503);
+    assert_eq!(database.query(within(2.0), WRITE, &[]).await.unwrap_err().status, 500, "sessions only read");
+    assert_eq!(one(&database).await, Ok(1));
+    assert_eq!(database.pool.state().statistics.connections_created, 1);
+}
+
+#[tokio::test]
+async fn a_killed_connection_is_replaced_without_the_client_noticing() {
+    let mut config = config();
+    config.application_name("killed");
+    let database = open(config, 3, 16);
+    let (a, b, c) = tokio::join!(one(&database), one(&database), one(&database));
+    assert_eq!((a, b, c), (Ok(1), Ok(1), Ok(1)));
+    let killer = open(self::config(), 1, 4);
+    let kill =
+        "-- kill\nSELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'killed'";
+    killer.query(within(2.0), kill, &[]).await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(one(&database).await, Ok(1));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_or_never_answers_is_a_503_in_time() {
+    let refusing = open("postgresql://a:b@127.0.0.1:1/c".parse().unwrap(), 2, 8);
+    let begun = Instant::now();
+    assert_eq!(refusing.query(within(2.0), ONE, &[]).await.unwrap_err().status, 503);
+    assert!(begun.elapsed() < Duration::from_millis(300), "refused at once, not at the deadline");
+
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgresql://a:b@{}/c", silent.local_addr().unwrap());
+    let hanging = open(url.parse().unwrap(), 2, 8);
+    let begun = Instant::now();
+    assert_eq!(hanging.query(within(0.4), ONE, &[]).await.unwrap_err().status, 503);
+    assert!(begun.elapsed() < Duration::from_millis(600));
+}
