@@ -1,11 +1,32 @@
 #!/usr/bin/env bash
-# Installs the distribution's packages that are missing: packages.sh PACKAGE...
-# On systems without apt it prints what is needed and stops.
+# Installs what is missing of the programs a task needs, from the distribution's packages: packages.sh run|test|lint...
+# What is there already, from wherever it came, is left alone. Where it can't install it prints the commands and stops.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 
 missing=()
-for package in "$@"; do
-  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+need() { # PROGRAM PACKAGE...: the packages are wanted if the program isn't there
+  local program=$1; shift
+  command -v "$program" >/dev/null || missing+=("$@")
+}
+for task in "$@"; do
+  case $task in
+  build)
+    need cc gcc libc6-dev     # rustc links with it; ring, zstd and mimalloc are C
+    need cmake cmake          # zlib-ng, which Pingora's compression uses, is built with it
+    ;;
+  run)
+    bash "$here/postgres.sh" programs >/dev/null 2>&1 || missing+=(postgresql postgresql-postgis)
+    need curl curl ca-certificates
+    ;;
+  test)
+    need redis-server redis-server
+    need node nodejs          # the HTTP cache conformance suite is JavaScript
+    need npm npm
+    ;;
+  lint) need shellcheck shellcheck ;;
+  *) echo "usage: packages.sh build|run|test|lint..." >&2; exit 64 ;;
+  esac
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
@@ -13,21 +34,39 @@ as_root=()
 if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
 if ! command -v apt-get >/dev/null || { [ ${#as_root[@]} -gt 0 ] && ! command -v sudo >/dev/null; }; then
   cat >&2 <<MESSAGE
-addrgate needs these programs: PostgreSQL 15 or newer with PostGIS 3, and for the tests redis-server.
-Install them with your system's package manager, then run the same command again. On Debian or Ubuntu, as root:
-  apt-get update && apt-get install --no-install-recommends ${missing[*]}
-On Fedora:  dnf install postgresql-server postgis redis
-On macOS:   brew install postgresql@15 postgis redis
+addrgate needs programs that are not on this machine. Install them, then run the same command again.
+  Debian or Ubuntu, as root:
+    apt-get update && apt-get install --no-install-recommends ${missing[*]}
+  Fedora, as root:
+    dnf install gcc cmake curl postgresql-server postgresql-contrib postgis redis nodejs npm ShellCheck
+  macOS:
+    brew install cmake curl postgresql@17 postgis redis node shellcheck
+PostgreSQL must be 15 or newer, with PostGIS 3; no server needs to be configured or started.
 MESSAGE
   exit 1
 fi
 
 echo "installing ${missing[*]}" >&2
-# The server packages would create and start system services; the project only wants the programs.
+# The project only wants the programs: no system cluster is created, no system service started.
 drop_in=/etc/postgresql-common/createcluster.d/addrgate.conf
+policy=/usr/sbin/policy-rc.d
+undo=("$drop_in")
+trap '"${as_root[@]}" rm -f "${undo[@]}"' EXIT
 "${as_root[@]}" mkdir -p "${drop_in%/*}"
 echo 'create_main_cluster = false' | "${as_root[@]}" tee "$drop_in" >/dev/null
-trap '"${as_root[@]}" rm -f "$drop_in"' EXIT
-"${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+if [ ! -e "$policy" ]; then
+  undo+=("$policy")
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod 755 "$policy"
+fi
+# Another package manager may be at work, as on a machine that has just started.
+options=(-y -qq --no-install-recommends -o DPkg::Lock::Timeout=600 -o APT::Color=0)
+log=$(mktemp)
+undo+=("$log")
+for attempt in 1 2 3; do
+  if { "${as_root[@]}" apt-get update -qq -o DPkg::Lock::Timeout=600 &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install "${options[@]}" "${missing[@]}"; } \
+    </dev/null >"$log" 2>&1; then break; fi
+  [ "$attempt" -lt 3 ] || { cat "$log" >&2; echo "could not install ${missing[*]}" >&2; exit 1; }
+  sleep 5
+done
