@@ -1,3 +1,73 @@
-//! The address service behind addrgate.
+//! The address service behind addrgate: Australian addresses in PostGIS over HTTP.
 
-fn main() {}
+mod app;
+mod dataset;
+mod db;
+mod error;
+mod health;
+mod input;
+mod reply;
+mod routes;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The address service behind addrgate.
+#[derive(Debug, Parser)]
+#[command(name = "address-service", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer HTTP requests until SIGTERM or SIGINT
+    Serve(serve::Args),
+}
+
+/// Exit codes: 0 good, 1 failed, 64 wrong usage (sysexits' EX_USAGE).
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            return match error.print() {
+                Ok(()) if !wrong => ExitCode::SUCCESS,
+                Ok(()) => ExitCode::from(64),
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+    };
+    start_log();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the runtime could not start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(run(cli.command));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => serve::run(args).await,
+    }
+}
+
+/// JSON lines on standard output; `ADDRESS_SERVICE_LOG` takes tracing's filter syntax, `info` unless set.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ADDRESS_SERVICE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+}

@@ -1,0 +1,178 @@
+//! The database: a pool whose connections keep their prepared statements, and one way to ask.
+
+mod connection;
+mod settings;
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+
+use self::connection::{Connection, Connector};
+pub(crate) use self::settings::{ConnectArgs, PoolArgs};
+use crate::error::ApiError;
+
+/// The pool; cheap to clone. Sessions are read-only.
+#[derive(Clone)]
+pub(crate) struct Database {
+    pool: bb8::Pool<Connector>,
+    places: Arc<Semaphore>,
+    refusals: watch::Receiver<u64>,
+}
+
+/// How full the pool is, for health answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolState {
+    /// Connections that are up.
+    pub(crate) connections: u32,
+    /// Of these, waiting for work.
+    pub(crate) idle: u32,
+}
+
+/// Why a statement brought no rows.
+enum Failure {
+    /// The connection is of no use; another one may do.
+    Gone(tokio_postgres::Error),
+    Refused(ApiError),
+}
+
+impl Database {
+    /// Never waits and never fails: connections are made when they are needed, again and again if need be.
+    pub(crate) fn open(config: tokio_postgres::Config, args: &PoolArgs) -> Self {
+        let (connector, refusals) = Connector::new(config, args.connect_timeout);
+        let pool = bb8::Pool::builder()
+            .max_size(args.pool_size)
+            .min_idle(1)
+            // Deadlines are ours; this only has to be longer than any of them.
+            .connection_timeout(std::time::Duration::from_secs(60))
+            .retry_connection(false)
+            .queue_strategy(bb8::QueueStrategy::Lifo)
+            .build_unchecked(connector);
+        let places = (args.pool_size as usize).saturating_add(args.pool_waiters);
+        Self { pool, places: Arc::new(Semaphore::new(places)), refusals }
+    }
+
+    /// All rows of one of `sql/*.sql`. Waiting for a connection, connecting, preparing and querying all end by
+    /// `deadline`; the server itself gives up a little before it.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` when the database can't answer in time, `INTERNAL_ERROR` when the statement is wrong.
+    pub(crate) async fn query(
+        &self,
+        deadline: Instant,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, ApiError> {
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(ApiError::unavailable("Too many requests are waiting for the database", 1));
+        };
+        match timeout_at(deadline, self.attempts(deadline, sql, params)).await {
+            Ok(rows) => rows,
+            Err(_) => {
+                tracing::warn!(statement = name(sql), "the deadline passed before the database answered");
+                Err(ApiError::timed_out())
+            }
+        }
+    }
+
+    /// At most one row: of several the first.
+    pub(crate) async fn query_opt(
+        &self,
+        deadline: Instant,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, ApiError> {
+        Ok(self.query(deadline, sql, params).await?.into_iter().next())
+    }
+
+    /// Connections up and idle.
+    pub(crate) fn state(&self) -> PoolState {
+        let state = self.pool.state();
+        PoolState { connections: state.connections, idle: state.idle_connections }
+    }
+
+    /// Statements only read, so one that met a dead connection is asked again on another, once.
+    async fn attempts(
+        &self,
+        deadline: Instant,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, ApiError> {
+        for last in [false, true] {
+            let mut connection = self.connection().await?;
+            match ask(&mut connection, deadline, sql, params).await {
+                Ok(rows) => return Ok(rows),
+                Err(Failure::Refused(error)) => return Err(error),
+                Err(Failure::Gone(error)) => {
+                    tracing::warn!(%error, last, "a database connection was lost");
+                }
+            }
+        }
+        Err(ApiError::unavailable("The database is not available", 2))
+    }
+
+    /// A connection, or the news that there is none to be had: while nothing is connected, the first failed attempt to
+    /// connect answers everyone who waits, instead of letting each wait for its deadline.
+    async fn connection(&self) -> Result<bb8::PooledConnection<'_, Connector>, ApiError> {
+        let mut refusals = self.refusals.clone();
+        refusals.mark_unchanged();
+        let get = self.pool.get();
+        tokio::pin!(get);
+        loop {
+            tokio::select! {
+                biased;
+                got = &mut get => return got.map_err(|_| ApiError::timed_out()),
+                changed = refusals.changed() => {
+                    if changed.is_err() || self.pool.state().connections == 0 {
+                        return Err(ApiError::unavailable("The database is not available", 2));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn ask(
+    connection: &mut Connection,
+    deadline: Instant,
+    sql: &'static str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, Failure> {
+    connection.query(deadline, sql, params).await.map_err(|error| match error.code() {
+        None => Failure::Gone(error),
+        Some(code) if *code == SqlState::QUERY_CANCELED => {
+            tracing::warn!(statement = name(sql), "a statement ran into its timeout");
+            Failure::Refused(ApiError::timed_out())
+        }
+        // The server is stopping, or a migration changed a table under a prepared statement.
+        Some(code)
+            if code.code().starts_with("57P")
+                || *code == SqlState::FEATURE_NOT_SUPPORTED
+                || *code == SqlState::INVALID_SQL_STATEMENT_NAME =>
+        {
+            connection.discard();
+            Failure::Gone(error)
+        }
+        Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::UNDEFINED_FUNCTION => {
+            tracing::error!(%error, statement = name(sql), "the schema is missing or old: run `address-service migrate`");
+            Failure::Refused(ApiError::unavailable("The data is not loaded yet", 30))
+        }
+        // Out of connections, memory or disk: the server's state, not the statement's fault.
+        Some(code) if code.code().starts_with("53") || code.code().starts_with("58") => {
+            tracing::error!(%error, statement = name(sql), "the database is short of something");
+            Failure::Refused(ApiError::unavailable("The database is not available", 5))
+        }
+        Some(_) => {
+            tracing::error!(%error, detail = ?error.as_db_error(), statement = name(sql), "a statement failed");
+            Failure::Refused(ApiError::internal())
+        }
+    })
+}
+
+/// The statement's first line, which in every file of `sql/` is a comment saying what it does.
+fn name(sql: &'static str) -> &'static str {
+    sql.lines().next().unwrap_or_default()
+}

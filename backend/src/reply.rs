@@ -1,0 +1,248 @@
+//! A good answer: its bytes, how long it stays fresh and for whom, and the tags by which it can be purged.
+
+use std::fmt::Write as _;
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::Serialize;
+
+use crate::error::ApiError;
+
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+
+/// How long an answer stays fresh, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lifetime(u32);
+
+impl Lifetime {
+    /// An answer that found nothing: data may arrive any time.
+    pub(crate) const EMPTY: Self = Self(60);
+    /// Search results.
+    pub(crate) const SEARCH: Self = Self(300);
+    /// Validation.
+    pub(crate) const VALIDATE: Self = Self(3_600);
+    /// Geocoding, forward and reverse.
+    pub(crate) const GEOCODE: Self = Self(1_800);
+    /// Addresses around a point.
+    pub(crate) const PROXIMITY: Self = Self(600);
+    /// Boundaries around a point.
+    pub(crate) const BOUNDARIES: Self = Self(1_800);
+    /// Statistical areas, which change with the census.
+    pub(crate) const STATISTICS: Self = Self(86_400);
+    /// One address by its identifier.
+    pub(crate) const ADDRESS: Self = Self(3_600);
+    /// What is loaded.
+    pub(crate) const COVERAGE: Self = Self(300);
+
+    /// Stale answers may be served while a fresh one is fetched for a fifth of the lifetime, and instead of an error for
+    /// a day (RFC 5861). No `s-maxage`: it would forbid the stale windows (RFC 9111, section 5.2.2.10).
+    fn directives(self) -> String {
+        let revalidate = (self.0 / 5).clamp(30, 3_600);
+        format!("public, max-age={}, stale-while-revalidate={revalidate}, stale-if-error=86400", self.0)
+    }
+}
+
+/// The things an answer was made from, as purge tags: `pid:…`, `locality:…`, `postcode:…`, `area:…`, `release:…`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tags(Vec<String>);
+
+impl Tags {
+    /// More than this many would cost every cache more than a broader purge does; the release's tag is always there.
+    const MOST: usize = 20;
+
+    /// Tags with the release in them, which covers what a bounded list leaves out.
+    pub(crate) fn new(release: &str) -> Self {
+        let mut tags = Self(Vec::new());
+        tags.add("release", release);
+        tags
+    }
+
+    /// Adds `kind:value` unless it is there or the list is full. Anything but a plain word in `value` becomes `-`.
+    pub(crate) fn add(&mut self, kind: &str, value: &str) -> &mut Self {
+        let mut tag = String::with_capacity(kind.len() + 1 + value.len());
+        tag.push_str(kind);
+        tag.push(':');
+        tag.extend(
+            value
+                .chars()
+                .take(64)
+                .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-') { c } else { '-' }),
+        );
+        if self.0.len() < Self::MOST && !self.0.contains(&tag) {
+            self.0.push(tag);
+        }
+        self
+    }
+}
+
+/// An answer ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    body: Bytes,
+    status: StatusCode,
+    caching: Option<Caching>,
+}
+
+#[derive(Debug)]
+struct Caching {
+    lifetime: Lifetime,
+    tags: Tags,
+    etag: String,
+}
+
+impl Reply {
+    /// An answer that caches may keep. The entity tag is strong: it is made from the bytes.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when `value` can't be written as JSON.
+    pub(crate) fn cached<T: Serialize>(value: &T, lifetime: Lifetime, tags: Tags) -> Result<Self, ApiError> {
+        let body = encode(value)?;
+        let etag = format!("\"{}\"", digest(&body));
+        Ok(Self { body, status: StatusCode::OK, caching: Some(Caching { lifetime, tags, etag }) })
+    }
+
+    /// Like [`Reply::cached`] for a body with a volatile part: the entity tag is weak and made from `meaning`, the rest.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when `value` or `meaning` can't be written as JSON.
+    pub(crate) fn cached_weak<T: Serialize, M: Serialize>(
+        value: &T,
+        meaning: &M,
+        lifetime: Lifetime,
+        tags: Tags,
+    ) -> Result<Self, ApiError> {
+        let etag = format!("W/\"{}\"", digest(&encode(meaning)?));
+        Ok(Self { body: encode(value)?, status: StatusCode::OK, caching: Some(Caching { lifetime, tags, etag }) })
+    }
+
+    /// An answer true only now, such as health.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when `value` can't be written as JSON.
+    pub(crate) fn uncached<T: Serialize>(status: StatusCode, value: &T) -> Result<Self, ApiError> {
+        Ok(Self { body: encode(value)?, status, caching: None })
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        let Some(Caching { lifetime, tags, etag }) = self.caching else {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            return response;
+        };
+        let directives = lifetime.directives();
+        // All of these are made of visible ASCII, which a header value takes.
+        for (name, text) in [
+            (header::CACHE_CONTROL, directives.as_str()),
+            (CDN_CACHE_CONTROL, directives.as_str()),
+            (header::ETAG, etag.as_str()),
+            (CACHE_TAG, tags.0.join(",").as_str()),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// 304 instead of `response` when the client's `If-None-Match` names its entity tag (RFC 9110, section 13.1.2: weak
+/// comparison, GET and HEAD only).
+pub(crate) fn not_modified(method: &Method, request: &HeaderMap, response: Response) -> Response {
+    if response.status() != StatusCode::OK || !(*method == Method::GET || *method == Method::HEAD) {
+        return response;
+    }
+    let Some(etag) = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok()) else { return response };
+    let matches = request
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|list| list.to_str().ok())
+        .any(|list| list.trim() == "*" || list.split(',').any(|one| opaque(one) == opaque(etag)));
+    if !matches {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    parts.status = StatusCode::NOT_MODIFIED;
+    parts.headers.remove(header::CONTENT_TYPE);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, axum::body::Body::empty())
+}
+
+fn opaque(etag: &str) -> &str {
+    let etag = etag.trim();
+    etag.strip_prefix("W/").unwrap_or(etag)
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Bytes, ApiError> {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            Err(ApiError::internal())
+        }
+    }
+}
+
+/// 128 bits of BLAKE3, in hexadecimal.
+fn digest(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(32);
+    for byte in &blake3::hash(bytes).as_bytes()[..16] {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reply() -> Response {
+        let mut tags = Tags::new("2026-02");
+        tags.add("pid", "GAVIC1").add("pid", "GAVIC1").add("locality", "a b,c\r\n");
+        Reply::cached(&json!({"a": 1}), Lifetime::SEARCH, tags).unwrap().into_response()
+    }
+
+    #[test]
+    fn an_answer_says_how_it_may_be_kept() {
+        let response = reply();
+        let headers = response.headers();
+        assert_eq!(headers["cache-control"], "public, max-age=300, stale-while-revalidate=60, stale-if-error=86400");
+        assert_eq!(headers["cache-tag"], "release:2026-02,pid:GAVIC1,locality:a-b-c--");
+        assert!(headers["etag"].to_str().unwrap().starts_with('"'));
+    }
+
+    #[test]
+    fn tags_are_bounded() {
+        let mut tags = Tags::new("r");
+        for number in 0..100 {
+            tags.add("pid", &number.to_string());
+        }
+        assert_eq!(tags.0.len(), Tags::MOST);
+    }
+
+    #[test]
+    fn a_known_entity_tag_is_answered_304() {
+        let etag = reply().headers()["etag"].to_str().unwrap().to_owned();
+        for (method, list, status) in [
+            ("GET", format!("\"x\", W/{etag}"), 304),
+            ("HEAD", etag.clone(), 304),
+            ("GET", "*".into(), 304),
+            ("GET", "\"x\"".into(), 200),
+            ("POST", etag.clone(), 200),
+        ] {
+            let mut request = HeaderMap::new();
+            request.insert("if-none-match", list.parse().unwrap());
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let answer = not_modified(&method, &request, reply());
+            assert_eq!(answer.status().as_u16(), status, "{method} {list}");
+            assert!(answer.headers().contains_key("cache-tag"));
+        }
+    }
+}

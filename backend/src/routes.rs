@@ -1,0 +1,107 @@
+//! The table of endpoints, and what surrounds every one of them.
+
+mod edge;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::StatusCode;
+use tokio::time::{Instant, timeout_at};
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::health;
+use crate::input::Deadline;
+
+const GET: MethodFilter = MethodFilter::GET;
+
+/// Every endpoint. A trailing slash is accepted everywhere, HEAD wherever GET is.
+fn table() -> Vec<Endpoint> {
+    vec![
+        endpoint(GET, "/api/v1/health", Class::Health, health::health),
+        endpoint(GET, "/api/v1/health/detailed", Class::Health, health::detailed),
+        endpoint(GET, "/api/v1/health/ready", Class::Health, health::ready),
+        endpoint(GET, "/api/v1/health/live", Class::Health, health::live),
+        endpoint(GET, "/api/v1/addresses/health", Class::Health, health::group),
+        endpoint(GET, "/api/v1/spatial/health", Class::Health, health::group),
+    ]
+}
+
+/// One line of the table.
+struct Endpoint {
+    path: &'static str,
+    class: Class,
+    handlers: MethodRouter<App>,
+}
+
+fn endpoint<H, T>(methods: MethodFilter, path: &'static str, class: Class, handler: H) -> Endpoint
+where
+    H: Handler<T, App>,
+    T: 'static,
+{
+    Endpoint { path, class, handlers: on(methods, handler) }
+}
+
+/// What an endpoint may cost. The deadlines lie below the timeouts of known clients: 3 s for search, 5 s for the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Health,
+    Search,
+    Single,
+    Batch,
+}
+
+impl Class {
+    fn deadline(self) -> Duration {
+        match self {
+            Self::Health => Duration::from_secs(1),
+            Self::Search => Duration::from_millis(2_500),
+            Self::Single => Duration::from_millis(4_500),
+            Self::Batch => Duration::from_secs(30),
+        }
+    }
+
+    /// Health must answer when nothing else does.
+    fn is_counted(self) -> bool {
+        self != Self::Health
+    }
+}
+
+/// The service: the table, its guards, and answers for everything else.
+pub(crate) fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for Endpoint { path, class, handlers } in table() {
+        let handlers = handlers.route_layer(middleware::from_fn_with_state((app.clone(), class), guard));
+        router = router.route(path, handlers.clone()).route(&format!("{path}/"), handlers);
+    }
+    router
+        .fallback(|| async { ApiError::not_found("ENDPOINT_NOT_FOUND", "There is no such endpoint") })
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This endpoint has other methods")
+        })
+        .layer(middleware::from_fn(edge::edge))
+        .with_state(app)
+}
+
+/// Gives the request its deadline and its place among those being answered.
+async fn guard(State((app, class)): State<(App, Class)>, mut request: Request, next: Next) -> Response {
+    let _place = match class.is_counted().then(|| app.requests.clone().try_acquire_owned()).transpose() {
+        Ok(place) => place,
+        Err(_) => return ApiError::unavailable("Too many requests at a time", 1).into_response(),
+    };
+    let deadline = Instant::now() + class.deadline();
+    request.extensions_mut().insert(Deadline(deadline));
+    // Handlers keep the deadline themselves; this holds for whatever they forget.
+    match timeout_at(deadline + Duration::from_millis(100), next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::timed_out().into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

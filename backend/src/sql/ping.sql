@@ -1,0 +1,2 @@
+-- whether the database answers
+SELECT 1
