@@ -12,13 +12,13 @@ CREATE FUNCTION search_form(name text) RETURNS text
 
 -- What has been imported. Every imported row names its source; an import replaces the rows of its own source only.
 CREATE TABLE dataset (
-  source       text PRIMARY KEY,                 -- 'gnaf', 'gnaf-core:gnaf_addresses_demo', 'generated', ...
+  source       text PRIMARY KEY,                 -- 'gnaf:VIC', 'generated:VIC', 'core:gnaf_addresses_demo', 'boundaries:poa2016', ...
   release      text NOT NULL,                    -- 'February 2026'
   release_date date,                             -- first day of the release's month, when known
   srid         integer NOT NULL,                 -- datum as published: 4283 or 7844
-  imported_at  timestamptz NOT NULL DEFAULT now(),
+  imported_at  timestamptz NOT NULL DEFAULT now(), -- when an import last changed anything of it
   addresses    bigint NOT NULL,                  -- rows served from this source
-  rejected     jsonb NOT NULL DEFAULT '{}'       -- reason -> count
+  rejected     jsonb NOT NULL DEFAULT '{}'       -- reason -> rows read and not served, retired ones included
 );
 
 -- The authority tables, one row per code. kind is the table name without _AUT, lower case: 'street_type', 'flat_type', ...
@@ -120,9 +120,9 @@ CREATE INDEX address_mesh_block ON address (mesh_block) WHERE mesh_block IS NOT 
 CREATE INDEX address_point ON address USING gist (point);
 
 CREATE TABLE address_alias (
-  principal_pid text NOT NULL REFERENCES address DEFERRABLE INITIALLY DEFERRED,
-  alias_pid     text NOT NULL REFERENCES address DEFERRABLE INITIALLY DEFERRED,
-  kind          text NOT NULL,
+  principal_pid text NOT NULL REFERENCES address ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  alias_pid     text NOT NULL REFERENCES address ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  kind          text NOT NULL,                   -- ADDRESS_ALIAS_TYPE code; 'UNKNOWN' where the source doesn't say
   source        text NOT NULL,
   PRIMARY KEY (principal_pid, alias_pid)
 );
@@ -130,8 +130,8 @@ CREATE INDEX address_alias_alias ON address_alias (alias_pid);
 CREATE INDEX address_alias_source ON address_alias (source);
 
 CREATE TABLE address_secondary (
-  primary_pid   text NOT NULL REFERENCES address DEFERRABLE INITIALLY DEFERRED,
-  secondary_pid text NOT NULL REFERENCES address DEFERRABLE INITIALLY DEFERRED,
+  primary_pid   text NOT NULL REFERENCES address ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  secondary_pid text NOT NULL REFERENCES address ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
   source        text NOT NULL,
   PRIMARY KEY (primary_pid, secondary_pid)
 );

@@ -21,6 +21,7 @@ CREATE TABLE area (
   postcode   text,                               -- LOCALITY and POA only
   edition    text NOT NULL,                      -- 'ASGS 2021', 'LGA 2022', 'SSC 2016', 'POA 2016'
   vertices   integer,                            -- of the outline; null when the area is known without one
+  digest     text,                               -- of the outline as published, to see that it has changed
   PRIMARY KEY (level, code)
 );
 CREATE INDEX area_source ON area (source);
@@ -37,11 +38,11 @@ CREATE INDEX area_piece_geom ON area_piece USING gist (geom);
 
 -- Areas that are published per address rather than as outlines here: wards and electorates.
 CREATE TABLE address_area (
-  address_pid            text PRIMARY KEY REFERENCES address DEFERRABLE INITIALLY DEFERRED,
-  source                 text NOT NULL,
-  lga_name               text,
-  ward_name              text,
-  state_electorate       text,
+  address_pid             text PRIMARY KEY REFERENCES address ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  source                  text NOT NULL,
+  lga_name                text,
+  ward_name               text,
+  state_electorate        text,
   commonwealth_electorate text
 );
 CREATE INDEX address_area_source ON address_area (source);

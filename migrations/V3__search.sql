@@ -39,21 +39,43 @@ CREATE TABLE street_word (
 );
 CREATE INDEX street_word_typo ON street_word USING gin (name gin_trgm_ops);
 
--- Per area: addresses, dwellings by type, extent. Refreshed by the import and by `address-service refresh`.
+-- Per statistical area: addresses by what they are, and their extent. Refreshed by the import and by `address-service refresh`.
+-- An address lies where its mesh block does; without one, in the SA2 whose outline holds its point (SA1 would be a guess).
+-- Every address counts once: houses + units + business + buildings + other = addresses.
 CREATE MATERIALIZED VIEW area_statistics AS
 WITH located AS (
-  SELECT mb.sa1, a.flat_type, a.primary_secondary, a.point
+  SELECT mb.sa1 AS code, a.flat_type, a.level_type, a.number_first, a.primary_secondary, a.point
   FROM address a JOIN mesh_block mb ON mb.code = a.mesh_block
   WHERE NOT a.is_alias
+  UNION ALL
+  SELECT sa2.code, a.flat_type, a.level_type, a.number_first, a.primary_secondary, a.point
+  FROM address a CROSS JOIN LATERAL (
+    SELECT p.code FROM area_piece p
+    WHERE p.level = 'SA2' AND ST_Intersects(p.geom, a.point::geometry) ORDER BY p.code LIMIT 1) sa2
+  WHERE NOT a.is_alias AND NOT EXISTS (SELECT FROM mesh_block mb WHERE mb.code = a.mesh_block)
+), kinds AS (
+  SELECT code, point, CASE
+    WHEN flat_type IN ('UNIT', 'FLAT', 'APT', 'TNHS', 'VLLA', 'DUPL', 'MSNT', 'STU', 'PTHS', 'LOFT', 'BNGW', 'CTGE', 'HSE',
+                       'STR', 'RTCE', 'ROOM') THEN 'unit'
+    WHEN flat_type IN ('SHOP', 'OFFC', 'SE', 'FCTY', 'WHSE', 'WKSH', 'SHRM', 'STOR', 'STLL', 'KSK', 'TNCY', 'CLUB', 'HALL',
+                       'LSE', 'COOL', 'ATM') THEN 'business'
+    WHEN flat_type IS NOT NULL OR level_type IS NOT NULL THEN 'other'  -- car spaces, sheds, sites, antennas, whole floors
+    WHEN primary_secondary = 'P' THEN 'building'                      -- its units are counted themselves
+    WHEN number_first IS NULL THEN 'other'                            -- lots, and places without a number
+    ELSE 'house' END AS kind
+  FROM located
 ), by_level AS (
-  SELECT l.level, left(sa1, l.digits) AS code, flat_type, primary_secondary, point
-  FROM located, (VALUES ('SA1', 11), ('SA2', 9), ('SA3', 5), ('SA4', 3)) AS l (level, digits)
+  SELECT l.level, left(code, l.digits) AS code, kind, point
+  FROM kinds, (VALUES ('SA1', 11), ('SA2', 9), ('SA3', 5), ('SA4', 3)) AS l (level, digits)
+  WHERE length(code) >= l.digits
 )
 SELECT level, code,
        count(*) AS addresses,
-       count(*) FILTER (WHERE flat_type IS NULL AND primary_secondary IS DISTINCT FROM 'P') AS houses,
-       count(*) FILTER (WHERE flat_type IN ('UNIT', 'FLAT', 'APT', 'TNHS', 'VLLA', 'DUPL', 'STU', 'PTHS')) AS units,
-       count(*) FILTER (WHERE flat_type IN ('SHOP', 'OFFC', 'FCTY', 'SE', 'WARE', 'KSK', 'SHRM', 'WKSH')) AS business,
+       count(*) FILTER (WHERE kind = 'house') AS houses,
+       count(*) FILTER (WHERE kind = 'unit') AS units,
+       count(*) FILTER (WHERE kind = 'business') AS business,
+       count(*) FILTER (WHERE kind = 'building') AS buildings,
+       count(*) FILTER (WHERE kind = 'other') AS other,
        ST_Extent(point::geometry)::box2d::text AS extent
 FROM by_level GROUP BY level, code;
 CREATE UNIQUE INDEX area_statistics_area ON area_statistics (level, code);

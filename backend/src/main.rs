@@ -5,7 +5,9 @@ mod dataset;
 mod db;
 mod error;
 mod health;
+mod import;
 mod input;
+mod migrate;
 mod reply;
 mod routes;
 mod serve;
@@ -26,6 +28,12 @@ struct Cli {
 enum Command {
     /// Answer HTTP requests until SIGTERM or SIGINT
     Serve(serve::Args),
+    /// Bring the database's schema up to this version
+    Migrate(db::ConnectArgs),
+    /// Load G-NAF releases, flat address files, area outlines and look-up tables
+    Import(import::Options),
+    /// Recount the statistics per area
+    Refresh(db::ConnectArgs),
 }
 
 /// Exit codes: 0 good, 1 failed, 64 wrong usage (sysexits' EX_USAGE).
@@ -41,7 +49,7 @@ fn main() -> ExitCode {
             };
         }
     };
-    start_log();
+    start_log(matches!(cli.command, Command::Serve(_)));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -62,12 +70,21 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(args).await,
+        Command::Migrate(database) => migrate::run(&database).await,
+        Command::Import(options) => import::run(&options).await,
+        Command::Refresh(database) => import::refresh(&database).await,
     }
 }
 
-/// JSON lines on standard output; `ADDRESS_SERVICE_LOG` takes tracing's filter syntax, `info` unless set.
-fn start_log() {
+/// JSON lines; `ADDRESS_SERVICE_LOG` takes tracing's filter syntax. The server logs to standard output; the other commands
+/// keep that for their results and log to standard error.
+fn start_log(serving: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ADDRESS_SERVICE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,refinery_core=warn,tokio_postgres=warn"));
+    let log = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
+    if serving {
+        log.init();
+    } else {
+        log.with_writer(std::io::stderr).init();
+    }
 }

@@ -1,0 +1,123 @@
+//! `address-service import`: finds what the paths hold, reads and checks every file into staging tables, and publishes the
+//! whole in one transaction. A malformed file stops it before anything that is served has changed.
+
+mod bulk;
+mod codes;
+mod copy;
+mod feed;
+mod find;
+mod flat;
+mod kind;
+mod layout;
+mod malformed;
+mod outlines;
+mod pid;
+mod progress;
+mod psv;
+mod publish;
+mod release;
+mod report;
+mod stage;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use tokio_postgres::Client;
+
+use self::find::Found;
+use self::progress::Step;
+use self::release::{Datum, Editions};
+use self::report::Report;
+use self::table::TABLES;
+use crate::db::ConnectArgs;
+use crate::migrate;
+
+/// What to import.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Options {
+    /// Folders and files: a G-NAF release, flat address files, area outlines, mesh-block and boundary look-ups.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// The release of the addresses, like "February 2026"; else from RELEASES.psv or the folder's name.
+    #[arg(long)]
+    release: Option<String>,
+    /// The datum of the addresses' coordinates, GDA94 or GDA2020; else from RELEASES.psv or the folder's name, else GDA2020.
+    #[arg(long)]
+    datum: Option<Datum>,
+    #[command(flatten)]
+    database: ConnectArgs,
+}
+
+/// One import at a time per database; a second one is told so instead of waiting for an unknown time.
+const IMPORT_LOCK: i64 = 0x6164_6472_696d_706f; // "addrimpo"
+/// The whole of G-NAF takes minutes per statement, not hours; and the publishing waits a minute at most for others' locks.
+/// Sorting and hashing is what the time goes into, on one or two connections, so they get room.
+const SESSION: &str = "SET statement_timeout = '2h'; SET lock_timeout = '60s'; SET work_mem = '128MB';
+  SET maintenance_work_mem = '512MB'; SET client_min_messages = warning";
+const STAGING: &str = include_str!("sql/import/staging.sql");
+const REFRESH: &str = "REFRESH MATERIALIZED VIEW CONCURRENTLY area_statistics";
+
+/// Runs the import and prints the closing table.
+///
+/// # Errors
+/// Whatever stopped it; what is served is then as it was before.
+pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
+    let found = Found::below(&options.paths)?;
+    for path in &found.unknown {
+        tracing::warn!(path = %path.display(), "not something to import, left alone");
+    }
+    let mut client = migrate::connect(&options.database).await?;
+    migrate::require_schema(&mut client).await?;
+    lock(&client).await?;
+    client.batch_execute(SESSION).await?;
+    client.batch_execute(STAGING).await?;
+    let mut editions = Editions::new(options.release.clone(), options.datum);
+    let read = stage::all(&mut client, &found, &mut editions).await?;
+    let changes = publish::prepare(&client).await?;
+    publish::publish(&mut client, &changes).await?;
+    let report = Report::collect(&client, &read, &changes).await?;
+    client.batch_execute("DROP SCHEMA import_staging CASCADE").await?;
+    if changes.values().any(|change| change.any()) {
+        tidy(&client).await?;
+    }
+    report.write(&mut std::io::stdout().lock()).context("cannot print the result")
+}
+
+/// `address-service refresh`: recounts the statistics per area.
+///
+/// # Errors
+/// When the server is away or the schema isn't there.
+pub(crate) async fn refresh(database: &ConnectArgs) -> anyhow::Result<()> {
+    let mut client = migrate::connect(database).await?;
+    migrate::require_schema(&mut client).await?;
+    client.batch_execute(SESSION).await?;
+    client.batch_execute(REFRESH).await.context("the statistics per area could not be recounted")
+}
+
+/// The lock is the connection's: it goes when the import ends, however it ends.
+async fn lock(client: &Client) -> anyhow::Result<()> {
+    let got: bool = client.query_one("SELECT pg_try_advisory_lock($1)", &[&IMPORT_LOCK]).await?.get(0);
+    if !got {
+        bail!("another import into this database is running");
+    }
+    Ok(())
+}
+
+/// After the data is published: what only makes it faster or derives from it.
+async fn tidy(client: &Client) -> anyhow::Result<()> {
+    let step = Step::begin("vacuuming");
+    let served = TABLES.iter().map(|table| table.name);
+    let derived = ["area_piece", "locality_name", "locality_postcode", "street_name", "street_word"];
+    for table in served.chain(derived) {
+        client.batch_execute(&format!("VACUUM (ANALYZE) public.{table}")).await?;
+    }
+    step.end();
+    let step = Step::begin("recounting statistics per area");
+    client
+        .batch_execute(&format!("{REFRESH}; ANALYZE area_statistics"))
+        .await
+        .context("the data is published, but the statistics per area are old; run `address-service refresh`")?;
+    step.end();
+    Ok(())
+}

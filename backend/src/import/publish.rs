@@ -1,0 +1,127 @@
+//! From staged rows to served ones: build, compare, then one transaction that changes everything at once.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::Client;
+
+use super::bulk;
+use super::progress::Step;
+use super::table::{TABLES, Table};
+
+const BUILD_CODES: &str = include_str!("../sql/import/build_codes.sql");
+const BUILD_LOCALITIES: &str = include_str!("../sql/import/build_localities.sql");
+const BUILD_STREETS: &str = include_str!("../sql/import/build_streets.sql");
+const BUILD_ADDRESSES: &str = include_str!("../sql/import/build_addresses.sql");
+const BUILD_LINKS: &str = include_str!("../sql/import/build_links.sql");
+const BUILD_AREAS: &str = include_str!("../sql/import/build_areas.sql");
+const COLLISIONS: &str = include_str!("../sql/import/collisions.sql");
+const COMPARE_AREAS: &str = include_str!("../sql/import/compare_areas.sql");
+const TOUCHED: &str = include_str!("../sql/import/touched.sql");
+const PUBLISH_CODES: &str = include_str!("../sql/import/publish_codes.sql");
+const PUBLISH_OUTLINES: &str = include_str!("../sql/import/publish_outlines.sql");
+const PUBLISH_SEARCH: &str = include_str!("../sql/import/publish_search.sql");
+const PUBLISH_DATASETS: &str = include_str!("../sql/import/publish_datasets.sql");
+
+/// Rows of one table that an import adds, alters and removes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) new: i64,
+    pub(crate) changed: i64,
+    pub(crate) gone: i64,
+}
+
+impl Change {
+    /// Whether anything happens.
+    pub(crate) fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
+/// Puts the staged rows together, sets apart those that can't be used, and counts what would change.
+///
+/// # Errors
+/// The server's. Nothing that is served has changed by then.
+pub(crate) async fn prepare(client: &Client) -> anyhow::Result<BTreeMap<&'static str, Change>> {
+    for (name, sql, built) in [
+        ("preparing localities", [BUILD_CODES, BUILD_LOCALITIES].concat(), &TABLES[..3]),
+        ("preparing streets", BUILD_STREETS.to_owned(), &TABLES[3..5]),
+        ("preparing addresses", BUILD_ADDRESSES.to_owned(), &TABLES[5..6]),
+        ("preparing links", BUILD_LINKS.to_owned(), &TABLES[6..8]),
+        ("preparing areas", BUILD_AREAS.to_owned(), &TABLES[8..]),
+    ] {
+        let step = Step::begin(name);
+        client.batch_execute(&sql).await?;
+        for table in built {
+            client.batch_execute(&table.unique()).await?;
+            if table.ranked() {
+                client.batch_execute(&table.held()).await?;
+            }
+        }
+        step.end();
+    }
+    let step = Step::begin("comparing with what is loaded");
+    client.batch_execute(&[COLLISIONS, COMPARE_AREAS].concat()).await?;
+    let mut changes = BTreeMap::new();
+    for table in TABLES {
+        client.batch_execute(&table.set_apart()).await?;
+        client.batch_execute(&table.compare()).await?;
+        changes.insert(table.name, count(client, table).await?);
+    }
+    client.batch_execute(TOUCHED).await?;
+    step.end();
+    Ok(changes)
+}
+
+async fn count(client: &Client, table: &Table) -> anyhow::Result<Change> {
+    let rows = client.query(&format!("SELECT kind, count(*) FROM changed_{} GROUP BY kind", table.name), &[]).await?;
+    let mut change = Change::default();
+    for row in rows {
+        match row.get(0) {
+            "new" => change.new = row.get(1),
+            "changed" => change.changed = row.get(1),
+            _ => change.gone = row.get(1),
+        }
+    }
+    Ok(change)
+}
+
+/// The sources of which anything changes.
+async fn altered_sources(client: &Client) -> anyhow::Result<Vec<String>> {
+    let each: Vec<String> = TABLES.iter().map(|table| format!("SELECT source FROM changed_{}", table.name)).collect();
+    let rows = client.query(&each.join(" UNION "), &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Publishes, all or nothing.
+///
+/// # Errors
+/// The server's; then nothing has changed.
+pub(crate) async fn publish(client: &mut Client, changes: &BTreeMap<&'static str, Change>) -> anyhow::Result<()> {
+    let step = Step::begin("publishing");
+    let change = |table: &Table| changes.get(table.name).copied().unwrap_or_default();
+    let altered = altered_sources(client).await?;
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(PUBLISH_CODES).await?;
+    let nobody: Vec<String> = Vec::new();
+    transaction.execute(PUBLISH_DATASETS, &[&nobody]).await?;
+    for table in TABLES.iter().rev().filter(|table| change(table).gone > 0) {
+        transaction.batch_execute(&table.remove()).await?;
+    }
+    for table in TABLES.iter().filter(|table| change(table).changed > 0) {
+        transaction.batch_execute(&table.change()).await?;
+    }
+    for table in TABLES.iter().filter(|table| change(table).new > 0) {
+        let restore = bulk::strip(&transaction, table.name, change(table).new).await?;
+        transaction.batch_execute(&table.add()).await?;
+        restore.run(&transaction).await?;
+    }
+    if changes.values().any(|change| change.any()) {
+        // The planner has to know the new sizes before the refill below.
+        transaction.batch_execute("ANALYZE address; ANALYZE street; ANALYZE locality").await?;
+        transaction.batch_execute(&[PUBLISH_OUTLINES, PUBLISH_SEARCH].concat()).await?;
+    }
+    transaction.execute(PUBLISH_DATASETS, &[&altered]).await?;
+    transaction.commit().await?;
+    step.end();
+    Ok(())
+}
