@@ -8,6 +8,7 @@ mod health;
 mod import;
 mod input;
 mod migrate;
+mod parse;
 mod reply;
 mod routes;
 mod serve;
