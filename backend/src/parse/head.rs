@@ -82,8 +82,10 @@ fn fused(text: &str, table: &Table) -> Option<Unit> {
 fn unit_at(words: &[Word], at: usize, table: &Table) -> Option<(Unit, usize)> {
     let later_number = |from: usize| next_number(words, from).is_some();
     let Some((kind, used)) = keyword(words, at, table) else {
-        let text = &words[at].text;
-        return fused(text, table).filter(|_| later_number(at + 1)).map(|unit| (unit, 1));
+        // `G04/12` is unit G04, `L4/12` level 4.
+        let slash = words.get(at + 1).is_some_and(|w| w.mark == Mark::Slash);
+        let meant = |unit: &Unit| !slash || !matches!(unit.kind, Some("G" | "B" | "M" | "LG" | "UG" | "P"));
+        return fused(&words[at].text, table).filter(|unit| later_number(at + 1) && meant(unit)).map(|unit| (unit, 1));
     };
     let bare = |number: Option<String>| Unit { kind: Some(kind), number };
     let is_level = std::ptr::eq(table, &*LEVEL_TYPE);

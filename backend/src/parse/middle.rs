@@ -80,6 +80,12 @@ pub(super) fn streets(words: &[Word], open: bool) -> Vec<Street> {
             add(Street { name, open: stem_open, suffix, ..Street::default() });
         }
     }
+    streets.sort_by_key(|street| match (street.types.is_empty(), street.suffix.is_some()) {
+        (false, true) => 0,
+        (false, false) => 1,
+        (true, false) => 2,
+        (true, true) => 3,
+    });
     streets
 }
 

@@ -47,7 +47,7 @@ fn this_split_is_among_them(#[case] text: &str, #[case] expected: &str) {
 #[rstest]
 #[case("coll", "COLL* [] | ")]
 #[case("coll", " | COLL*")]
-#[case("collins s", "COLLINS [39 types*] | ")]
+#[case("collins s", "COLLINS [15 types*] | ")]
 #[case("collins s", "COLLINS S* [] | ")]
 #[case("collins s", "COLLINS [] | S*")]
 #[case("collins st mel", "COLLINS [STREET] | MEL*")]
