@@ -118,12 +118,14 @@ fn number_after_street(words: &[Word], open: bool, readings: &mut Vec<Reading>) 
     }
 }
 
+/// A state or postcode is never passed over: it may contradict the rest.
+fn says_where(word: &Word) -> bool {
+    is_postcode(&word.text) || (word.text.len() <= 3 && STATE.code(&word.text).is_some())
+}
+
 /// `12 Smith St Horsham VIC 3400 near the pool`: the last state or postcode ends the address.
 fn junk_after_end(words: &[Word], readings: &mut Vec<Reading>) {
-    let ends = |at: &usize| {
-        let text = words[*at].text.as_str();
-        is_postcode(text) || (text.len() <= 3 && STATE.code(text).is_some())
-    };
+    let ends = |at: &usize| says_where(&words[*at]) && !says_where(&words[at + 1]);
     for at in (2..words.len().saturating_sub(1)).rev().filter(ends).take(2) {
         let junk = words[at + 1..].iter().map(|w| w.text.clone()).collect();
         let junk = Tail { junk, junk_apart: true, ..Tail::default() };
@@ -137,6 +139,9 @@ fn junk_after_end(words: &[Word], readings: &mut Vec<Reading>) {
 fn junk_after_locality(words: &[Word], readings: &mut Vec<Reading>) {
     for count in 1..=JUNK_WORDS.min(words.len().saturating_sub(2)) {
         let (inside, junk) = words.split_at(words.len() - count);
+        if junk.iter().any(says_where) {
+            break;
+        }
         let junk_apart = junk[0].mark == Mark::Comma;
         let junk = Tail { junk: junk.iter().map(|w| w.text.clone()).collect(), junk_apart, ..Tail::default() };
         let oddity = if junk_apart { 6 } else { 9 };
