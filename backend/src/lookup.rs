@@ -1,0 +1,236 @@
+//! From readings to the addresses that may be meant: streets first, then the addresses on them, in few bounded statements.
+//!
+//! The first stage looks names up exactly, as typed. Only when it finds nothing good does the second bend the order of the
+//! words, correct spelling and look next door; what it finds is judged by `rank` like everything else.
+
+mod addresses;
+mod keys;
+mod record;
+mod streets;
+
+use futures::future::try_join3;
+use tokio::time::Instant;
+
+use self::addresses::{Fitting, along, fitting, numbered, off_street};
+pub(crate) use self::record::{Place, Record};
+use self::streets::Streets;
+use crate::db::Database;
+use crate::error::ApiError;
+use crate::parse::{Parsed, Reading, Typing};
+use crate::rank::{Known, Readings, Scored, VALID, ranked};
+
+/// Addresses of one street and number that are looked at.
+const EACH: i64 = 200;
+/// A place that costs no more than this is the one that was typed.
+const SURE: u16 = 12;
+/// Confidence of an address whose place and number are right and at most the unit is not.
+const SETTLED: u8 = 60;
+/// Matches counted; a larger total is said to be capped.
+pub(crate) const MOST: u64 = 1_000;
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub typing: Typing,
+    /// Only addresses in this state.
+    pub state: Option<&'static str>,
+    /// Only addresses with this postcode.
+    pub postcode: Option<String>,
+    /// Answers to skip.
+    pub from: usize,
+    /// Answers to give at most.
+    pub count: usize,
+    /// Whether the second stage is allowed.
+    pub second_stage: bool,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// From the best; only the page that was wanted.
+    pub page: Vec<Scored>,
+    /// Matches in all, at most [`MOST`].
+    pub total: u64,
+    pub total_is_capped: bool,
+    /// The second stage would have been tried but was not allowed.
+    pub degraded: bool,
+    /// The text names no number, so that the page only lists what is there.
+    pub listed: bool,
+    /// A post office box, not a place.
+    pub postal: bool,
+}
+
+/// Finds what `text` may mean.
+///
+/// # Errors
+/// What the database says.
+pub(crate) async fn find(database: &Database, deadline: Instant, text: &str, wanted: &Wanted) -> Result<Found, ApiError> {
+    let parsed = Parsed::new(text, wanted.typing);
+    if parsed.postal {
+        return Ok(Found { postal: true, ..Found::default() });
+    }
+    let search = Search { streets: Streets { database, deadline }, wanted };
+    let readings = wanted.added_to(parsed.readings.clone());
+    let mut found = search.first(&readings).await?;
+    if !found.is_good() {
+        if wanted.second_stage {
+            search.second(&parsed, readings.clone(), &mut found).await?;
+        } else {
+            found.degraded = true;
+        }
+    }
+    search.page(found, &readings).await
+}
+
+impl Wanted {
+    /// State and postcode asked for beside the text belong to every reading that has none.
+    fn added_to(&self, mut readings: Vec<Reading>) -> Vec<Reading> {
+        if self.state.is_none() && self.postcode.is_none() {
+            return readings;
+        }
+        for reading in &mut readings {
+            let mut tail = (*reading.tail).clone();
+            if tail.states.is_empty() {
+                tail.states.extend(self.state);
+            }
+            if tail.postcode.is_none() {
+                tail.postcode.clone_from(&self.postcode);
+            }
+            reading.tail = tail.into();
+        }
+        readings
+    }
+
+    fn allows(&self, scored: &Scored) -> bool {
+        let record = &scored.record;
+        self.state.is_none_or(|state| record.place.state == state)
+            && self.postcode.as_ref().is_none_or(|postcode| record.postcode.as_ref() == Some(postcode))
+    }
+}
+
+/// What the stages hand on.
+#[derive(Default)]
+struct Collected {
+    scored: Vec<Scored>,
+    /// Places that fit a reading without a number, to list what is there.
+    unnumbered: Vec<Place>,
+    /// The place that was typed exists.
+    sure_place: bool,
+    degraded: bool,
+}
+
+impl Collected {
+    fn best(&self) -> u8 {
+        self.scored.iter().map(|scored| scored.score.confidence).max().unwrap_or(0)
+    }
+
+    /// Nothing better is to be expected from corrections.
+    fn is_good(&self) -> bool {
+        self.best() >= VALID || (self.sure_place && self.best() >= SETTLED)
+    }
+
+    fn add(&mut self, fitting: &[Fitting<'_>]) {
+        self.sure_place |= fitting.iter().any(|f| f.fits.iter().any(|fit| fit.verdict.points <= SURE));
+        let bare = fitting.iter().filter(|f| f.fits.iter().any(|fit| !fit.reading.head.has_number()));
+        for place in bare.map(|f| &*f.place) {
+            if !self.unnumbered.contains(place) {
+                self.unnumbered.push(place.clone());
+            }
+        }
+    }
+}
+
+struct Search<'a> {
+    streets: Streets<'a>,
+    wanted: &'a Wanted,
+}
+
+impl Search<'_> {
+    fn is_typing(&self) -> bool {
+        self.wanted.typing == Typing::Going
+    }
+
+    /// Names exactly as typed, or begun.
+    async fn first(&self, readings: &[Reading]) -> Result<Collected, ApiError> {
+        let mut places = self.streets.here(readings).await?;
+        if self.is_typing() {
+            places.extend(self.streets.begun(readings).await?);
+            if !self.promising(readings, &places) {
+                places.extend(self.streets.anywhere(readings).await?);
+            }
+        }
+        let mut collected = Collected::default();
+        self.collect(readings, places, &Known::default(), false, &mut collected).await?;
+        Ok(collected)
+    }
+
+    /// Whether one of these places is what was typed, so that no wider look is needed.
+    fn promising(&self, readings: &[Reading], places: &[Place]) -> bool {
+        let judge = Readings::new(readings, false);
+        let known = Known::default();
+        places.iter().any(|place| judge.fits(place, &known).first().is_some_and(|fit| fit.verdict.points <= SURE))
+    }
+
+    /// Other orders, other spellings, next door.
+    async fn second(&self, parsed: &Parsed, mut readings: Vec<Reading>, collected: &mut Collected) -> Result<(), ApiError> {
+        readings.extend(self.wanted.added_to(parsed.relaxed()));
+        let streets = &self.streets;
+        let (relaxed, alike, elsewhere) =
+            try_join3(streets.here(&readings), streets.alike(&readings), streets.elsewhere(&readings)).await?;
+        let (near, anywhere, known) = try_join3(streets.near(&readings), streets.anywhere(&readings), streets.known(&readings)).await?;
+        let known = Known { localities: known, street: collected.sure_place };
+        let mut places = relaxed;
+        for more in [alike, elsewhere, near, anywhere] {
+            places.extend(more);
+        }
+        self.collect(&readings, places, &known, true, collected).await?;
+        collected.scored.extend(off_street(streets.database, streets.deadline, &readings, &known).await?);
+        if collected.best() < SETTLED && !collected.sure_place {
+            let places = streets.guessed(&readings).await?;
+            self.collect(&readings, places, &known, true, collected).await?;
+        }
+        Ok(())
+    }
+
+    async fn collect(
+        &self,
+        readings: &[Reading],
+        places: Vec<Place>,
+        known: &Known,
+        tolerant: bool,
+        collected: &mut Collected,
+    ) -> Result<(), ApiError> {
+        let judge = Readings::new(readings, tolerant);
+        let fitting = fitting(&judge, places, known);
+        collected.add(&fitting);
+        let Streets { database, deadline } = self.streets;
+        let scored = numbered(database, deadline, &fitting, EACH).await?;
+        collected.scored.extend(scored.into_iter().filter(|scored| self.wanted.allows(scored)));
+        Ok(())
+    }
+
+    /// The page that was wanted: the addresses with the number, or those along the street when there is no number.
+    async fn page(&self, collected: Collected, readings: &[Reading]) -> Result<Found, ApiError> {
+        let Wanted { from, count, .. } = *self.wanted;
+        let Collected { scored, unnumbered, degraded, .. } = collected;
+        if !scored.is_empty() {
+            let ranked = ranked(scored);
+            let total = ranked.len() as u64;
+            let page = ranked.into_iter().skip(from).take(count).collect();
+            let (total, total_is_capped) = (total.min(MOST), total > MOST);
+            return Ok(Found { page, total, total_is_capped, degraded, ..Found::default() });
+        }
+        let bare: Vec<Reading> = readings.iter().filter(|r| !r.head.has_number()).cloned().collect();
+        let mut places = unnumbered;
+        if places.is_empty() && !bare.is_empty() {
+            places = self.streets.in_locality(&bare).await?;
+        }
+        let judge = Readings::new(&bare, true);
+        let fitting = fitting(&judge, places, &Known::default());
+        let Streets { database, deadline } = self.streets;
+        let along = along(database, deadline, &fitting, from, count).await?;
+        let page = along.scored.into_iter().filter(|scored| self.wanted.allows(scored)).collect();
+        let (total, total_is_capped) = (along.total.min(MOST), along.total > MOST);
+        Ok(Found { page, total, total_is_capped, degraded, listed: true, postal: false })
+    }
+}

@@ -1,0 +1,204 @@
+//! The statements that find addresses on streets that are known.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::keys::distinct;
+use super::{Place, Record};
+use crate::db::Database;
+use crate::error::ApiError;
+use crate::parse::{Head, Reading};
+use crate::rank::{Fit, Known, Readings, Scored, best};
+
+const AT: &str = include_str!("../sql/lookup/addresses_at.sql");
+const ALONG: &str = include_str!("../sql/lookup/addresses_along.sql");
+const OFF_STREET: &str = include_str!("../sql/lookup/addresses_off_street.sql");
+
+/// Street and number combinations looked into, the best first.
+const KEYS: usize = 120;
+/// Worse than this is not even a suggestion.
+const WORST: u8 = 20;
+
+/// A place with the readings it fits.
+pub(super) struct Fitting<'r> {
+    pub place: Arc<Place>,
+    pub fits: Vec<Fit<'r>>,
+}
+
+impl Fitting<'_> {
+    fn points(&self) -> u16 {
+        self.fits.first().map_or(u16::MAX, |fit| fit.verdict.points)
+    }
+}
+
+/// The places that fit a reading, the best first, equals by how busy they are.
+pub(super) fn fitting<'r>(readings: &Readings<'r>, places: Vec<Place>, known: &Known) -> Vec<Fitting<'r>> {
+    let mut fitting: Vec<Fitting<'r>> = places
+        .into_iter()
+        .map(|place| Fitting { fits: readings.fits(&place, known), place: Arc::new(place) })
+        .filter(|fitting| !fitting.fits.is_empty())
+        .collect();
+    fitting.sort_by(|a, b| {
+        let key = |f: &Fitting<'_>| (f.points(), std::cmp::Reverse(f.place.addresses));
+        key(a).cmp(&key(b)).then_with(|| a.place.street_pid.cmp(&b.place.street_pid))
+    });
+    fitting
+}
+
+/// What is asked of one street.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Clone)]
+struct Key {
+    street: String,
+    number: Option<String>,
+    lot: Option<String>,
+    unit: Option<String>,
+}
+
+impl Key {
+    fn new(place: &Place, head: &Head) -> Option<Self> {
+        head.has_number().then(|| Self {
+            street: place.street_pid.clone(),
+            number: head.number.clone(),
+            lot: head.lot.clone(),
+            unit: head.flat.as_ref().and_then(|flat| flat.number.clone()),
+        })
+    }
+}
+
+/// The addresses with the numbers that the readings ask for, at most `each` per street and number, scored.
+pub(super) async fn numbered(
+    database: &Database,
+    deadline: Instant,
+    fitting: &[Fitting<'_>],
+    each: i64,
+) -> Result<Vec<Scored>, ApiError> {
+    // Several readings ask the same of a street, and a street may have come under several names.
+    let mut asked: BTreeMap<Key, Vec<&Fitting<'_>>> = BTreeMap::new();
+    let mut keys: Vec<Key> = Vec::new();
+    for place in fitting {
+        for fit in &place.fits {
+            let Some(key) = Key::new(&place.place, &fit.reading.head) else { continue };
+            if let Some(askers) = asked.get_mut(&key) {
+                if !askers.iter().any(|asker| Arc::ptr_eq(&asker.place, &place.place)) {
+                    askers.push(place);
+                }
+            } else if keys.len() < KEYS {
+                keys.push(key.clone());
+                asked.insert(key, vec![place]);
+            }
+        }
+    }
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let streets: Vec<&str> = keys.iter().map(|key| key.street.as_str()).collect();
+    let numbers: Vec<Option<&str>> = keys.iter().map(|key| key.number.as_deref()).collect();
+    let lots: Vec<Option<&str>> = keys.iter().map(|key| key.lot.as_deref()).collect();
+    let units: Vec<Option<&str>> = keys.iter().map(|key| key.unit.as_deref()).collect();
+    let rows = database.query(deadline, AT, &[&streets, &numbers, &lots, &units, &each]).await?;
+    let mut scored = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let at: i64 = row.get("at");
+        let Some(askers) = keys.get((at - 1) as usize).and_then(|key| asked.get(key)) else { continue };
+        for asker in askers {
+            let record = Record::from_row(row, asker.place.clone());
+            scored.extend(judged(record, &asker.fits));
+        }
+    }
+    Ok(scored)
+}
+
+fn judged(record: Record, fits: &[Fit<'_>]) -> Option<Scored> {
+    let score = best(fits, &record)?;
+    (score.confidence >= WORST).then(|| Scored { label: record.label(), record, score })
+}
+
+/// Addresses that have a locality but no street.
+pub(super) async fn off_street(
+    database: &Database,
+    deadline: Instant,
+    readings: &[Reading],
+    known: &Known,
+) -> Result<Vec<Scored>, ApiError> {
+    let asked = |r: &&Reading| r.street.is_none() && r.locality.is_some() && r.head.has_number();
+    let readings: Vec<Reading> = readings.iter().filter(asked).cloned().collect();
+    let keys = distinct(readings.iter().filter_map(|r| r.locality.as_ref()).map(|l| l.name.as_str()));
+    let Some(head) = readings.first().map(|r| &r.head).filter(|_| !keys.is_empty()) else { return Ok(Vec::new()) };
+    let numbers = vec![head.number.as_deref(); keys.len()];
+    let lots = vec![head.lot.as_deref(); keys.len()];
+    let rows = database.query(deadline, OFF_STREET, &[&keys, &numbers, &lots]).await?;
+    let judge = Readings::new(&readings, false);
+    let score = |row: &tokio_postgres::Row| {
+        let place = Place::from_row(row);
+        let fits = judge.fits(&place, known);
+        judged(Record::from_row(row, Arc::new(place)), &fits)
+    };
+    Ok(rows.iter().filter_map(score).collect())
+}
+
+/// The addresses along streets.
+pub(super) struct Along {
+    pub scored: Vec<Scored>,
+    /// Addresses on all of these streets.
+    pub total: u64,
+}
+
+/// `count` addresses after the first `from`, street by street in the order of `fitting`.
+pub(super) async fn along(
+    database: &Database,
+    deadline: Instant,
+    fitting: &[Fitting<'_>],
+    from: usize,
+    count: usize,
+) -> Result<Along, ApiError> {
+    // A street that two sources have, or that came under two names, is one street.
+    let mut labels: Vec<(String, u64)> = Vec::new();
+    let mut streets: Vec<(&Fitting<'_>, i64)> = Vec::new();
+    for place in fitting {
+        if streets.iter().any(|(known, _)| known.place.street_pid == place.place.street_pid) {
+            continue;
+        }
+        let label = format!("{}, {} {}", place.place.street_label(), place.place.locality_name, place.place.state);
+        let rank = match labels.iter().position(|(known, _)| *known == label) {
+            Some(rank) => rank,
+            None => {
+                labels.push((label, 0));
+                labels.len() - 1
+            }
+        };
+        labels[rank].1 += place.place.addresses.max(0) as u64;
+        streets.push((place, rank as i64));
+    }
+    let total = labels.iter().map(|(_, addresses)| addresses).sum();
+    // Streets that lie wholly before or after the page need not be read.
+    let (mut before, mut wanted, mut skipped) = (0_u64, Vec::new(), 0_u64);
+    for (rank, (_, addresses)) in labels.iter().enumerate() {
+        let (begin, end) = (before, before + addresses);
+        before = end;
+        if end <= from as u64 {
+            skipped = end;
+        } else if begin < (from + count) as u64 {
+            wanted.push(rank as i64);
+        }
+    }
+    streets.retain(|(_, rank)| wanted.contains(rank));
+    if streets.is_empty() {
+        return Ok(Along { scored: Vec::new(), total });
+    }
+    let pids: Vec<&str> = streets.iter().map(|(place, _)| place.place.street_pid.as_str()).collect();
+    let ranks: Vec<i64> = streets.iter().map(|(_, rank)| *rank).collect();
+    let offset = from as i64 - skipped as i64;
+    let rows = database.query(deadline, ALONG, &[&pids, &ranks, &offset, &(count as i64)]).await?;
+    let mut scored: Vec<Scored> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let at: i64 = row.get("at");
+        let Some((place, _)) = streets.get((at - 1) as usize) else { continue };
+        let record = Record::from_row(row, place.place.clone());
+        if let Some(next) = judged(record, &place.fits).filter(|next| scored.iter().all(|one| one.label != next.label)) {
+            scored.push(next);
+        }
+    }
+    Ok(Along { scored, total })
+}

@@ -1,0 +1,159 @@
+//! How well an address of the data fits a reading of what was typed: 100 points less what each component costs. Pure and
+//! additive, so a missing or wrong component can only lower the confidence. The confidence measures the match, never the
+//! quality of the record.
+
+mod area;
+mod issue;
+mod order;
+mod premises;
+mod spelling;
+mod street;
+
+use std::collections::{HashMap, HashSet};
+
+pub(crate) use self::issue::{Issue, Kind, Severity, Verdict};
+pub(crate) use self::order::{Scored, natural, ranked};
+use crate::lookup::{Place, Record};
+use crate::parse::Reading;
+
+/// Confidence from which an address counts as valid.
+pub(crate) const VALID: u8 = 80;
+/// Confidence of an answer that several different addresses fit equally well: never valid.
+pub(crate) const AMBIGUOUS: u8 = 75;
+/// The most that an input with a mere difference of notation loses, such as `1/23` or a state left out beside a postcode.
+pub(crate) const EXACT: u8 = 99;
+/// A correction is suspect when what was typed exists as it stands: below valid.
+const SUSPECT: u16 = 15;
+/// Places that cost more than this are not looked into.
+const FAR: u16 = 85;
+/// Readings of one place that are worth a look.
+const FITS: usize = 8;
+
+/// How well one address fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Score {
+    /// 0 to 100.
+    pub confidence: u8,
+    pub issues: Vec<Issue>,
+    /// The reading's oddity, to tell equals apart.
+    pub oddity: u8,
+}
+
+/// How well a street or an area fits one of the readings.
+#[derive(Clone, Debug)]
+pub(crate) struct Fit<'r> {
+    pub reading: &'r Reading,
+    pub verdict: Verdict,
+}
+
+/// What is known to exist as it was typed.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Names of localities, in search form.
+    pub localities: HashSet<String>,
+    /// The street, in the locality or postcode that was typed.
+    pub street: bool,
+}
+
+/// What `place` costs under `reading`, none when it can't be meant. Misspellings count only when `tolerant`.
+fn place_verdict(reading: &Reading, place: &Place, known: &Known, tolerant: bool) -> Option<Verdict> {
+    let street = match (&reading.street, place.street_pid.is_empty()) {
+        (Some(street), false) => {
+            let verdict = street::fit(street, place, tolerant)?;
+            let suspect = known.street && street.name != place.asked_name && !street.open;
+            verdict.and(Verdict::quiet(if suspect { SUSPECT } else { 0 }))
+        }
+        (None, true) => Verdict::good(),
+        (None, false) => Verdict::missing(20, "The street is missing"),
+        (Some(_), true) => return None,
+    };
+    let locality = match &reading.locality {
+        None => area::no_locality(&reading.tail),
+        Some(locality) => {
+            let verdict = area::locality(locality, place, tolerant)?;
+            let corrected = place.neighbour_of.is_none() && locality.name != place.asked_locality && !locality.open;
+            let suspect = corrected && known.localities.contains(&locality.name);
+            verdict.and(Verdict::quiet(if suspect { SUSPECT } else { 0 }))
+        }
+    };
+    let ignored = &reading.head.ignored;
+    let elsewhere = !ignored.is_empty() && known.localities.contains(&ignored.join(" ")) && ignored.join(" ") != place.asked_locality;
+    let ignored = match elsewhere {
+        true => Verdict::differs(25, format!("The street is in {}", place.locality_name)),
+        false => Verdict::good(),
+    };
+    let swapped = Verdict::quiet(if reading.swapped { 3 } else { 0 });
+    Some(street.and(locality).and(area::state(&reading.tail, place)).and(ignored).and(swapped))
+}
+
+/// The readings, with what they have in common compared only once.
+pub(crate) struct Readings<'r> {
+    readings: &'r [Reading],
+    tolerant: bool,
+    /// Per reading the number of its street and of its locality among the distinct ones.
+    parts: Vec<(usize, usize)>,
+}
+
+impl<'r> Readings<'r> {
+    /// `tolerant`: misspellings count.
+    pub(crate) fn new(readings: &'r [Reading], tolerant: bool) -> Self {
+        let (mut streets, mut localities) = (HashMap::new(), HashMap::new());
+        let number = |reading: &'r Reading| {
+            let next = streets.len();
+            let street = *streets.entry(reading.street.as_ref().map(|s| (&s.name, s.open, &s.types, s.type_open, s.suffix))).or_insert(next);
+            let next = localities.len();
+            let locality = *localities.entry(reading.locality.as_ref().map(|l| (&l.name, l.open))).or_insert(next);
+            (street, locality)
+        };
+        let parts = readings.iter().map(number).collect();
+        Self { readings, tolerant, parts }
+    }
+
+    /// The readings under which `place` may be meant, the best first.
+    pub(crate) fn fits(&self, place: &Place, known: &Known) -> Vec<Fit<'r>> {
+        // A street or a locality that doesn't fit rules out every reading that shares it.
+        let (mut no_street, mut no_locality) = (HashSet::new(), HashSet::new());
+        let mut fits = Vec::new();
+        for (reading, &(street, locality)) in self.readings.iter().zip(&self.parts) {
+            if no_street.contains(&street) || no_locality.contains(&locality) {
+                continue;
+            }
+            match place_verdict(reading, place, known, self.tolerant) {
+                Some(verdict) if verdict.points <= FAR => fits.push(Fit { reading, verdict }),
+                Some(_) => {}
+                None => {
+                    let unfit = reading.locality.as_ref().is_some_and(|l| area::locality(l, place, self.tolerant).is_none());
+                    if unfit { no_locality.insert(locality) } else { no_street.insert(street) };
+                }
+            }
+        }
+        fits.sort_by_key(|fit| (fit.verdict.points, fit.reading.oddity));
+        fits.truncate(FITS);
+        fits
+    }
+}
+
+/// The score of `record`, whose place fits as `fit` says.
+pub(crate) fn score(fit: &Fit<'_>, record: &Record) -> Score {
+    let Fit { reading, verdict } = fit;
+    let (head, tail) = (&reading.head, &reading.tail);
+    let numbered = premises::number(head, record);
+    let verdict = numbered
+        .and(premises::unit(head, record))
+        .and(verdict.clone())
+        .and(area::postcode(tail, record))
+        .and(premises::leftover(&head.ignored, &tail.junk, tail.junk_apart))
+        .and(Verdict::quiet(if record.is_alias { 3 } else { 0 }));
+    let confidence = 100_u16.saturating_sub(verdict.points) as u8;
+    Score { confidence, issues: verdict.issues, oddity: reading.oddity }
+}
+
+/// The best score of `record` among the readings its place fits.
+pub(crate) fn best(fits: &[Fit<'_>], record: &Record) -> Option<Score> {
+    let scores = fits.iter().map(|fit| score(fit, record));
+    scores.max_by_key(|score| (score.confidence, std::cmp::Reverse(score.oddity)))
+}
+
+#[cfg(test)]
+#[path = "rank/tests.rs"]
+mod tests;

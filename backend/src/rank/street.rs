@@ -1,0 +1,82 @@
+//! How well a street of the data fits a street as written.
+
+use super::issue::Verdict;
+use super::spelling::{edits, prefix_edits};
+use crate::lookup::Place;
+use crate::parse::Street;
+
+/// What one corrected word costs; a further edit costs [`EDIT`] more.
+pub(super) const CORRECTED: u16 = 14;
+const EDIT: u16 = 3;
+/// Another street type than the one written: below valid.
+const OTHER_TYPE: u16 = 28;
+
+/// The points `typed` costs for `place`, none when it can't be meant. Misspellings count only when `tolerant`.
+pub(super) fn fit(typed: &Street, place: &Place, tolerant: bool) -> Option<Verdict> {
+    if let Some(name) = name(typed, place, tolerant) {
+        return Some(name.and(kind(typed, place)).and(suffix(typed, place)));
+    }
+    if tolerant { with_corrected_type(typed, place) } else { None }
+}
+
+fn name(typed: &Street, place: &Place, tolerant: bool) -> Option<Verdict> {
+    let meant = place.asked_name.as_str();
+    let alias = || match place.street_alias {
+        true => Verdict::differs(6, format!("The street is officially {}", place.street_label())),
+        false => Verdict::good(),
+    };
+    if typed.name == meant {
+        return Some(alias());
+    }
+    if typed.open && meant.starts_with(&typed.name) {
+        let (have, whole) = (typed.name.len() as u16, meant.len().max(1) as u16);
+        return Some(alias().and(Verdict::quiet(4 + 12 * (whole - have.min(whole)) / whole)));
+    }
+    if !tolerant {
+        return None;
+    }
+    let found = if typed.open { prefix_edits(&typed.name, meant) } else { edits(&typed.name, meant) }?;
+    Some(alias().and(corrected(found, &typed.name, meant)))
+}
+
+fn corrected(edits: usize, typed: &str, meant: &str) -> Verdict {
+    let points = CORRECTED + EDIT * (edits.max(1) as u16 - 1);
+    Verdict::differs(points, format!("\"{typed}\" was read as {meant}"))
+}
+
+fn kind(typed: &Street, place: &Place) -> Verdict {
+    match (typed.types.is_empty(), place.asked_type.as_deref()) {
+        (true, None) => Verdict::good(),
+        // A street name that is being typed has not come to its type yet.
+        (true, Some(_)) if typed.open => Verdict::good(),
+        (true, Some(kind)) => Verdict::missing(5, format!("The street type is missing: {kind}")),
+        (false, Some(kind)) if typed.types.contains(&kind) => Verdict::quiet(u16::from(typed.type_open)),
+        (false, Some(kind)) => {
+            let near = typed.types.iter().any(|typed| edits(typed, kind).is_some_and(|edits| edits == 1));
+            let message = format!("The street type is {kind}");
+            if near { Verdict::differs(6, message) } else { Verdict::differs(OTHER_TYPE, message) }
+        }
+        (false, None) => Verdict::differs(OTHER_TYPE, "The street has no type"),
+    }
+}
+
+fn suffix(typed: &Street, place: &Place) -> Verdict {
+    match (typed.suffix, place.asked_suffix.as_deref()) {
+        (None, None) => Verdict::good(),
+        (None, Some(_)) if typed.open || typed.type_open => Verdict::quiet(1),
+        (None, Some(suffix)) => Verdict::missing(6, format!("The street suffix is missing: {suffix}")),
+        (Some(typed), Some(suffix)) if typed == suffix => Verdict::good(),
+        (Some(_), Some(suffix)) => Verdict::differs(30, format!("The street suffix is {suffix}")),
+        (Some(_), None) => Verdict::differs(22, "The street has no suffix"),
+    }
+}
+
+/// `COLLINS STERET`: the last word as a misspelt type.
+fn with_corrected_type(typed: &Street, place: &Place) -> Option<Verdict> {
+    let meant = place.asked_type.as_deref().filter(|_| typed.types.is_empty())?;
+    let (stem, last) = typed.name.rsplit_once(' ')?;
+    let found = if typed.open { prefix_edits(last, meant) } else { edits(last, meant) }.filter(|&edits| edits > 0)?;
+    let street = Street { name: stem.to_owned(), open: false, suffix: typed.suffix, ..Street::default() };
+    let name = name(&street, place, true)?;
+    Some(name.and(corrected(found, last, meant)).and(suffix(&street, place)))
+}

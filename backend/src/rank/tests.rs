@@ -1,0 +1,199 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+use crate::parse::{Parsed, Typing};
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// unit, level, number, last, lot of an address on Como Parade West, Mordialloc
+fn record(unit: &str, level: &str, number: &str, last: &str, lot: &str) -> Record {
+    let place = Place {
+        street_pid: "S1".into(),
+        street_name: "COMO".into(),
+        street_type: some("PARADE"),
+        street_suffix: some("W"),
+        locality_pid: "L1".into(),
+        locality_name: "MORDIALLOC".into(),
+        state: "VIC".into(),
+        asked_name: "COMO".into(),
+        asked_type: some("PARADE"),
+        asked_suffix: some("W"),
+        asked_locality: "MORDIALLOC".into(),
+        ..Place::default()
+    };
+    Record {
+        pid: "GAVIC1".into(),
+        flat_type: some(if unit.is_empty() { "" } else { "UNIT" }),
+        flat_number: some(unit),
+        level_type: some(if level.is_empty() { "" } else { "L" }),
+        level_number: some(level),
+        number_first: some(number),
+        number_last: some(last),
+        lot_number: some(lot),
+        postcode: some("3195"),
+        place: Arc::new(place),
+        ..Record::default()
+    }
+}
+
+/// The best score of `text` for `record`, 0 when it can't be meant at all.
+fn confidence(text: &str, record: &Record) -> u8 {
+    scored(text, record, &Known::default()).map_or(0, |score| score.confidence)
+}
+
+fn scored(text: &str, record: &Record, known: &Known) -> Option<Score> {
+    let parsed = Parsed::new(text, Typing::Done);
+    let mut readings = parsed.readings.clone();
+    readings.extend(parsed.relaxed());
+    best(&Readings::new(&readings, true).fits(&record.place, known), record)
+}
+
+#[rstest]
+#[case("460 Como Parade West, Mordialloc VIC 3195", 100..=100)]
+#[case("460 como pde w mordialloc 3195 vic", 100..=100)]
+#[case("460 como pde w mordialloc", 95..=99)]
+#[case("460 como parade west 3195", 90..=95)]
+#[case("460 como parade mordialloc vic 3195", 90..=95)]
+#[case("460 como west mordialloc vic 3195", 90..=96)]
+#[case("460 como prade west, mordialloc vic 3195", 80..=89)]
+#[case("460 como parade west, mordialoc vic 3195", 80..=89)]
+#[case("mordialloc vic 3195, 460 como parade west", 90..=99)]
+#[case("Como House, 460 Como Parade West, Mordialloc VIC 3195", 90..=99)]
+#[case("460 Como Parade West, Mordialloc VIC 3195 near the station", 90..=95)]
+#[case("460 como street west mordialloc vic 3195", 0..=79)]
+#[case("460 como parade east mordialloc vic 3195", 0..=79)]
+#[case("460 como parade west mordialloc nsw 3195", 0..=79)]
+#[case("460 como parade west mordialloc vic 3196", 0..=79)]
+#[case("460 como parade west frankston vic 3195", 0..=79)]
+#[case("461 como parade west mordialloc vic 3195", 0..=59)]
+#[case("460A como parade west mordialloc vic 3195", 0..=59)]
+#[case("unit 7, 460 como parade west mordialloc vic 3195", 0..=79)]
+#[case("como parade west mordialloc vic 3195", 0..=60)]
+#[case("460 como parade west", 0..=60)]
+#[case("como", 0..=40)]
+#[case("", 0..=0)]
+fn what_a_house_is_worth(#[case] text: &str, #[case] expected: std::ops::RangeInclusive<u8>) {
+    let confidence = confidence(text, &record("", "", "460", "", ""));
+    assert!(expected.contains(&confidence), "{text}: {confidence}");
+}
+
+#[rstest]
+#[case("3/460 Como Parade West, Mordialloc VIC 3195", 99..=99)]
+#[case("Unit 3, 460 Como Parade West, Mordialloc VIC 3195", 100..=100)]
+#[case("U3 460 Como Parade West, Mordialloc VIC 3195", 100..=100)]
+#[case("3 460 Como Parade West, Mordialloc VIC 3195", 99..=99)]
+#[case("Flat 3, 460 Como Parade West, Mordialloc VIC 3195", 90..=98)]
+#[case("Shop 3, 460 Como Parade West, Mordialloc VIC 3195", 0..=79)]
+#[case("460 Como Parade West, Mordialloc VIC 3195", 0..=79)]
+#[case("4/460 Como Parade West, Mordialloc VIC 3195", 0..=60)]
+#[case("3/461 Como Parade West, Mordialloc VIC 3195", 0..=60)]
+fn what_a_unit_is_worth(#[case] text: &str, #[case] expected: std::ops::RangeInclusive<u8>) {
+    let confidence = confidence(text, &record("3", "", "460", "", ""));
+    assert!(expected.contains(&confidence), "{text}: {confidence}");
+}
+
+#[rstest]
+#[case("103-107 como pde w mordialloc vic 3195", 100..=100)]
+#[case("103 como pde w mordialloc vic 3195", 90..=99)]
+#[case("107 como pde w mordialloc vic 3195", 90..=99)]
+#[case("104 como pde w mordialloc vic 3195", 0..=59)]
+#[case("105 como pde w mordialloc vic 3195", 0..=59)]
+#[case("103-105 como pde w mordialloc vic 3195", 0..=79)]
+fn a_range_answers_for_its_ends(#[case] text: &str, #[case] expected: std::ops::RangeInclusive<u8>) {
+    let confidence = confidence(text, &record("", "", "103", "107", ""));
+    assert!(expected.contains(&confidence), "{text}: {confidence}");
+}
+
+#[rstest]
+#[case("Lot 7 como pde w mordialloc vic 3195", ("", "7"), 100..=100)]
+#[case("Lot 7 como pde w mordialloc vic 3195", ("9", "7"), 90..=99)]
+#[case("Lot 7, 9 como pde w mordialloc vic 3195", ("9", ""), 100..=100)]
+#[case("7 como pde w mordialloc vic 3195", ("", "7"), 0..=59)]
+#[case("Lot 8 como pde w mordialloc vic 3195", ("", "7"), 0..=59)]
+fn lots(#[case] text: &str, #[case] (number, lot): (&str, &str), #[case] expected: std::ops::RangeInclusive<u8>) {
+    let confidence = confidence(text, &record("", "", number, "", lot));
+    assert!(expected.contains(&confidence), "{text}: {confidence}");
+}
+
+#[test]
+fn aliases_and_neighbours_are_worth_less() {
+    let with = |change: &dyn Fn(&mut Place)| {
+        let mut record = record("", "", "460", "", "");
+        let mut place = (*record.place).clone();
+        change(&mut place);
+        record.place = Arc::new(place);
+        let score = scored("460 como parade west aspendale vic 3195", &record, &Known::default()).unwrap();
+        assert!(!score.issues.is_empty());
+        score.confidence
+    };
+    let alias = with(&|place| {
+        place.asked_locality = "ASPENDALE".into();
+        place.locality_alias = true;
+    });
+    assert!((85..=92).contains(&alias), "{alias}");
+    let neighbour = with(&|place| place.neighbour_of = some("ASPENDALE"));
+    assert!((70..=79).contains(&neighbour), "{neighbour}");
+}
+
+#[test]
+fn what_exists_as_typed_is_not_corrected_into_something_else() {
+    let record = record("", "", "460", "", "");
+    let text = "460 como parade west mordialoc vic 3195";
+    let known = Known { localities: HashSet::from(["MORDIALOC".to_owned()]), street: false };
+    assert!(scored(text, &record, &known).unwrap().confidence < VALID);
+}
+
+const PARTS: [&str; 7] = ["UNIT 3,", "460", "COMO", "PARADE", "WEST", "MORDIALLOC", "VIC 3195"];
+
+proptest! {
+    #[test]
+    fn dropping_a_part_never_raises_the_confidence(mut keep in proptest::collection::vec(any::<bool>(), 7), drop in 0usize..7) {
+        // Without the street's name the other words mean something else.
+        keep[2] = true;
+        prop_assume!(drop != 2);
+        let record = record("3", "", "460", "", "");
+        let text = |keep: &[bool]| PARTS.iter().zip(keep).filter(|(_, keep)| **keep).map(|(part, _)| *part).collect::<Vec<_>>().join(" ");
+        let mut fewer = keep.clone();
+        fewer[drop] = false;
+        let (more, fewer) = (confidence(&text(&keep), &record), confidence(&text(&fewer), &record));
+        prop_assert!(fewer <= more, "{} {more} / {} {fewer}", text(&keep), drop);
+        prop_assert!(more <= confidence(&PARTS.join(" "), &record));
+    }
+
+    #[test]
+    fn a_typo_is_worth_less_than_the_right_spelling(at in 0usize..10, letter in "[A-Z]") {
+        let record = record("", "", "460", "", "");
+        let mut typed = "MORDIALLOC".to_owned();
+        typed.replace_range(at..=at, &letter);
+        prop_assume!(typed != "MORDIALLOC");
+        let worth = confidence(&format!("460 COMO PARADE WEST {typed} VIC 3195"), &record);
+        prop_assert!((VALID..95).contains(&worth), "{typed} {worth}");
+    }
+
+    #[test]
+    fn any_text_has_a_confidence_up_to_a_hundred(text in "([0-9]{1,4}|COMO|PARADE|WEST|MORDIALLOC|VIC|3195|UNIT|/|,| ){0,12}") {
+        prop_assert!(confidence(&text, &record("", "", "460", "", "")) <= 100);
+    }
+
+    #[test]
+    fn the_order_does_not_depend_on_the_order_of_arrival(numbers in proptest::collection::vec((0u8..20, 0u8..3), 1..20), swap in any::<proptest::sample::Index>()) {
+        let scored = |(number, confidence): &(u8, u8)| {
+            let mut record = record("", "", &number.to_string(), "", "");
+            record.pid = format!("GAVIC{number}");
+            let label = record.label();
+            Scored { record, score: Score { confidence: *confidence, issues: Vec::new(), oddity: 0 }, label }
+        };
+        let mut list: Vec<_> = numbers.iter().map(scored).collect();
+        let first = ranked(list.clone());
+        let last = list.len() - 1;
+        list.swap(swap.index(last + 1), last);
+        list.reverse();
+        let pids = |list: &[Scored]| list.iter().map(|s| s.record.pid.clone()).collect::<Vec<_>>();
+        prop_assert_eq!(pids(&first), pids(&ranked(list)));
+    }
+}
