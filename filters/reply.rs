@@ -19,6 +19,7 @@ use crate::verdict::Verdict;
 pub enum Code {
     MissingApiKey,
     InvalidApiKey,
+    Forbidden,
     EndpointNotFound,
     MethodNotAllowed,
     InvalidRequest,
@@ -40,9 +41,10 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the documentation and its test.
-    pub const ALL: [Code; 19] = [
+    pub const ALL: [Code; 20] = [
         Code::MissingApiKey,
         Code::InvalidApiKey,
+        Code::Forbidden,
         Code::EndpointNotFound,
         Code::MethodNotAllowed,
         Code::InvalidRequest,
@@ -68,6 +70,7 @@ impl Code {
         match self {
             Code::InvalidRequest | Code::InvalidJson => 400,
             Code::MissingApiKey | Code::InvalidApiKey => 401,
+            Code::Forbidden => 403,
             Code::EndpointNotFound => 404,
             Code::MethodNotAllowed => 405,
             Code::RequestTimeout => 408,
@@ -92,6 +95,7 @@ impl Code {
         match self {
             Code::MissingApiKey => "MISSING_API_KEY",
             Code::InvalidApiKey => "INVALID_API_KEY",
+            Code::Forbidden => "FORBIDDEN",
             Code::EndpointNotFound => "ENDPOINT_NOT_FOUND",
             Code::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Code::InvalidRequest => "INVALID_REQUEST",

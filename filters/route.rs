@@ -9,6 +9,7 @@
 //!     upstream: address-service          # may be left out where there is one
 //!     timeout: 2500ms                    # whole answer from the upstream
 //!     body: { max: 64KiB, type: json }   # left out: a request with a body is refused
+//!     forward: [accept-language]         # request fields that reach the upstream; "*": all
 //!     meta: true                         # stamp `meta` into the answer
 //!     answers: json                      # what the upstream may answer with; or any
 //!     cache: { ... }                     # left out: never cached
@@ -56,6 +57,11 @@ pub struct Config {
     /// The request body that is accepted; left out, none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
+    /// Which request fields reach the upstream, in lower case; `"*"`: all but hop-by-hop ones and those that set the
+    /// client's address, host or key. Left out: on cached routes only those that can't change the answer (and what is
+    /// needed to read the body), on others all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Vec<String>>,
     /// Whether `meta` (request id, response time, timestamp) is added to successful JSON answers on their way out.
     #[serde(default)]
     pub meta: bool,

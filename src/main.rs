@@ -1,6 +1,151 @@
-//! The addrgate gateway process.
+//! The addrgate gateway process. Commands, and their exit codes: 0 good, 1 invalid or failed, 64 usage.
 
-#[allow(dead_code)]
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod admin;
+mod config;
+mod context;
+mod explain;
+mod proxy;
+mod server;
+mod shared;
+mod shutdown;
+#[allow(dead_code, unused_imports, reason = "the cache phases of the request path use it next")]
 mod store;
+mod telemetry;
+mod upstream;
 
-fn main() {}
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A caching gateway for address APIs.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGTERM (orderly), SIGINT (at once) or SIGQUIT (hand the sockets over).
+    Run {
+        #[command(flatten)]
+        file: FileArgument,
+        /// Take the listening sockets over from a running process (`server.upgrade_socket`).
+        #[arg(long)]
+        upgrade: bool,
+    },
+    /// Say whether a configuration is valid.
+    Check {
+        #[command(flatten)]
+        file: FileArgument,
+        /// Also connect to every upstream.
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Show the configuration with its variables replaced and its defaults in, secrets hidden.
+    Print {
+        #[command(flatten)]
+        file: FileArgument,
+    },
+    /// Say what would happen to a request: route, key, limits, lifetimes, cacheable or why not.
+    Explain {
+        #[command(flatten)]
+        file: FileArgument,
+        /// The method, such as GET.
+        method: String,
+        /// Path and query, or a whole URL.
+        url: String,
+        /// The body of a body-keyed request.
+        #[arg(long)]
+        body: Option<String>,
+    },
+    /// Show the JSON schema of the configuration.
+    Schema,
+    /// API keys.
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Make a key and the digest that the configuration needs.
+    New,
+}
+
+#[derive(clap::Args)]
+struct FileArgument {
+    /// The configuration file.
+    #[arg(long, default_value = "config.yaml", env = "ADDRGATE_CONFIG")]
+    config: PathBuf,
+}
+
+impl FileArgument {
+    fn load(&self) -> anyhow::Result<config::Plan> {
+        Ok(config::load(&self.config, &config::reload::environment)?)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            let usage = e.use_stderr();
+            // Nothing is left to do where even this can't be written.
+            let _unwritable = e.print();
+            return ExitCode::from(if usage { 64 } else { 0 });
+        }
+    };
+    match execute(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            complain(&format!("{e:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run { file, upgrade } => server::run(file.load()?, &absolute(&file.config)?, upgrade),
+        Command::Check { file, connect } => {
+            let plan = file.load()?;
+            for warning in &plan.warnings {
+                complain(&format!("warning: {warning}"));
+            }
+            if connect {
+                explain::connect(&plan)?;
+            }
+            say(&format!("{} is valid, hash {}", file.config.display(), plan.hash))
+        }
+        Command::Print { file } => say(serde_saphyr::to_string(&file.load()?.file)?.trim_end()),
+        Command::Explain { file, method, url, body } => {
+            say(&explain::request(&file.load()?, &method, &url, body.as_deref()))
+        }
+        Command::Schema => say(&serde_json::to_string_pretty(&config::schema())?),
+        Command::Keys(Keys::New) => {
+            let key = addrgate_filters::client::new_key()?;
+            say(&format!("key:    {key}\ndigest: {}", addrgate_filters::client::digest_of(&key)))
+        }
+    }
+}
+
+/// Relative paths would change their meaning with the working directory.
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    Ok(std::path::absolute(path)?)
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
+fn complain(text: &str) {
+    use std::io::Write;
+    // Nothing is left to do where even this can't be written.
+    let _unwritable = writeln!(std::io::stderr(), "{text}");
+}

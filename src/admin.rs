@@ -1,0 +1,165 @@
+//! The admin listener: health, metrics, status, control.
+//!
+//! | path | answer | token |
+//! |---|---|---|
+//! | `GET /livez`, `GET /readyz` | about this process only | no |
+//! | `GET /metrics` | Prometheus | yes |
+//! | `GET /admin/v1/status` | what runs, and how it is | yes |
+//! | `GET /admin/v1/config` | the configuration with its defaults, secrets hidden | yes |
+//! | `POST /admin/v1/reload` | reads the file again | yes |
+//! | `POST /admin/v1/drain` | stops as SIGTERM does | yes |
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::reply::{Cause, Code, Reply, render};
+use addrgate_filters::request_id::NameRequest;
+use addrgate_filters::route::Answer;
+use addrgate_filters::verdict::Verdict;
+use addrgate_filters::{Filter, Flow};
+use async_trait::async_trait;
+use pingora::apps::http_app::{HttpServer, ServeHttp};
+use pingora::protocols::http::ServerSession;
+use pingora::services::listening::Service;
+use serde_json::json;
+use subtle::ConstantTimeEq;
+
+use crate::config::reload::reload;
+use crate::proxy::own_reply;
+use crate::shared::Shared;
+use crate::telemetry::METRICS;
+
+/// The service on its own listener and thread.
+pub(crate) fn service(shared: &Arc<Shared>, path: &Path, listen: &str) -> Service<HttpServer<Admin>> {
+    let app = HttpServer::new_app(Admin { shared: Arc::clone(shared), path: path.to_owned() });
+    let mut service = Service::new("admin".to_owned(), app);
+    service.threads = Some(1);
+    service.add_tcp(listen);
+    service
+}
+
+/// Answers admin calls.
+pub(crate) struct Admin {
+    shared: Arc<Shared>,
+    path: PathBuf,
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> http::Response<Vec<u8>> {
+        session.set_keepalive(Some(5));
+        let request = session.req_header();
+        let target = std::str::from_utf8(request.raw_path()).unwrap_or("");
+        let head = Head::new(request.method.as_str(), target, Headers::Map(&request.headers));
+        let mut verdict = Verdict::default();
+        let _always_continues: Flow = NameRequest.request(&head, &mut verdict);
+        let reply = match self.answer(&head, &verdict).await {
+            Ok(reply) => reply,
+            Err(cause) => render(&cause, &verdict, false, chrono::Utc::now()),
+        };
+        let mut answer = http::Response::builder().status(reply.status);
+        for (name, value) in &reply.fields {
+            answer = answer.header(*name, value);
+        }
+        answer = answer.header("x-request-id", verdict.request_id.as_str());
+        answer = answer.header(http::header::CONTENT_LENGTH, reply.body.len());
+        // Statuses and fields are literals of ours.
+        answer.body(reply.body.to_vec()).unwrap_or_default()
+    }
+}
+
+impl Admin {
+    async fn answer(&self, head: &Head<'_>, verdict: &Verdict) -> Result<Reply, Cause> {
+        let open = match (head.method, head.path) {
+            ("GET" | "HEAD", "/livez") => Some(Answer::Livez),
+            ("GET" | "HEAD", "/readyz") => Some(Answer::Readyz),
+            _ => None,
+        };
+        if let Some(kind) = open {
+            return Ok(own_reply(&self.shared, verdict, kind));
+        }
+        self.admit(head)?;
+        match (head.method, head.path) {
+            ("GET", "/metrics") => {
+                self.gather();
+                Ok(own_reply(&self.shared, verdict, Answer::Metrics))
+            }
+            ("GET", "/admin/v1/status") => Ok(json_reply(&self.status())),
+            ("GET", "/admin/v1/config") => {
+                let file = serde_json::to_value(&self.shared.plan().file);
+                file.map(|file| json_reply(&file)).map_err(|e| Cause::new(Code::InternalError, "config", e.to_string()))
+            }
+            ("POST", "/admin/v1/reload") => self.reload().await,
+            ("POST", "/admin/v1/drain") => {
+                tracing::info!("drain was asked for");
+                self.shared.drain.notify_one();
+                Ok(json_reply(&json!({"draining": true})))
+            }
+            (_, "/metrics" | "/admin/v1/status" | "/admin/v1/config" | "/admin/v1/reload" | "/admin/v1/drain") => {
+                Err(Cause::new(Code::MethodNotAllowed, "method", "The endpoint does not have this method."))
+            }
+            _ => Err(Cause::new(Code::EndpointNotFound, "no_route", "There is no such endpoint.")),
+        }
+    }
+
+    /// `Authorization: Bearer`, compared in constant time; without a token nobody is let in.
+    fn admit(&self, head: &Head<'_>) -> Result<(), Cause> {
+        let plan = self.shared.plan();
+        let refused = |reason, message: &'static str| Err(Cause::new(Code::Forbidden, reason, message));
+        let Some(token) = &plan.admin_token else {
+            return refused("no_admin_token", "No admin token is configured, so admin calls are closed.");
+        };
+        let shown = head.headers.get("authorization").and_then(|value| value.strip_prefix(b"Bearer "));
+        match shown {
+            Some(shown) if bool::from(shown.ct_eq(token.reveal().as_bytes())) => Ok(()),
+            _ => refused("admin_token", "Send the admin token as `Authorization: Bearer`."),
+        }
+    }
+
+    async fn reload(&self) -> Result<Reply, Cause> {
+        let (shared, path) = (Arc::clone(&self.shared), self.path.clone());
+        let done = tokio::task::spawn_blocking(move || reload(&shared, &path)).await;
+        match done {
+            Ok(Ok(restart)) => Ok(json_reply(&json!({
+                "reloaded": true, "hash": self.shared.plan().hash, "restartNeeded": restart,
+            }))),
+            Ok(Err(e)) => {
+                let message = "The file is not valid; the old configuration stays.";
+                Err(Cause::new(Code::InvalidRequest, "config", message).detail("errors", e.to_string()))
+            }
+            Err(e) => Err(Cause::new(Code::InternalError, "reload", e.to_string())),
+        }
+    }
+
+    fn gather(&self) {
+        METRICS.in_flight.set(i64::try_from(self.shared.in_flight()).unwrap_or(i64::MAX));
+        METRICS.uptime.set(self.shared.started.elapsed().as_secs_f64());
+        METRICS.upstream_healthy.reset();
+        for pool in &self.shared.plan().pools {
+            METRICS.upstream_healthy.with_label_values(&[pool.name()]).set(pool.health().0 as f64);
+        }
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let plan = self.shared.plan();
+        let upstreams = plan.pools.iter().map(|pool| {
+            let (healthy, all) = pool.health();
+            (pool.name().to_owned(), json!({"healthy": healthy, "addresses": all}))
+        });
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "ready": self.shared.is_ready(),
+            "uptime": self.shared.started.elapsed().as_secs_f64(),
+            "inFlight": self.shared.in_flight(),
+            "config": {"hash": plan.hash, "lastReload": **self.shared.last_reload.load(), "warnings": plan.warnings},
+            "upstreams": serde_json::Map::from_iter(upstreams),
+        })
+    }
+}
+
+fn json_reply(value: &serde_json::Value) -> Reply {
+    let fields =
+        vec![("content-type", "application/json; charset=utf-8".to_owned()), ("cache-control", "no-store".to_owned())];
+    Reply { status: 200, fields, body: value.to_string().into(), close: false }
+}

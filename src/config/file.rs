@@ -1,0 +1,274 @@
+//! The configuration as an operator writes it. Every field has a default that is safe alone, unless it says otherwise.
+//! What `print` shows, what `schema` describes; past [`super::Plan`] nothing reads it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use addrgate_filters::units::{Secret, Size, Span};
+use addrgate_filters::{client, edge, route};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen` and `log.level`"))]
+pub(crate) struct File {
+    /// The version of this format: 1.
+    pub(crate) version: u32,
+    /// The process: where it listens, how it stops. Needs a restart.
+    pub(crate) server: Server,
+    /// Metrics, status and control on a listener of their own.
+    #[serde(default)]
+    pub(crate) admin: Admin,
+    /// Bounds of what a client may send.
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    /// The services behind, by name.
+    pub(crate) upstreams: BTreeMap<String, Upstream>,
+    /// Who may use the routes with a key, by name.
+    #[serde(default)]
+    pub(crate) clients: BTreeMap<String, client::Config>,
+    /// The routes; the first match wins. Left out: everything goes to the one upstream, uncached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) routes: Option<Vec<route::Config>>,
+    /// Compression of answers.
+    #[serde(default)]
+    pub(crate) compression: Compression,
+    /// Log lines.
+    #[serde(default)]
+    pub(crate) log: Log,
+}
+
+/// The process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    /// Addresses to listen on, `host:port`.
+    pub(crate) listen: Vec<String>,
+    /// TLS on all of them; left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<Tls>,
+    /// Threads that serve requests; 0: one per processor.
+    #[serde(default)]
+    pub(crate) threads: usize,
+    /// How a stop goes on.
+    #[serde(default)]
+    pub(crate) shutdown: Shutdown,
+    /// Where a new process takes the listening sockets over from this one (SIGQUIT); left out: not offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) upgrade_socket: Option<PathBuf>,
+}
+
+/// A certificate and its key, PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Certificate chain.
+    pub(crate) certificate_file: PathBuf,
+    /// Private key.
+    pub(crate) key_file: PathBuf,
+    /// Whether HTTP/2 is offered.
+    #[serde(default = "yes")]
+    pub(crate) http2: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// SIGTERM: not ready, `delay`, no new connections, in-flight requests for at most `drain`, exit 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Shutdown {
+    /// How long requests are still taken after `/readyz` says no, so that load balancers can notice.
+    pub(crate) delay: Span,
+    /// The longest time for requests in flight.
+    pub(crate) drain: Span,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { delay: Span::secs(0), drain: Span::secs(30) }
+    }
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Admin {
+    /// Where it listens. Needs a restart.
+    pub(crate) listen: String,
+    /// What `/admin/v1` asks for as `Authorization: Bearer`. Without a token those calls are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<Secret>,
+    /// The same out of a file, read at start and at each reload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9901".to_owned(), token: None, token_file: None }
+    }
+}
+
+/// Bounds of what a client may send and how slowly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// Header lines; more are answered 431.
+    pub(crate) fields: usize,
+    /// Bytes of all header lines; more are answered 431.
+    pub(crate) head: Size,
+    /// Bytes of the request target; more are answered 414.
+    pub(crate) uri: Size,
+    /// Host names that are served, in lower case and without port; another is answered 421. Empty: any.
+    pub(crate) hosts: Vec<String>,
+    /// The whole time for a request head, however slowly it comes.
+    pub(crate) head_time: Span,
+    /// The whole time for a request body.
+    pub(crate) body_time: Span,
+    /// How long an idle connection is kept; a client can't raise it.
+    pub(crate) keepalive: Span,
+    /// Requests on one connection before it is closed.
+    pub(crate) requests_per_connection: u32,
+    /// How long one write to a client may be stuck.
+    pub(crate) write_time: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let edge = edge::Config::default();
+        Self {
+            fields: edge.fields,
+            head: edge.head,
+            uri: edge.uri,
+            hosts: edge.hosts,
+            head_time: Span::secs(10),
+            body_time: Span::secs(30),
+            keepalive: Span::secs(60),
+            requests_per_connection: 100_000,
+            write_time: Span::secs(30),
+        }
+    }
+}
+
+/// A service behind, on one address or several equal ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Upstream {
+    /// `host:port` each; names are resolved again with every health check.
+    pub(crate) addresses: Vec<String>,
+    /// TLS towards it, with this name in the certificate; left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_name: Option<String>,
+    /// What it sees as `Host`; left out: its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
+    /// The longest time for a new connection.
+    #[serde(default = "connect_time")]
+    pub(crate) connect_time: Span,
+    /// How long an idle connection is kept. Shorter than the service's own, so that it is never closed under a request.
+    #[serde(default = "idle_time")]
+    pub(crate) idle_time: Span,
+    /// Health checks.
+    #[serde(default)]
+    pub(crate) health: Health,
+}
+
+fn connect_time() -> Span {
+    Span::millis(500)
+}
+
+fn idle_time() -> Span {
+    Span::secs(30)
+}
+
+/// Active health checks of an upstream's addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Health {
+    /// Asked by GET, 200 is well. Left out: a connection is enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
+    /// Time between two checks.
+    pub(crate) interval: Span,
+    /// The longest time for one.
+    pub(crate) timeout: Span,
+    /// So many failures in a row and an address is left out. Where all are, all are used: a wrong check must not be an
+    /// outage.
+    pub(crate) fall: u32,
+    /// So many successes in a row and it is back.
+    pub(crate) rise: u32,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { path: None, interval: Span::secs(2), timeout: Span::secs(1), fall: 3, rise: 2 }
+    }
+}
+
+/// Compression of answers to clients that accept it, after the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Compression {
+    /// Whether answers are compressed at all.
+    pub(crate) enabled: bool,
+    /// Smaller answers are sent as they are.
+    pub(crate) from: Size,
+    /// In order of preference, where a client leaves the choice: `br`, `zstd`, `gzip`.
+    pub(crate) algorithms: Vec<Algorithm>,
+    /// Effort, 1 to 9.
+    pub(crate) level: u8,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            from: Size(1024),
+            algorithms: vec![Algorithm::Zstd, Algorithm::Br, Algorithm::Gzip],
+            level: 4,
+        }
+    }
+}
+
+/// A content coding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Algorithm {
+    /// RFC 8878.
+    Zstd,
+    /// RFC 7932.
+    Br,
+    /// RFC 1952.
+    Gzip,
+}
+
+impl Algorithm {
+    /// The word in `Accept-Encoding`.
+    pub(crate) fn token(self) -> &'static str {
+        match self {
+            Algorithm::Zstd => "zstd",
+            Algorithm::Br => "br",
+            Algorithm::Gzip => "gzip",
+        }
+    }
+}
+
+/// Log lines, JSON on standard error; the access log on standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `info,pingora_core=warn`.
+    pub(crate) level: String,
+    /// Whether each request gets a line.
+    pub(crate) access: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info,pingora_core=warn,pingora_proxy=error".to_owned(), access: true }
+    }
+}

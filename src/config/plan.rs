@@ -1,0 +1,176 @@
+//! The configuration as the process uses it: checked, defaults in, compiled. Nothing past this reads the file's form but
+//! `print` and the comparison at a reload.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use addrgate_filters::route::{self, Auth, Body, Kind, Routes};
+use addrgate_filters::units::{Secret, Size, Span};
+use addrgate_filters::{Filters, cache_key, client, edge, request_id};
+
+use super::file::{File, Limits};
+use crate::telemetry::{METRICS, RouteMetrics};
+use crate::upstream::Pool;
+
+mod check;
+
+/// A mistake and where it stands, as a path of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) path: Vec<String>,
+    pub(super) message: String,
+}
+
+impl Problem {
+    fn new(path: &[&str], message: impl Into<String>) -> Self {
+        Self { path: path.iter().map(|part| (*part).to_owned()).collect(), message: message.into() }
+    }
+}
+
+/// The compiled configuration. Swapped as a whole; a request keeps the one it began with.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// As written, with defaults.
+    pub(crate) file: File,
+    /// A digest of the file with its defaults, to tell two instances' configurations apart.
+    pub(crate) hash: String,
+    /// The filters.
+    pub(crate) filters: Filters,
+    /// The upstreams, each once.
+    pub(crate) pools: Vec<Arc<Pool>>,
+    /// The upstream of each route, by the route's index.
+    by_route: Vec<Option<Arc<Pool>>>,
+    /// Counters of each route, by the route's index; then those of requests without a route.
+    metrics: Vec<RouteMetrics>,
+    /// What admin calls must show.
+    pub(crate) admin_token: Option<Secret>,
+    /// What an operator should know, though it is not wrong.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Checks and compiles; finds as many problems as it can.
+    pub(super) fn compile(file: File, folder: &Path) -> Result<Self, Vec<Problem>> {
+        let mut problems = check::file(&file);
+        let configs = routes(&file);
+        // The gateway's own routes stand first, so that no pattern can hide them.
+        let own = configs.len() - file.routes.as_ref().map_or(1, Vec::len);
+        let routes = Routes::new(configs).unwrap_or_else(|mistake| {
+            let written = file.routes.iter().flatten().position(|route| route.name == mistake.route);
+            let index = written.unwrap_or_default().to_string();
+            problems.push(Problem::new(&["routes", &index], mistake.to_string()));
+            Routes::default()
+        });
+        let pools: Vec<Arc<Pool>> = file.upstreams.iter().map(|(name, upstream)| Pool::new(name, upstream)).collect();
+        let by_route = routes
+            .list()
+            .iter()
+            .map(|route| {
+                let found = check::upstream(&route.config, &pools);
+                found.unwrap_or_else(|message| {
+                    let index = (route.index - own.min(route.index)).to_string();
+                    problems.push(Problem::new(&["routes", &index, "upstream"], message));
+                    None
+                })
+            })
+            .collect();
+        let clients = client::Clients::new(&file.clients).unwrap_or_else(|message| {
+            problems.push(Problem::new(&["clients"], message));
+            client::Clients::default()
+        });
+        let admin_token = check::token(&file, folder).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut warnings = Vec::new();
+        if clients.is_empty() && routes.list().iter().any(|route| route.config.auth == Auth::ApiKey) {
+            warnings.push("no client has a key: every route with `auth: api_key` answers 401".to_owned());
+        }
+        if admin_token.is_none() {
+            warnings.push("no admin token: metrics and /admin/v1 answer 403".to_owned());
+        }
+        let names = routes.list().iter().map(|route| route.name()).chain(["none"]);
+        let metrics = names.map(|name| METRICS.route(name)).collect();
+        let edge = edge::Edge(edge_of(&file.limits));
+        let filters = Filters {
+            request_id: request_id::NameRequest,
+            edge,
+            route: routes,
+            client: clients,
+            cache_key: cache_key::Keys,
+        };
+        let hash = digest(&file);
+        Ok(Self { file, hash, filters, pools, by_route, metrics, admin_token, warnings })
+    }
+
+    /// The upstream of a route; `None` where the gateway answers itself.
+    pub(crate) fn pool(&self, route: &route::Route) -> Option<&Arc<Pool>> {
+        self.by_route.get(route.index)?.as_ref()
+    }
+
+    /// The counters of a route.
+    pub(crate) fn metrics(&self, route: Option<&route::Route>) -> &RouteMetrics {
+        let last = self.metrics.len() - 1;
+        &self.metrics[route.map_or(last, |route| route.index.min(last))]
+    }
+
+    /// The settings that differ from `old` but need a restart.
+    pub(crate) fn restart_needed(&self, old: &Plan) -> Vec<&'static str> {
+        let (new, old) = (&self.file, &old.file);
+        let mut changed = Vec::new();
+        for (name, differs) in [
+            ("server", new.server != old.server),
+            ("admin.listen", new.admin.listen != old.admin.listen),
+            ("log.level", new.log.level != old.log.level),
+        ] {
+            if differs {
+                changed.push(name);
+            }
+        }
+        changed
+    }
+}
+
+fn digest(file: &File) -> String {
+    let text = serde_json::to_string(file).unwrap_or_default();
+    let hash = client::digest_of(&text);
+    hash.trim_start_matches("sha256:").chars().take(16).collect()
+}
+
+fn edge_of(limits: &Limits) -> edge::Config {
+    edge::Config { fields: limits.fields, head: limits.head, uri: limits.uri, hosts: limits.hosts.clone() }
+}
+
+/// The gateway's own routes, then the file's, or where it has none one that passes everything on.
+fn routes(file: &File) -> Vec<route::Config> {
+    let own = [("livez", route::Answer::Livez), ("readyz", route::Answer::Readyz)].map(|(name, answer)| {
+        route::Config { answer: Some(answer), auth: Auth::None, ..bare(name, &format!("/{name}")) }
+    });
+    let everything = || {
+        let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].map(str::to_owned).to_vec();
+        let body = Some(Body { max: Size::kib(1024), kind: Kind::Any });
+        let auth = if file.clients.is_empty() { Auth::None } else { Auth::ApiKey };
+        vec![route::Config { methods, body, auth, answers: Kind::Any, ..bare("everything", "/**") }]
+    };
+    own.into_iter().chain(file.routes.clone().unwrap_or_else(everything)).collect()
+}
+
+fn bare(name: &str, path: &str) -> route::Config {
+    route::Config {
+        name: name.to_owned(),
+        paths: vec![path.to_owned()],
+        methods: vec!["GET".to_owned()],
+        auth: Auth::ApiKey,
+        upstream: None,
+        answer: None,
+        timeout: Span::secs(10),
+        body: None,
+        forward: None,
+        meta: false,
+        answers: Kind::Json,
+        cache: None,
+    }
+}

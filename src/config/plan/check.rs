@@ -1,0 +1,126 @@
+//! Checks that need more than one setting, or more than a type says. Each message is a sentence that says what to do.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use addrgate_filters::route;
+use addrgate_filters::units::Secret;
+
+use super::{File, Problem};
+use crate::upstream::Pool;
+
+/// Everything that the file alone shows.
+pub(super) fn file(file: &File) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut wrong = |path: &[&str], message: String| found.push(Problem::new(path, message));
+    if file.version != 1 {
+        wrong(&["version"], format!("version {} is not known; this program reads version 1", file.version));
+    }
+    if file.server.listen.is_empty() {
+        wrong(&["server", "listen"], "needs at least one address, such as 127.0.0.1:3001".to_owned());
+    }
+    for (i, address) in file.server.listen.iter().enumerate() {
+        if let Err(message) = host_port(address) {
+            wrong(&["server", "listen", &i.to_string()], message);
+        }
+    }
+    if let Err(message) = host_port(&file.admin.listen) {
+        wrong(&["admin", "listen"], message);
+    }
+    if file.admin.token.is_some() && file.admin.token_file.is_some() {
+        wrong(&["admin", "token_file"], "`token` and `token_file` can't both be given".to_owned());
+    }
+    if file.upstreams.is_empty() {
+        wrong(&["upstreams"], "needs at least one upstream".to_owned());
+    }
+    for (name, upstream) in &file.upstreams {
+        if upstream.addresses.is_empty() {
+            wrong(&["upstreams", name, "addresses"], "needs at least one address".to_owned());
+        }
+        for (i, address) in upstream.addresses.iter().enumerate() {
+            if let Err(message) = host_port(address) {
+                wrong(&["upstreams", name, "addresses", &i.to_string()], message);
+            }
+        }
+        let health = &upstream.health;
+        if health.fall == 0 || health.rise == 0 || health.interval.0.is_zero() {
+            wrong(&["upstreams", name, "health"], "`fall`, `rise` and `interval` must be more than zero".to_owned());
+        }
+        if health.timeout > health.interval {
+            let message = "`timeout` is longer than `interval`: checks would overlap".to_owned();
+            wrong(&["upstreams", name, "health", "timeout"], message);
+        }
+        if health.path.as_ref().is_some_and(|path| !path.starts_with('/')) {
+            wrong(&["upstreams", name, "health", "path"], "a path starts with `/`".to_owned());
+        }
+        for (i, route) in file.routes.iter().flatten().enumerate() {
+            let ours = route.upstream.as_deref().unwrap_or(name) == name && route.answer.is_none();
+            if ours && upstream.connect_time >= route.timeout {
+                let message =
+                    format!("shorter than `connect_time` of `{name}`: a new connection would never be in time");
+                wrong(&["routes", &i.to_string(), "timeout"], message);
+            }
+        }
+    }
+    if !(1..=9).contains(&file.compression.level) {
+        wrong(&["compression", "level"], "must be from 1 to 9".to_owned());
+    }
+    if file.limits.fields == 0 || file.limits.fields > 256 {
+        wrong(&["limits", "fields"], "must be from 1 to 256".to_owned());
+    }
+    for (name, size) in [("head", file.limits.head), ("uri", file.limits.uri)] {
+        if !(256..=1 << 20).contains(&size.0) {
+            wrong(&["limits", name], "must be from 256B to 1MiB".to_owned());
+        }
+    }
+    if let Err(e) = tracing_subscriber::EnvFilter::try_new(&file.log.level) {
+        wrong(&["log", "level"], format!("is not a log filter: {e}"));
+    }
+    found
+}
+
+/// Checks the form only: a name that doesn't resolve yet is not a mistake.
+fn host_port(address: &str) -> Result<(), String> {
+    let good = address.rsplit_once(':').is_some_and(|(host, port)| {
+        let v6 = host.starts_with('[') && host.ends_with(']');
+        let host_is_good = !host.is_empty() && !host.contains(['/', '@', ' ']) && (v6 || !host.contains(':'));
+        host_is_good && port.parse::<u16>().is_ok()
+    });
+    if good { Ok(()) } else { Err(format!("`{address}` is not `host:port`")) }
+}
+
+/// The pool that a route means.
+pub(super) fn upstream(config: &route::Config, pools: &[Arc<Pool>]) -> Result<Option<Arc<Pool>>, String> {
+    match (&config.upstream, pools) {
+        _ if config.answer.is_some() => Ok(None),
+        // Told already.
+        (None, []) => Ok(None),
+        (Some(name), pools) => match pools.iter().find(|pool| pool.name() == name) {
+            Some(pool) => Ok(Some(Arc::clone(pool))),
+            None => Err(format!("there is no upstream `{name}`")),
+        },
+        (None, [only]) => Ok(Some(Arc::clone(only))),
+        (None, _) => Err("there are several upstreams, so the route must name its own".to_owned()),
+    }
+}
+
+/// The admin token, from the file or from its own file.
+pub(super) fn token(file: &File, folder: &Path) -> Result<Option<Secret>, Problem> {
+    let given = match (&file.admin.token, &file.admin.token_file) {
+        (Some(token), _) => token.reveal().to_owned(),
+        (None, Some(path)) => {
+            let path = folder.join(path);
+            let read = std::fs::read_to_string(&path);
+            let unreadable =
+                |e| Problem::new(&["admin", "token_file"], format!("{} can't be read: {e}", path.display()));
+            read.map_err(unreadable)?.trim().to_owned()
+        }
+        (None, None) => return Ok(None),
+    };
+    match given.len() {
+        // `token: ${ADDRGATE_ADMIN_TOKEN:-}` may stay unset.
+        0 => Ok(None),
+        16.. => given.parse().map(Some).map_err(|e| Problem::new(&["admin", "token"], e)),
+        _ => Err(Problem::new(&["admin", "token"], "a token needs at least 16 characters")),
+    }
+}

@@ -1,0 +1,118 @@
+use rstest::rstest;
+
+use super::*;
+
+const SMALLEST: &str =
+    "version: 1\nserver: { listen: [\"127.0.0.1:3001\"] }\nupstreams: { api: { addresses: [\"127.0.0.1:3002\"] } }\n";
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "PORT" => Some("3005".to_owned()),
+        "TOKEN" => Some("0123456789abcdef".to_owned()),
+        _ => None,
+    }
+}
+
+fn read(text: &str) -> Result<Plan, ConfigError> {
+    parse(text, Path::new("config.yaml"), &env)
+}
+
+fn error(text: &str) -> String {
+    read(text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_smallest_file_passes_everything_on() {
+    let plan = read(SMALLEST).unwrap();
+    let names: Vec<_> = plan.filters.route.list().iter().map(|route| route.name().to_owned()).collect();
+    assert_eq!(names, ["livez", "readyz", "everything"]);
+    assert_eq!(plan.pool(&plan.filters.route.list()[2]).unwrap().name(), "api");
+    assert!(plan.pool(&plan.filters.route.list()[0]).is_none());
+}
+
+#[test]
+fn the_reference_is_valid_without_a_variable_set() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.yaml")).unwrap();
+    let plan = parse(&text, Path::new("config.yaml"), &|_: &str| None).unwrap();
+    assert!(plan.warnings.iter().any(|warning| warning.contains("no client has a key")), "no key works by default");
+}
+
+#[test]
+fn variables_and_secrets() {
+    let text = SMALLEST.replace("3001", "${PORT}") + "admin: { token: \"${TOKEN}\" }\n";
+    let plan = read(&text).unwrap();
+    assert_eq!(plan.file.server.listen, ["127.0.0.1:3005"]);
+    assert_eq!(plan.admin_token.unwrap().reveal(), "0123456789abcdef");
+    let shown = serde_saphyr::to_string(&plan.file).unwrap();
+    assert!(shown.contains("***") && !shown.contains("0123456789abcdef"), "{shown}");
+}
+
+#[test]
+fn secrets_out_of_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "abcdefghijklmnop\n").unwrap();
+    let text = format!("{SMALLEST}admin: {{ token_file: token }}\n");
+    let plan = parse(&text, &folder.path().join("config.yaml"), &env).unwrap();
+    assert_eq!(plan.admin_token.unwrap().reveal(), "abcdefghijklmnop");
+}
+
+#[test]
+fn what_is_printed_reads_back() {
+    let plan = read(SMALLEST).unwrap();
+    let again = read(&serde_saphyr::to_string(&plan.file).unwrap()).unwrap();
+    assert_eq!((plan.file, plan.hash), (again.file, again.hash));
+}
+
+#[rstest]
+#[case("version: 2", "config.yaml:1:10: version 2 is not known")]
+#[case("versoin: 1", "config.yaml:1:1: unknown key `versoin`; did you mean `version`?")]
+fn the_version_counts(#[case] line: &str, #[case] message: &str) {
+    let found = error(&SMALLEST.replace("version: 1", line));
+    assert!(found.starts_with(message), "{found}");
+}
+
+#[rstest]
+#[case("limits:\n  keepalive: 60\n", "config.yaml:5:14: invalid type: integer `60`, expected a duration with its unit")]
+#[case("limits:\n  keepalive: 60x\n", "config.yaml:5:14: `x` is not a unit of time")]
+#[case("limits:\n  head: 16KB\n", "config.yaml:5:9: `KB` is not a unit of size")]
+#[case("limits:\n  keepaliv: 60s\n", "config.yaml:5:3: unknown key `keepaliv`; did you mean `keepalive`?")]
+#[case("limits:\n  uri: 1GiB\n", "config.yaml:5:8: must be from 256B to 1MiB")]
+#[case("log: { level: \"${MISSING}\" }\n", "config.yaml:4:15: the variable MISSING is not set")]
+#[case("log: { level: \"nonsense=loud\" }\n", "config.yaml:4:15: is not a log filter")]
+#[case("admin:\n  token: short\n", "config.yaml:5:10: a token needs at least 16 characters")]
+#[case("admin:\n  token_file: missing\n", "config.yaml:5:15: missing can't be read")]
+#[case("clients:\n  web:\n    keys: [abc]\n", "config.yaml:5:3: client `web`: a key is `sha256:`")]
+#[case("routes:\n  - name: a\n    paths: [x]\n", "config.yaml:5:5: route `a`: `x` is not a path")]
+#[case("routes:\n  - name: a\n    paths: [/]\n    upstream: b\n", "config.yaml:7:15: there is no upstream `b`")]
+#[case(
+    "routes:\n  - name: a\n    paths: [/]\n    timeout: 100ms\n",
+    "config.yaml:7:14: shorter than `connect_time` of `api`"
+)]
+#[case(
+    "routes:\n  - name: a\n    paths: [/]\n    auth: apikey\n",
+    "config.yaml:7:11: unknown value `apikey`; did you mean `api_key`?"
+)]
+#[case("routes:\n  - paths: [/]\n", "config.yaml:5:5: missing field `name`")]
+#[case(
+    "routes:\n  - name: a\n    paths: [/]\n    cache: { lifetimes: { default: { 200: 5 } } }\n",
+    "config.yaml:7:43: invalid type: integer `5`, expected a duration"
+)]
+fn mistakes_have_a_place_and_a_sentence(#[case] more: &str, #[case] message: &str) {
+    let found = error(&format!("{SMALLEST}{more}"));
+    assert!(found.starts_with(message), "{found}");
+}
+
+#[test]
+fn several_problems_are_told_at_once() {
+    let found = read("version: 3\nserver: { listen: [nowhere] }\nupstreams: {}\n").unwrap_err();
+    assert_eq!(found.problems.len(), 3, "{found}");
+}
+
+#[test]
+fn the_schema_knows_every_part() {
+    let schema = serde_json::to_value(schema()).unwrap();
+    for part in ["server", "admin", "limits", "upstreams", "clients", "routes", "compression", "log"] {
+        assert!(schema["properties"][part].is_object(), "{part}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+}

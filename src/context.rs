@@ -1,0 +1,130 @@
+//! What one request carries from phase to phase of Pingora's path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use addrgate_filters::meta::Stamp;
+use addrgate_filters::reply::Cause;
+use addrgate_filters::verdict::Verdict;
+use addrgate_filters::{Outcome, head::Head};
+use tokio::time::Instant;
+
+use crate::config::Plan;
+use crate::shared::{InFlight, Shared};
+use crate::telemetry::{CacheOutcome, Line, METRICS};
+
+/// One request.
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    /// The plan it began with.
+    pub(crate) plan: Arc<Plan>,
+    /// What the filters found.
+    pub(crate) verdict: Verdict,
+    /// Whether the verdict came with the request, so that it is not made again.
+    pub(crate) judged: bool,
+    /// When its head was read.
+    pub(crate) started: Instant,
+    /// Why it is refused, from where the reason arises to where the answer is written.
+    pub(crate) refusal: Option<Cause>,
+    /// Who refused, and the reason; for log and metrics.
+    pub(crate) refused: Option<(&'static str, &'static str)>,
+    /// What the cache did.
+    pub(crate) cache: CacheOutcome,
+    /// `meta` on its way out.
+    pub(crate) stamp: Option<Stamp>,
+    /// Body bytes read so far.
+    pub(crate) body_read: u64,
+    /// Whether the canonical body was sent in this try.
+    pub(crate) body_sent: bool,
+    /// When the upstream was asked, and how long it took to the head of its answer.
+    pub(crate) asked: Option<Instant>,
+    pub(crate) upstream_time: Option<Duration>,
+    /// Calls of the upstream so far.
+    pub(crate) tries: u32,
+    /// What the log says at the end, also where the client is gone before.
+    seen: Seen,
+    finished: bool,
+    _in_flight: InFlight,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    method: String,
+    path: String,
+    peer: Option<std::net::IpAddr>,
+}
+
+impl Context {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            plan: shared.plan_kept(),
+            verdict: Verdict::default(),
+            judged: false,
+            started: Instant::now(),
+            refusal: None,
+            refused: None,
+            cache: CacheOutcome::Own,
+            stamp: None,
+            body_read: 0,
+            body_sent: false,
+            asked: None,
+            upstream_time: None,
+            tries: 0,
+            seen: Seen::default(),
+            finished: false,
+            _in_flight: shared.enter(),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// Notes what the log will need.
+    pub(crate) fn see(&mut self, head: &Head<'_>) {
+        self.seen =
+            Seen { method: head.method.to_owned(), path: head.path.chars().take(256).collect(), peer: head.peer };
+    }
+
+    /// Ends the request: filters, metrics, log line. Once, whatever happens.
+    pub(crate) fn finish(&mut self, status: u16, bytes: u64) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        let line = Line {
+            request_id: self.verdict.request_id.as_str(),
+            correlation: self.verdict.correlation.as_deref(),
+            client: self.verdict.client.as_ref().map(|client| client.name.as_str()),
+            peer: self.seen.peer,
+            route: self.verdict.route.as_ref().map(|route| route.name()),
+            method: &self.seen.method,
+            path: &self.seen.path,
+            status,
+            bytes,
+            elapsed: self.started.elapsed(),
+            cache: self.cache,
+            upstream: self.upstream_time,
+            refused: self.refused,
+        };
+        record(&self.shared, &self.plan, &self.verdict, &line);
+    }
+}
+
+/// The end of any request, the door's too: `finish` of the filters, metrics, one log line.
+pub(crate) fn record(shared: &Shared, plan: &Plan, verdict: &Verdict, line: &Line<'_>) {
+    plan.filters.finish(verdict, Outcome { status: line.status, elapsed: line.elapsed });
+    plan.metrics(verdict.route.as_deref()).count(line.status, line.cache, line.elapsed);
+    if let Some((by, reason)) = line.refused {
+        METRICS.refused.with_label_values(&[by, reason]).inc();
+    }
+    for (by, reason) in &verdict.observed {
+        METRICS.observed.with_label_values(&[by, reason]).inc();
+    }
+    if plan.file.log.access {
+        shared.access.write(line);
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // The client left, or the process stops: nothing was sent.
+        self.finish(0, 0);
+    }
+}

@@ -1,0 +1,353 @@
+//! THE request path: every Pingora phase is one function here, in the order in which they run, and reads as a list.
+//!
+//! A request that the door could not answer comes with its verdict; any other (HTTP/2) is judged in `request_filter` by the
+//! same filters. Then the cache, and only for what it does not have the upstream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::meta::Stamp;
+use addrgate_filters::reply::{Cause, Code};
+use addrgate_filters::route::Route;
+use addrgate_filters::verdict::Verdict;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::modules::http::compression::ResponseCompressionBuilder;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use tokio::time::Instant;
+
+use crate::context::Context;
+use crate::shared::Shared;
+use crate::telemetry::{CacheOutcome, METRICS};
+use crate::upstream::{answer, request};
+
+mod body;
+mod compression;
+mod respond;
+
+pub(crate) use respond::own_reply;
+
+/// Ends a phase after the cause was put into the context; `fail_to_proxy` writes the answer.
+const REFUSED: ErrorType = ErrorType::new("Refused");
+
+/// The proxy.
+pub(crate) struct Gateway(pub(crate) Arc<Shared>);
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new(&self.0)
+    }
+
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        // Off until `response_filter` knows the client and the answer.
+        modules.add_module(ResponseCompressionBuilder::enable(0));
+    }
+
+    /// A connection that the door hands over brings the verdict.
+    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Context, carried: Box<dyn std::any::Any + Send + Sync>) {
+        if let Ok(verdict) = carried.downcast::<Verdict>() {
+            ctx.verdict = *verdict;
+            ctx.judged = true;
+        }
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        connection_bounds(session, ctx);
+        compression::prepare(session, &ctx.plan.file.compression);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        let judged = {
+            let Context { plan, verdict, judged, .. } = ctx;
+            let plan = Arc::clone(plan);
+            let head = head_of(session);
+            let outcome = if *judged { Ok(()) } else { plan.filters.request(&head, verdict) };
+            ctx.see(&head);
+            outcome
+        };
+        if let Err((by, cause)) = judged {
+            return respond::refuse(session, ctx, by, cause).await.map(|()| true);
+        }
+        let Some(route) = ctx.verdict.route.clone() else {
+            let cause = Cause::new(Code::InternalError, "no_route", "The gateway failed.");
+            return respond::refuse(session, ctx, "route", cause).await.map(|()| true);
+        };
+        if let Some(kind) = route.config.answer {
+            return respond::own(session, ctx, kind).await.map(|()| true);
+        }
+        if let Err(cause) = body::prepare(session, ctx, &route).await? {
+            return respond::refuse(session, ctx, "cache_key", cause).await.map(|()| true);
+        }
+        ctx.cache = CacheOutcome::Pass;
+        Ok(false)
+    }
+
+    /// Only here is the upstream really needed.
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        let plan = Arc::clone(&ctx.plan);
+        match plan.filters.forward(&mut ctx.verdict) {
+            Ok(()) => Ok(true),
+            Err((by, cause)) => respond::refuse(session, ctx, by, cause).await.map(|()| false),
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        let route = route_of(ctx)?;
+        ctx.tries += 1;
+        let asked = *ctx.asked.get_or_insert_with(Instant::now);
+        // What earlier tries took is gone.
+        let left = route.config.timeout.0.saturating_sub(asked.elapsed()).max(Duration::from_millis(1));
+        let peer = ctx.plan.pool(&route).and_then(|pool| pool.peer(left));
+        peer.ok_or_else(|| {
+            refusal(ctx, "upstream", answer::unavailable("no_upstream", "The service behind is not known yet."))
+        })
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream_request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.body_sent = false;
+        let route = route_of(ctx)?;
+        let plan = Arc::clone(&ctx.plan);
+        let host = plan.pool(&route).map_or("", |pool| pool.host());
+        let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        let head = head_of(session);
+        let origin =
+            request::Origin { peer: head.peer, tls, host: head.host().and_then(|h| std::str::from_utf8(h).ok()) };
+        request::shape(upstream_request, &route, &ctx.verdict, host, &origin)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        body::forward(session, ctx, body)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        upstream_response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if upstream_response.status.is_informational() {
+            return Ok(());
+        }
+        let route = route_of(ctx)?;
+        let elapsed = ctx.asked.map(|asked| asked.elapsed()).unwrap_or_default();
+        ctx.upstream_time = Some(elapsed);
+        let judged = answer::judge(upstream_response, &route);
+        count_upstream(
+            ctx,
+            &route,
+            if judged.is_ok() { status_class(upstream_response) } else { "unexpected" },
+            Some(elapsed),
+        );
+        if let Err(cause) = judged {
+            return Err(refusal(ctx, "upstream", cause).into_up());
+        }
+        session.upstream_compression.adjust_level(0);
+        respond::strip(upstream_response);
+        Ok(())
+    }
+
+    /// The whole answer has the route's time, however slowly it comes.
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        let route = route_of(ctx)?;
+        match ctx.asked.filter(|asked| asked.elapsed() > route.config.timeout.0) {
+            Some(_) => Err(Error::explain(ErrorType::ReadTimedout, "the whole answer took too long").into_up()),
+            None => Ok(None),
+        }
+    }
+
+    /// Hit or miss, right before the head is written.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        upstream_response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if upstream_response.status.is_informational() {
+            return Ok(());
+        }
+        stamp(session, upstream_response, ctx)?;
+        respond::dress(upstream_response, &ctx.verdict, ctx.started.elapsed())?;
+        compression::choose(session, upstream_response, &ctx.plan.file.compression)
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if let Some(stamp) = &mut ctx.stamp {
+            *body = stamp.piece(body.take(), end_of_stream);
+        }
+        Ok(None)
+    }
+
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Context, mut e: Box<Error>) -> Box<Error> {
+        if let Ok(route) = route_of(ctx) {
+            count_upstream(ctx, &route, "unreachable", None);
+        }
+        // Nothing was sent yet, so another address may be asked.
+        e.set_retry(ctx.tries < 2);
+        e
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        e: Box<Error>,
+        ctx: &mut Context,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let mut e = e.more_context(format!("Peer: {peer}"));
+        if ctx.refusal.is_none()
+            && let Ok(route) = route_of(ctx)
+        {
+            count_upstream(ctx, &route, "broken", None);
+        }
+        // Only a kept connection that the upstream had closed meanwhile, only where asking twice does no harm.
+        let repeatable = session.req_header().method.is_idempotent() || ctx.verdict.body.is_some();
+        if repeatable && ctx.tries < 2 && !session.as_ref().retry_buffer_truncated() {
+            e.retry.decide_reuse(client_reused);
+        } else {
+            e.set_retry(false);
+        }
+        e
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Context) -> FailToProxy {
+        let cause = ctx.refusal.take().or_else(|| answer::cause(e));
+        let dead = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        let Some(cause) = cause.filter(|_| session.response_written().is_none()) else { return dead };
+        let (status, close) = (cause.status(), cause.close);
+        if status == 500 {
+            tracing::error!(request = ctx.verdict.request_id.as_str(), error = %e, "the gateway failed");
+        }
+        let by = ctx.refused.map_or("upstream", |(by, _)| by);
+        match respond::refuse(session, ctx, by, cause).await {
+            Ok(()) => FailToProxy { error_code: status, can_reuse_downstream: !close },
+            Err(_gone) => dead,
+        }
+    }
+
+    /// Failures are counted and in the access log; Pingora's own line per failure would be a log flood under attack.
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Context) {
+        let status = session.response_written().map_or(0, |answer| answer.status.as_u16());
+        ctx.finish(status, u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX));
+    }
+}
+
+/// Pingora would keep connections for ever and let clients choose how long; both are set on every request.
+fn connection_bounds(session: &mut Session, ctx: &Context) {
+    let limits = &ctx.plan.file.limits;
+    let keep = (!session.is_process_shutting_down()).then_some(limits.keepalive.0.as_secs().max(1));
+    session.set_keepalive(keep);
+    session.set_read_timeout(Some(limits.body_time.0));
+    session.set_write_timeout(Some(limits.write_time.0));
+    session.set_total_drain_timeout(Some(Duration::from_secs(1)));
+    session.set_close_on_response_before_downstream_finish(true);
+}
+
+/// The borrowed view that the filters judge.
+fn head_of(session: &Session) -> Head<'_> {
+    let request = session.req_header();
+    let target = std::str::from_utf8(request.raw_path()).unwrap_or("");
+    let mut head = Head::new(request.method.as_str(), target, Headers::Map(&request.headers));
+    head.version = request.version;
+    if head.authority.is_none() {
+        head.authority = request.uri.authority().map(http::uri::Authority::as_str);
+    }
+    head.peer = session.client_addr().and_then(|addr| addr.as_inet()).map(std::net::SocketAddr::ip);
+    head
+}
+
+fn route_of(ctx: &Context) -> Result<Arc<Route>> {
+    ctx.verdict.route.clone().ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
+}
+
+/// Puts a cause into the context for `fail_to_proxy`.
+fn refusal(ctx: &mut Context, by: &'static str, cause: Cause) -> Box<Error> {
+    ctx.refused = Some((by, cause.reason));
+    ctx.refusal = Some(cause);
+    Error::new(REFUSED)
+}
+
+fn status_class(answer: &ResponseHeader) -> &'static str {
+    match answer.status.as_u16() {
+        200..=399 => "ok",
+        400..=499 => "client_error",
+        _ => "server_error",
+    }
+}
+
+fn count_upstream(ctx: &Context, route: &Route, outcome: &str, elapsed: Option<Duration>) {
+    let Some(pool) = ctx.plan.pool(route) else { return };
+    METRICS.upstream.with_label_values(&[pool.name(), outcome]).inc();
+    if let Some(elapsed) = elapsed {
+        METRICS.upstream_seconds.with_label_values(&[pool.name()]).observe(elapsed.as_secs_f64());
+    }
+}
+
+/// Makes room for `meta` in a successful JSON answer.
+fn stamp(session: &mut Session, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    let wanted = ctx.verdict.route.as_ref().is_some_and(|route| route.config.meta);
+    if !wanted {
+        return Ok(());
+    }
+    // Offsets into the kept body would not fit the stamped one.
+    session.ignore_downstream_range = true;
+    answer.remove_header(&header::ACCEPT_RANGES);
+    let coded = answer.headers.contains_key(header::CONTENT_ENCODING);
+    if let Some(weak) = answer.headers.get(header::ETAG).and_then(weak) {
+        answer.insert_header(header::ETAG, weak)?;
+    }
+    if answer.status != http::StatusCode::OK || coded || !answer::is_json(answer) {
+        return Ok(());
+    }
+    let stamp = Stamp::new(&ctx.verdict.request_id, ctx.started.elapsed(), chrono::Utc::now());
+    let length = answer.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if let Some(length) = length {
+        answer.set_content_length(length + stamp.growth())?;
+    }
+    if session.req_header().method != http::Method::HEAD {
+        ctx.stamp = Some(stamp);
+    }
+    Ok(())
+}
+
+/// The weak form of a strong validator: two stamped answers are never equal byte by byte.
+fn weak(tag: &header::HeaderValue) -> Option<Vec<u8>> {
+    (!tag.as_bytes().starts_with(b"W/")).then(|| [b"W/", tag.as_bytes()].concat())
+}

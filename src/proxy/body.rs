@@ -1,0 +1,89 @@
+//! Request bodies: bounded, in time, and for body-keyed routes read before anything else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use addrgate_filters::Flow;
+use addrgate_filters::reply::{Cause, Code};
+use addrgate_filters::route::{Route, too_large};
+use bytes::{Bytes, BytesMut};
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use super::{head_of, refusal};
+use crate::context::Context;
+
+/// Answers `Expect`; on body-keyed routes reads the body and finds the key. Pingora replays what was read from its retry
+/// buffer (64 KiB, which is why such routes allow no more).
+pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Route) -> Result<Result<(), Cause>> {
+    let expects = session.req_header().headers.contains_key(http::header::EXPECT);
+    if expects && !session.is_body_empty() {
+        session.write_continue_response().await?;
+    }
+    let method = session.req_header().method.clone();
+    if !route.cache.as_ref().is_some_and(|cache| cache.by_body(method.as_str())) {
+        return Ok(Ok(()));
+    }
+    session.as_mut().enable_retry_buffering();
+    if ctx.verdict.body.is_some() {
+        // The door has read it.
+        return Ok(Ok(()));
+    }
+    let time = ctx.plan.file.limits.body_time.0;
+    let body = match tokio::time::timeout(time, read(session, route)).await {
+        Ok(body) => body?,
+        Err(_elapsed) => {
+            Err(Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.").closing())
+        }
+    };
+    Ok(body.and_then(|body| {
+        let plan = Arc::clone(&ctx.plan);
+        match plan.filters.cache_key.body(&head_of(session), &body, &mut ctx.verdict) {
+            Flow::Continue => Ok(()),
+            Flow::Reply(cause) => Err(cause),
+        }
+    }))
+}
+
+async fn read(session: &mut Session, route: &Route) -> Result<Result<Bytes, Cause>> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = session.read_request_body().await.map_err(Error::into_down)? {
+        if body.len() + piece.len() > usize::try_from(route.max_body()).unwrap_or(usize::MAX) {
+            return Ok(Err(too_large(route)));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Ok(body.freeze()))
+}
+
+/// One piece on its way to the upstream: counted, or replaced by the canonical body.
+pub(super) fn forward(_: &Session, ctx: &mut Context, piece: &mut Option<Bytes>) -> Result<()> {
+    if let Some(canonical) = &ctx.verdict.body {
+        *piece = (!std::mem::replace(&mut ctx.body_sent, true)).then(|| canonical.clone());
+        return Ok(());
+    }
+    let Some(route) = ctx.verdict.route.clone() else { return Ok(()) };
+    ctx.body_read += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+    if ctx.body_read > route.max_body() {
+        return Err(refusal(ctx, "route", too_large(&route)).into_down());
+    }
+    if ctx.started.elapsed() > ctx.plan.file.limits.body_time.0 {
+        return Err(Error::explain(ErrorType::ReadTimedout, "the whole body took too long").into_down());
+    }
+    Ok(())
+}
+
+/// Reads on for a moment after a refusal, so that the client gets the answer rather than a reset connection.
+pub(super) async fn linger(session: &mut Session) {
+    const MOST: usize = 1 << 20;
+    let rest = async {
+        let mut read = 0;
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            read += piece.len();
+            if read > MOST {
+                return;
+            }
+        }
+    };
+    let _enough = tokio::time::timeout(Duration::from_secs(1), rest).await;
+}

@@ -1,0 +1,108 @@
+//! Compresses answers on their way to the client, after the cache, with Pingora's module.
+//!
+//! The module takes the first coding of `Accept-Encoding` and ignores weights, so we choose and leave it one. It also has
+//! no idea of answers that are too small to be worth it.
+
+use http::header;
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::modules::http::compression::ResponseCompression;
+use pingora::proxy::Session;
+
+use crate::config::{Algorithm, Compression};
+
+/// Before the module sees the request: reduces `Accept-Encoding` to our choice.
+pub(super) fn prepare(session: &mut Session, config: &Compression) {
+    let chosen =
+        session.req_header().headers.get(header::ACCEPT_ENCODING).and_then(|value| best(value.as_bytes(), config));
+    let request = session.req_header_mut();
+    match chosen {
+        Some(algorithm) if config.enabled => {
+            // A token of ours is a valid value.
+            let _always_valid = request.insert_header(header::ACCEPT_ENCODING, algorithm.token());
+            if let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>() {
+                module.adjust_level(config.level.into());
+            }
+        }
+        _ => {
+            request.remove_header(&header::ACCEPT_ENCODING);
+        }
+    }
+}
+
+/// Before the answer's head is written: small ones stay as they are, and caches behind us learn that it depends.
+pub(super) fn choose(session: &mut Session, answer: &mut ResponseHeader, config: &Compression) -> Result<()> {
+    if !config.enabled {
+        return Ok(());
+    }
+    let length = answer.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let small = length.is_some_and(|length| length < config.from.0);
+    let partial = answer.status == http::StatusCode::PARTIAL_CONTENT;
+    let kept = answer.headers.get(header::CACHE_CONTROL).is_some_and(|v| contains(v.as_bytes(), b"no-transform"));
+    if (small || partial || kept)
+        && let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>()
+        && module.is_header_phase()
+    {
+        module.adjust_level(0);
+    }
+    let named = answer.headers.get_all(header::VARY).iter().any(|v| contains(v.as_bytes(), b"accept-encoding"));
+    if !small && !named {
+        answer.append_header(header::VARY, "Accept-Encoding")?;
+    }
+    Ok(())
+}
+
+/// The best coding that the client accepts: by its weights, then by our order (RFC 9110 section 12.5.3).
+fn best(accepted: &[u8], config: &Compression) -> Option<Algorithm> {
+    let mut weights = vec![None; config.algorithms.len()];
+    let mut others = 0;
+    for part in accepted.split(|b| *b == b',') {
+        let mut fields = part.split(|b| *b == b';').map(<[u8]>::trim_ascii);
+        let coding = fields.next().unwrap_or_default();
+        let weight = fields.find_map(|field| field.strip_prefix(b"q=").or(field.strip_prefix(b"Q=")));
+        let weight = weight.map_or(1000, thousandths);
+        match config.algorithms.iter().position(|known| coding.eq_ignore_ascii_case(known.token().as_bytes())) {
+            Some(i) => weights[i] = Some(weight),
+            None if coding == b"*" => others = weight,
+            None => {}
+        }
+    }
+    let weighed = weights.iter().enumerate().map(|(i, weight)| (weight.unwrap_or(others), i));
+    let (weight, i) = weighed.max_by_key(|(weight, i)| (*weight, std::cmp::Reverse(*i)))?;
+    (weight > 0).then(|| config.algorithms[i])
+}
+
+/// A weight from 0 to 1 as thousandths; nonsense counts as 0.
+fn thousandths(text: &[u8]) -> u32 {
+    let value: f64 = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    // Out of range is nonsense too, and the product fits.
+    if (0.0..=1.0).contains(&value) { (value * 1000.0) as u32 } else { 0 }
+}
+
+fn contains(value: &[u8], word: &[u8]) -> bool {
+    value.to_ascii_lowercase().windows(word.len()).any(|part| part == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("gzip", Some(Algorithm::Gzip))]
+    #[case("gzip, deflate, br, zstd", Some(Algorithm::Zstd))]
+    #[case("gzip;q=1.0, br;q=0.5", Some(Algorithm::Gzip))]
+    #[case("GZIP;Q=0.5", Some(Algorithm::Gzip))]
+    #[case("gzip;q=0", None)]
+    #[case("gzip;q=0, *;q=0", None)]
+    #[case("*", Some(Algorithm::Zstd))]
+    #[case("zstd;q=0, *", Some(Algorithm::Br))]
+    #[case("identity", None)]
+    #[case("deflate", None)]
+    #[case("gzip;q=7", None)]
+    #[case("", None)]
+    fn weights_and_order(#[case] accepted: &str, #[case] expected: Option<Algorithm>) {
+        assert_eq!(best(accepted.as_bytes(), &Compression::default()), expected);
+    }
+}

@@ -1,0 +1,114 @@
+//! Writes the gateway's own answers, and dresses every answer in the contract's fields.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use addrgate_filters::reply::{Cause, Code, Reply, render, wants_problem};
+use addrgate_filters::route::Answer;
+use addrgate_filters::verdict::Verdict;
+use http::header;
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::{body, head_of};
+use crate::context::Context;
+use crate::shared::Shared;
+use crate::telemetry::METRICS;
+
+/// Refuses: the one way in which a cause becomes an answer on Pingora's path.
+pub(super) async fn refuse(session: &mut Session, ctx: &mut Context, by: &'static str, cause: Cause) -> Result<()> {
+    ctx.refused = Some((by, cause.reason));
+    let problem = wants_problem(head_of(session).headers);
+    let reply = render(&cause, &ctx.verdict, problem, chrono::Utc::now());
+    write(session, ctx, &reply).await
+}
+
+/// Answers itself.
+pub(super) async fn own(session: &mut Session, ctx: &mut Context, kind: Answer) -> Result<()> {
+    let reply = own_reply(&ctx.shared, &ctx.verdict, kind);
+    write(session, ctx, &reply).await
+}
+
+/// The gateway's own answers, for the door and the admin listener too.
+pub(crate) fn own_reply(shared: &Arc<Shared>, verdict: &Verdict, kind: Answer) -> Reply {
+    let now = chrono::Utc::now();
+    let json = |status, body: serde_json::Value| {
+        let fields = vec![
+            ("content-type", "application/json; charset=utf-8".to_owned()),
+            ("cache-control", "no-store".to_owned()),
+        ];
+        Reply { status, fields, body: body.to_string().into(), close: false }
+    };
+    match kind {
+        Answer::Livez => json(200, serde_json::json!({"alive": true})),
+        Answer::Readyz if shared.is_ready() => json(200, serde_json::json!({"ready": true})),
+        Answer::Readyz => {
+            let cause = Cause::new(Code::ServiceUnavailable, "draining", "This instance takes no more traffic.");
+            render(&cause.retry_after(Duration::from_secs(1)), verdict, false, now)
+        }
+        Answer::Alive => json(
+            200,
+            serde_json::json!({
+                "alive": true,
+                "timestamp": now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+                "uptime": shared.started.elapsed().as_secs_f64(),
+            }),
+        ),
+        Answer::Metrics => Reply {
+            status: 200,
+            fields: vec![
+                ("content-type", "text/plain; version=0.0.4".to_owned()),
+                ("cache-control", "no-store".to_owned()),
+            ],
+            body: METRICS.text().into(),
+            close: false,
+        },
+    }
+}
+
+async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Result<()> {
+    let mut answer = ResponseHeader::build(reply.status, Some(12))?;
+    for (name, value) in &reply.fields {
+        answer.insert_header(*name, value)?;
+    }
+    answer.set_content_length(reply.body.len())?;
+    dress(&mut answer, &ctx.verdict, ctx.started.elapsed())?;
+    if reply.close {
+        session.set_keepalive(None);
+    }
+    let head_only = session.req_header().method == http::Method::HEAD;
+    session.as_downstream_mut().write_response_header(Box::new(answer)).await?;
+    if !head_only {
+        session.as_downstream_mut().write_response_body(reply.body.clone(), true).await?;
+    }
+    session.as_downstream_mut().finish_body().await?;
+    if reply.close && !session.is_body_done() {
+        body::linger(session).await;
+    }
+    Ok(())
+}
+
+/// The fields that every answer carries.
+pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Duration) -> Result<()> {
+    answer.insert_header("x-request-id", verdict.request_id.as_str())?;
+    answer.insert_header("x-correlation-id", verdict.correlation())?;
+    answer.insert_header("x-response-time", format!("{}ms", elapsed.as_millis()))?;
+    answer.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    Ok(())
+}
+
+/// What an upstream says about itself or about this one exchange is not for clients, and not to be kept.
+pub(super) fn strip(answer: &mut ResponseHeader) {
+    for name in [
+        "server",
+        "x-powered-by",
+        "x-request-id",
+        "x-correlation-id",
+        "x-response-time",
+        "keep-alive",
+        "proxy-connection",
+    ] {
+        answer.remove_header(name);
+    }
+}

@@ -1,0 +1,117 @@
+//! Puts the process together: listeners, services, threads, and waits for its end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use pingora::listeners::tls::TlsSettings;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::{Opt, ServerConf};
+use pingora::server::{RunArgs, Server};
+use pingora::services::background::background_service;
+use pingora::services::listening::Service;
+use tokio::sync::watch;
+
+use crate::config::reload::Reload;
+use crate::config::{Plan, Shutdown};
+use crate::proxy::Gateway;
+use crate::shared::Shared;
+use crate::shutdown::{Signals, Stage, drained};
+use crate::telemetry::{AccessLog, METRICS};
+use crate::upstream::Checks;
+use crate::{admin, telemetry};
+
+/// Runs until it is told to stop.
+pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> {
+    telemetry::start(&plan.file.log.level)?;
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    let settings = plan.file.server.clone();
+    let admin_listen = plan.file.admin.listen.clone();
+    let out: Option<Box<dyn std::io::Write + Send>> = Some(Box::new(std::io::stdout()));
+    let access = AccessLog::start(out.filter(|_| plan.file.log.access)).context("the access log can't be started")?;
+    let threads = match settings.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        n => n,
+    };
+    for address in settings.listen.iter().chain([&admin_listen]) {
+        probe(address, upgrade)?;
+    }
+    let Shutdown { delay, drain } = settings.shutdown;
+    let conf = server_conf(threads, drain.0, settings.upgrade_socket.as_deref());
+    let hash = plan.hash.clone();
+    let shared = Shared::new(plan, access);
+    let mut server = Server::new_with_opt_and_conf(Opt { upgrade, ..Opt::default() }, conf);
+    server.bootstrap();
+
+    let mut proxy = HttpProxy::new(Gateway(Arc::clone(&shared)), Arc::clone(&server.configuration));
+    proxy.handle_init_modules();
+    let mut public = Service::new("gateway".to_owned(), proxy);
+    for address in &settings.listen {
+        match &settings.tls {
+            None => public.add_tcp(address),
+            Some(tls) => {
+                let [certificate, key] = [&tls.certificate_file, &tls.key_file].map(|file| file.to_string_lossy());
+                let mut settings = TlsSettings::intermediate(&certificate, &key)
+                    .with_context(|| format!("the certificate {certificate} can't be used"))?;
+                if tls.http2 {
+                    settings.enable_h2();
+                }
+                public.add_tls_with_settings(address, None, settings);
+            }
+        }
+    }
+    server.add_service(public);
+    server.add_service(admin::service(&shared, path, &admin_listen));
+    server.add_service(background_service("health checks", Checks(Arc::clone(&shared))));
+    server.add_service(background_service("reload", Reload { shared: Arc::clone(&shared), path: path.to_owned() }));
+
+    METRICS.ready.set(1);
+    tracing::info!(listen = ?settings.listen, admin = %admin_listen, threads, hash = %hash, "addrgate starts");
+    let (stage, stages) = watch::channel(Stage::Running);
+    let signals = Signals { shared: Arc::clone(&shared), delay: delay.0, stage };
+    let ended = std::thread::Builder::new()
+        .name("server".to_owned())
+        .spawn(move || server.run(RunArgs { shutdown_signal: Box::new(signals) }))
+        .context("the server can't be started")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let cut_off = runtime.block_on(drained(&shared, stages, drain.0));
+    if ended.is_finished() && ended.join().is_err() {
+        anyhow::bail!("the server failed; its last log lines say why");
+    }
+    if cut_off {
+        tracing::warn!(in_flight = shared.in_flight(), "stopped with requests in flight");
+    }
+    tracing::info!("stopped");
+    shared.access.close();
+    Ok(())
+}
+
+/// Pingora panics where it can't bind; say it in a sentence before. Sockets that are taken over are bound already.
+fn probe(address: &str, upgrade: bool) -> anyhow::Result<()> {
+    if upgrade {
+        return Ok(());
+    }
+    std::net::TcpListener::bind(address).map(drop).with_context(|| format!("can't listen on {address}"))
+}
+
+fn server_conf(threads: usize, drain: Duration, upgrade_socket: Option<&Path>) -> ServerConf {
+    // Pingora's own names in the shared temporary folder would collide between instances. Without a socket of ours
+    // nothing is offered: a folder is no socket.
+    let upgrade_sock = upgrade_socket.map_or("/".to_owned(), |path| path.to_string_lossy().into_owned());
+    ServerConf {
+        threads,
+        upgrade_sock,
+        pid_file: String::new(),
+        // Longer than our own bound, which ends the process.
+        grace_period_seconds: Some(drain.as_secs() + 5),
+        graceful_shutdown_timeout_seconds: Some(1),
+        // Pingora counts tries, not retries: the first and one more, which `error_while_proxy` allows only where it does
+        // no harm.
+        max_retries: 2,
+        upstream_keepalive_pool_size: 256,
+        ..ServerConf::default()
+    }
+}

@@ -1,0 +1,99 @@
+//! What lives as long as the process: the current plan, whether traffic is taken, how many requests are in flight.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::config::Plan;
+use crate::telemetry::{AccessLog, METRICS};
+
+/// The handles. One per process.
+pub(crate) struct Shared {
+    plan: ArcSwap<Plan>,
+    changed: watch::Sender<()>,
+    ready: AtomicBool,
+    in_flight: AtomicUsize,
+    /// Asks for a stop as SIGTERM does; the admin API's drain uses it.
+    pub(crate) drain: tokio::sync::Notify,
+    /// Asks for a reload as SIGHUP does.
+    pub(crate) reload: tokio::sync::Notify,
+    /// What the last reload said.
+    pub(crate) last_reload: ArcSwap<String>,
+    /// Where access log lines go.
+    pub(crate) access: AccessLog,
+    /// When the process began.
+    pub(crate) started: Instant,
+}
+
+impl Shared {
+    /// Ready from the start: the plan is valid and the listeners follow.
+    pub(crate) fn new(plan: Plan, access: AccessLog) -> Arc<Self> {
+        METRICS.config(&plan.hash, true);
+        Arc::new(Self {
+            plan: ArcSwap::from_pointee(plan),
+            changed: watch::Sender::new(()),
+            ready: AtomicBool::new(true),
+            in_flight: AtomicUsize::new(0),
+            drain: tokio::sync::Notify::new(),
+            reload: tokio::sync::Notify::new(),
+            last_reload: ArcSwap::from_pointee("none since the start".to_owned()),
+            access,
+            started: Instant::now(),
+        })
+    }
+
+    /// The current plan, for a moment; a request that waits keeps an `Arc` with [`Shared::plan_kept`].
+    pub(crate) fn plan(&self) -> Guard<Arc<Plan>> {
+        self.plan.load()
+    }
+
+    /// The current plan, to be kept for a whole request.
+    pub(crate) fn plan_kept(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// Puts a new plan in place. Requests in flight end with the one they began with.
+    pub(crate) fn swap(&self, plan: Plan) {
+        METRICS.config(&plan.hash, true);
+        self.plan.store(Arc::new(plan));
+        self.changed.send_replace(());
+    }
+
+    /// Tells of every new plan.
+    pub(crate) fn plan_changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Whether load balancers should send traffic here.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// From now on `/readyz` says no.
+    pub(crate) fn not_ready(&self) {
+        self.ready.store(false, Ordering::Release);
+    }
+
+    /// Requests whose head is read and whose answer is not yet finished.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight(Arc::clone(self))
+    }
+}
+
+/// One request in flight.
+pub(crate) struct InFlight(Arc<Shared>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,110 @@
+//! Stops in order: not ready, a while for load balancers to notice, no new connections, requests in flight, out.
+//!
+//! Pingora's own stop sleeps for its whole grace period even when nothing is in flight, and its last step cancels requests.
+//! So its grace period is our upper bound, it runs on a thread of its own, and `main` returns as soon as nothing is in
+//! flight.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::shared::Shared;
+use crate::telemetry::METRICS;
+
+/// How far the stop is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Serving.
+    Running,
+    /// No new connections; requests in flight are finished.
+    Draining,
+    /// Now.
+    Fast,
+}
+
+/// Turns signals and the admin's drain into stages.
+pub(crate) struct Signals {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) delay: Duration,
+    pub(crate) stage: watch::Sender<Stage>,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let asked = self.asked().await;
+        self.shared.not_ready();
+        METRICS.ready.set(0);
+        match asked {
+            ShutdownSignal::GracefulTerminate => {
+                tracing::info!(delay = ?self.delay, "stopping: not ready any more");
+                tokio::select! {
+                    () = tokio::time::sleep(self.delay) => {}
+                    () = interrupted() => {
+                        self.stage.send_replace(Stage::Fast);
+                        return ShutdownSignal::FastShutdown;
+                    }
+                }
+                self.stage.send_replace(Stage::Draining);
+                ShutdownSignal::GracefulTerminate
+            }
+            ShutdownSignal::GracefulUpgrade => {
+                // Pingora hands the sockets over first, which takes it 5 seconds.
+                self.stage.send_replace(Stage::Draining);
+                ShutdownSignal::GracefulUpgrade
+            }
+            ShutdownSignal::FastShutdown => {
+                self.stage.send_replace(Stage::Fast);
+                ShutdownSignal::FastShutdown
+            }
+        }
+    }
+}
+
+impl Signals {
+    async fn asked(&self) -> ShutdownSignal {
+        let (Ok(mut terminate), Ok(mut quit)) = (signal(SignalKind::terminate()), signal(SignalKind::quit())) else {
+            tracing::error!("signals can't be caught; stopping");
+            return ShutdownSignal::FastShutdown;
+        };
+        tokio::select! {
+            _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
+            () = self.shared.drain.notified() => ShutdownSignal::GracefulTerminate,
+            _ = quit.recv() => ShutdownSignal::GracefulUpgrade,
+            () = interrupted() => ShutdownSignal::FastShutdown,
+        }
+    }
+}
+
+async fn interrupted() {
+    match signal(SignalKind::interrupt()) {
+        Ok(mut interrupt) => {
+            interrupt.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Waits for the stop and then until nothing is in flight, at most `drain`. Says whether something was cut off.
+pub(crate) async fn drained(shared: &Shared, mut stage: watch::Receiver<Stage>, drain: Duration) -> bool {
+    // The sender lives as long as the server; without it there is nothing left to wait for.
+    let reached = stage.wait_for(|stage| *stage != Stage::Running).await.map(|stage| *stage);
+    if reached.is_ok_and(|stage| stage == Stage::Fast) {
+        return shared.in_flight() > 0;
+    }
+    let end = Instant::now() + drain;
+    // Listeners close within this moment; what they took just before shows as in flight by then.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    while shared.in_flight() > 0 && Instant::now() < end {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            () = interrupted() => break,
+        }
+    }
+    shared.in_flight() > 0
+}

@@ -1,0 +1,223 @@
+//! The table of all metrics. docs/metrics.md is made from it.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+/// The process's metrics.
+pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+/// What the cache did for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum CacheOutcome {
+    /// Answered from memory or the second tier, fresh.
+    Hit,
+    /// Answered from the cache though no longer fresh.
+    Stale,
+    /// The upstream said that the kept answer still holds.
+    Revalidated,
+    /// Fetched, and the cache was asked first.
+    Miss,
+    /// Fetched; the route or the request does without the cache.
+    Pass,
+    /// Answered by the gateway itself.
+    #[default]
+    Own,
+}
+
+impl CacheOutcome {
+    const ALL: [CacheOutcome; 6] = [
+        CacheOutcome::Hit,
+        CacheOutcome::Stale,
+        CacheOutcome::Revalidated,
+        CacheOutcome::Miss,
+        CacheOutcome::Pass,
+        CacheOutcome::Own,
+    ];
+
+    /// The word in metrics, logs and headers.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            CacheOutcome::Hit => "hit",
+            CacheOutcome::Stale => "stale",
+            CacheOutcome::Revalidated => "revalidated",
+            CacheOutcome::Miss => "miss",
+            CacheOutcome::Pass => "pass",
+            CacheOutcome::Own => "own",
+        }
+    }
+}
+
+/// Seconds; fine where hits are, and up to the longest timeout.
+const BUCKETS: [f64; 16] =
+    [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 30.0];
+
+/// Every metric, once.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    /// Refusals by filter or part and reason.
+    pub(crate) refused: IntCounterVec,
+    /// What filters in `mode: observe` would have refused.
+    pub(crate) observed: IntCounterVec,
+    /// Upstream calls by upstream and outcome.
+    pub(crate) upstream: IntCounterVec,
+    /// Time to the head of the upstream's answer.
+    pub(crate) upstream_seconds: HistogramVec,
+    /// Healthy addresses by upstream.
+    pub(crate) upstream_healthy: GaugeVec,
+    /// Requests in flight.
+    pub(crate) in_flight: IntGauge,
+    /// Access log lines that were dropped.
+    pub(crate) access_dropped: IntCounter,
+    /// Reloads by result.
+    pub(crate) reloads: IntCounterVec,
+    reload_success: IntGauge,
+    config_hash: GaugeVec,
+    /// Whether traffic is taken.
+    pub(crate) ready: IntGauge,
+    /// Seconds since the start.
+    pub(crate) uptime: Gauge,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let gauges =
+            |name: &str, help: &str, labels: &[&str]| register(&registry, GaugeVec::new(Opts::new(name, help), labels));
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help));
+        let histograms = |name: &str, help: &str, labels: &[&str]| {
+            let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+            register(&registry, HistogramVec::new(opts, labels))
+        };
+        Self {
+            requests: counters(
+                "addrgate_requests_total",
+                "Requests by route, status class and what the cache did.",
+                &["route", "status", "cache"],
+            ),
+            seconds: histograms(
+                "addrgate_request_seconds",
+                "Time from the end of the request head to the end of the answer.",
+                &["route", "cache"],
+            ),
+            refused: counters(
+                "addrgate_refused_total",
+                "Requests that a filter or another part refused, with its reason.",
+                &["by", "reason"],
+            ),
+            observed: counters(
+                "addrgate_observed_total",
+                "Requests that a filter in mode observe would have refused.",
+                &["by", "reason"],
+            ),
+            upstream: counters("addrgate_upstream_total", "Calls of an upstream by outcome.", &["upstream", "outcome"]),
+            upstream_seconds: histograms(
+                "addrgate_upstream_seconds",
+                "Time from a call of an upstream to the head of its answer.",
+                &["upstream"],
+            ),
+            upstream_healthy: gauges("addrgate_upstream_healthy", "Healthy addresses of an upstream.", &["upstream"]),
+            in_flight: gauge("addrgate_in_flight", "Requests in flight."),
+            access_dropped: register(
+                &registry,
+                IntCounter::new(
+                    "addrgate_access_log_dropped_total",
+                    "Access log lines dropped: the reader was too slow.",
+                ),
+            ),
+            reloads: counters("addrgate_config_reload_total", "Reloads of the configuration by result.", &["result"]),
+            reload_success: gauge("addrgate_config_last_reload_success", "Whether the last reload was taken."),
+            config_hash: gauges("addrgate_config_info", "The configuration in use, by its hash.", &["hash"]),
+            ready: gauge("addrgate_ready", "Whether this process takes traffic."),
+            uptime: register(&registry, Gauge::new("addrgate_uptime_seconds", "Seconds since the start.")),
+            registry,
+        }
+    }
+
+    /// Puts the hash of the configuration in use into the metrics.
+    pub(crate) fn config(&self, hash: &str, taken: bool) {
+        self.reload_success.set(taken.into());
+        if taken {
+            self.config_hash.reset();
+            self.config_hash.with_label_values(&[hash]).set(1.0);
+        }
+    }
+
+    /// The metrics of one route, looked up once, so that a request only counts.
+    pub(crate) fn route(&self, name: &str) -> RouteMetrics {
+        let counters = CacheOutcome::ALL.map(|cache| {
+            ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"]
+                .map(|status| self.requests.with_label_values(&[name, status, cache.as_str()]))
+        });
+        let seconds = CacheOutcome::ALL.map(|cache| self.seconds.with_label_values(&[name, cache.as_str()]));
+        RouteMetrics { counters, seconds }
+    }
+
+    /// The text format of Prometheus.
+    pub(crate) fn text(&self) -> String {
+        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|e| format!("# {e}\n"))
+    }
+
+    /// Name, help and labels of each metric.
+    #[cfg(test)]
+    fn table(&self) -> Vec<(String, String)> {
+        self.registry.gather().iter().map(|family| (family.name().to_owned(), family.help().to_owned())).collect()
+    }
+}
+
+/// Names and labels are literals of this file, so a clash is a mistake here that its test finds.
+#[allow(clippy::expect_used, reason = "literals of this file, covered by its test")]
+fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("the metric's name and labels are valid");
+    registry.register(Box::new(collector.clone())).expect("the metric's name is unique");
+    collector
+}
+
+/// Counters of one route.
+#[derive(Debug, Clone)]
+pub(crate) struct RouteMetrics {
+    counters: [[IntCounter; 6]; 6],
+    seconds: [Histogram; 6],
+}
+
+impl RouteMetrics {
+    /// Counts one finished request.
+    pub(crate) fn count(&self, status: u16, cache: CacheOutcome, elapsed: Duration) {
+        let class = usize::from(status / 100).min(5);
+        self.counters[cache as usize][class].inc();
+        self.seconds[cache as usize].observe(elapsed.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sound() {
+        METRICS.route("r").count(200, CacheOutcome::Hit, Duration::from_millis(1));
+        METRICS.route("r").count(0, CacheOutcome::Own, Duration::ZERO);
+        METRICS.config("abc", true);
+        for (name, help) in METRICS.table() {
+            assert!(name.starts_with("addrgate_") && help.ends_with('.'), "{name}: {help}");
+        }
+        let text = METRICS.text();
+        assert!(text.contains(r#"addrgate_requests_total{cache="hit",route="r",status="2xx"} 1"#), "{text}");
+    }
+
+    #[test]
+    fn outcomes_index_their_own_place() {
+        for (i, outcome) in CacheOutcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, i);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The services behind: equal addresses, checked actively, asked in turn.
+//!
+//! An address whose checks fail is left out; where all fail, all are used, so that a wrong check is not an outage and the
+//! first request after a recovery finds it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use pingora::lb::discovery::ServiceDiscovery;
+use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
+use pingora::lb::selection::RoundRobin;
+use pingora::lb::{Backend, Backends, LoadBalancer};
+use pingora::protocols::ALPN;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+
+use crate::config::{Health, Upstream};
+use crate::shared::Shared;
+
+pub(crate) mod answer;
+pub(crate) mod request;
+
+/// One upstream.
+pub(crate) struct Pool {
+    name: String,
+    config: Upstream,
+    balancer: LoadBalancer<RoundRobin>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Addresses that are numbers can be used at once; names after the first check.
+    pub(crate) fn new(name: &str, config: &Upstream) -> Arc<Self> {
+        let mut backends = Backends::new(Box::new(Resolve(config.addresses.clone())));
+        backends.set_health_check(check(config));
+        let balancer = LoadBalancer::from_backends(backends);
+        // Not ready only where a name has to be resolved, which the first check does.
+        let _names_follow = balancer.update().now_or_never();
+        Arc::new(Self { name: name.to_owned(), config: config.clone(), balancer })
+    }
+
+    /// The name in the configuration.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it sees as `Host`.
+    pub(crate) fn host(&self) -> &str {
+        let config = &self.config;
+        config.host.as_deref().or(config.addresses.first().map(String::as_str)).unwrap_or_default()
+    }
+
+    /// Healthy addresses and all addresses.
+    pub(crate) fn health(&self) -> (usize, usize) {
+        let all = self.balancer.backends().get_backend();
+        (all.iter().filter(|backend| self.balancer.backends().ready(backend)).count(), all.len())
+    }
+
+    /// The next address in turn; `None` where none is known yet. `timeout` bounds the wait for the answer's head and
+    /// between its parts; the whole is bounded by the caller.
+    pub(crate) fn peer(&self, timeout: Duration) -> Option<Box<HttpPeer>> {
+        const TURNS: usize = 16;
+        let backend =
+            self.balancer.select(b"", TURNS).or_else(|| self.balancer.select_with(b"", TURNS, |_, _| true))?;
+        let addr: SocketAddr = backend.addr.as_inet().copied()?;
+        let tls_name = self.config.tls_name.clone();
+        let mut peer = HttpPeer::new(addr, tls_name.is_some(), tls_name.unwrap_or_default());
+        let options = &mut peer.options;
+        options.connection_timeout = Some(self.config.connect_time.0);
+        options.total_connection_timeout = Some(self.config.connect_time.0.min(timeout));
+        options.read_timeout = Some(timeout);
+        options.write_timeout = Some(timeout);
+        options.idle_timeout = Some(self.config.idle_time.0);
+        options.alpn = ALPN::H1;
+        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+        Some(Box::new(peer))
+    }
+
+    /// Resolves and checks once.
+    async fn check(&self) {
+        if let Err(e) = self.balancer.update().await {
+            tracing::warn!(upstream = %self.name, error = %e, "addresses can't be resolved; the known ones stay");
+        }
+        self.balancer.backends().run_health_check(true).await;
+    }
+}
+
+/// The addresses of the configuration, resolved.
+struct Resolve(Vec<String>);
+
+#[async_trait]
+impl ServiceDiscovery for Resolve {
+    async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
+        let mut found = BTreeSet::new();
+        for address in &self.0 {
+            if let Ok(addr) = address.parse::<SocketAddr>() {
+                found.insert(Backend::new(&addr.to_string())?);
+                continue;
+            }
+            let lookup = tokio::time::timeout(Duration::from_secs(5), tokio::net::lookup_host(address));
+            let resolved = lookup.await.unwrap_or_else(|e| Err(e.into()));
+            for addr in resolved.map_err(|e| pingora::Error::because(pingora::ConnectError, address.clone(), e))? {
+                found.insert(Backend::new(&addr.to_string())?);
+            }
+        }
+        Ok((found, HashMap::new()))
+    }
+}
+
+fn check(config: &Upstream) -> Box<dyn HealthCheck + Send + Sync> {
+    let Health { path, timeout, fall, rise, .. } = &config.health;
+    let (fall, rise) = (usize::try_from(*fall).unwrap_or(usize::MAX), usize::try_from(*rise).unwrap_or(usize::MAX));
+    let host = config.host.as_ref().or(config.addresses.first()).map(String::as_str).unwrap_or_default();
+    let request = path.as_ref().and_then(|path| {
+        let mut request = pingora::http::RequestHeader::build("GET", path.as_bytes(), None).ok()?;
+        request.insert_header("Host", host).ok()?;
+        request.insert_header("User-Agent", "addrgate-health").ok()?;
+        Some(request)
+    });
+    match request {
+        Some(request) => {
+            let tls_name = config.tls_name.as_deref();
+            let mut check = HttpHealthCheck::new(tls_name.unwrap_or(host), tls_name.is_some());
+            check.req = request;
+            check.consecutive_failure = fall;
+            check.consecutive_success = rise;
+            check.peer_template.options.connection_timeout = Some(timeout.0);
+            check.peer_template.options.total_connection_timeout = Some(timeout.0);
+            check.peer_template.options.read_timeout = Some(timeout.0);
+            Box::new(check)
+        }
+        None => {
+            let mut check = TcpHealthCheck::new();
+            check.consecutive_failure = fall;
+            check.consecutive_success = rise;
+            check.peer_template.options.connection_timeout = Some(timeout.0);
+            check
+        }
+    }
+}
+
+/// Runs the checks of all upstreams of the current plan; a new plan brings its own.
+pub(crate) struct Checks(pub(crate) Arc<Shared>);
+
+#[async_trait]
+impl BackgroundService for Checks {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut changes = self.0.plan_changes();
+        loop {
+            let mut running = tokio::task::JoinSet::new();
+            for pool in self.0.plan().pools.iter().cloned() {
+                running.spawn(async move {
+                    let mut turn = tokio::time::interval(pool.config.health.interval.0);
+                    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                    loop {
+                        turn.tick().await;
+                        pool.check().await;
+                    }
+                });
+            }
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                _ = shutdown.changed() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Judges what an upstream answered, and turns its failures into causes: nothing of a broken upstream reaches a client.
+
+use std::time::Duration;
+
+use addrgate_filters::reply::{Cause, Code};
+use addrgate_filters::route::{Kind, Route};
+use pingora::http::ResponseHeader;
+use pingora::{Error, ErrorSource, ErrorType};
+
+/// When to come back after a failure of the upstream.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Whether an answer may be passed on (and kept). An error answer must be the upstream's own envelope.
+pub(crate) fn judge(answer: &ResponseHeader, route: &Route) -> Result<(), Cause> {
+    let bodiless = matches!(answer.status.as_u16(), 100..=199 | 204 | 304);
+    let content_type = answer.headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    if bodiless || route.config.answers.admits(content_type) {
+        return Ok(());
+    }
+    Err(match answer.status.as_u16() {
+        503 => unavailable("upstream_unavailable", "The service behind is not available."),
+        504 => Cause::new(Code::GatewayTimeout, "upstream_timeout", "The service behind did not answer in time."),
+        _ => Cause::new(Code::BadGateway, "upstream_content", "The service behind answered with something unexpected."),
+    }
+    .retry_after(SOON))
+}
+
+/// A 503 that says when to come back.
+pub(crate) fn unavailable(reason: &'static str, message: &'static str) -> Cause {
+    Cause::new(Code::ServiceUnavailable, reason, message).retry_after(SOON)
+}
+
+/// What a failure means for the client; `None` where there is no client left to tell.
+pub(crate) fn cause(error: &Error) -> Option<Cause> {
+    use ErrorType as E;
+    let upstream = |code, reason, message: &'static str| Some(Cause::new(code, reason, message).retry_after(SOON));
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, E::WriteError | E::ReadError | E::ConnectionClosed | E::WriteTimedout) => None,
+        (ErrorSource::Downstream, E::ReadTimedout) => {
+            Some(Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.").closing())
+        }
+        (ErrorSource::Downstream, _) => {
+            Some(Cause::new(Code::InvalidRequest, "malformed", "The request is malformed.").closing())
+        }
+        (
+            _,
+            E::ConnectTimedout
+            | E::ConnectRefused
+            | E::ConnectNoRoute
+            | E::ConnectError
+            | E::SocketError
+            | E::BindError,
+        ) => upstream(Code::ServiceUnavailable, "upstream_down", "The service behind can't be reached."),
+        (
+            _,
+            E::TLSHandshakeFailure
+            | E::TLSHandshakeTimedout
+            | E::InvalidCert
+            | E::HandshakeError
+            | E::TLSWantX509Lookup,
+        ) => upstream(Code::ServiceUnavailable, "upstream_tls", "The service behind can't be reached safely."),
+        (ErrorSource::Upstream, E::ReadTimedout | E::WriteTimedout) => {
+            upstream(Code::GatewayTimeout, "upstream_timeout", "The service behind did not answer in time.")
+        }
+        (ErrorSource::Upstream, E::ConnectionClosed | E::ReadError | E::WriteError) => {
+            upstream(Code::BadGateway, "upstream_closed", "The service behind broke off.")
+        }
+        (ErrorSource::Upstream, _) => {
+            upstream(Code::BadGateway, "upstream_invalid", "The service behind answered with something unexpected.")
+        }
+        (ErrorSource::Internal | ErrorSource::Unset, _) => {
+            Some(Cause::new(Code::InternalError, "internal", "The gateway failed.").closing())
+        }
+    }
+}
+
+/// Whether an answer of this content type may carry `meta`.
+pub(crate) fn is_json(answer: &ResponseHeader) -> bool {
+    Kind::Json.admits(answer.headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use addrgate_filters::route::Routes;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(200, "application/json; charset=utf-8", "json", None)]
+    #[case(404, "application/problem+json", "json", None)]
+    #[case(200, "text/html", "json", Some((502, "upstream_content")))]
+    #[case(500, "text/html", "json", Some((502, "upstream_content")))]
+    #[case(503, "text/plain", "json", Some((503, "upstream_unavailable")))]
+    #[case(504, "text/plain", "json", Some((504, "upstream_timeout")))]
+    #[case(304, "", "json", None)]
+    #[case(200, "text/html", "any", None)]
+    fn judging(#[case] status: u16, #[case] kind: &str, #[case] answers: &str, #[case] refused: Option<(u16, &str)>) {
+        let route = serde_json::json!([{"name": "r", "paths": ["/"], "answers": answers}]);
+        let routes = Routes::new(serde_json::from_value(route).unwrap()).unwrap();
+        let mut answer = ResponseHeader::build(status, None).unwrap();
+        if !kind.is_empty() {
+            answer.insert_header("content-type", kind).unwrap();
+        }
+        let judged = judge(&answer, &routes.list()[0]).err();
+        assert_eq!(judged.as_ref().map(|cause| (cause.status(), cause.reason)), refused);
+        assert!(judged.is_none_or(|cause| cause.retry_after.is_some() && cause.code.as_str() == "SERVICE_UNAVAILABLE"));
+    }
+
+    #[rstest]
+    #[case(ErrorType::ConnectRefused, ErrorSource::Upstream, Some((503, "upstream_down")))]
+    #[case(ErrorType::ReadTimedout, ErrorSource::Upstream, Some((504, "upstream_timeout")))]
+    #[case(ErrorType::ConnectionClosed, ErrorSource::Upstream, Some((502, "upstream_closed")))]
+    #[case(ErrorType::InvalidHTTPHeader, ErrorSource::Upstream, Some((502, "upstream_invalid")))]
+    #[case(ErrorType::ReadTimedout, ErrorSource::Downstream, Some((408, "body_time")))]
+    #[case(ErrorType::InvalidHTTPHeader, ErrorSource::Downstream, Some((400, "malformed")))]
+    #[case(ErrorType::WriteError, ErrorSource::Downstream, None)]
+    #[case(ErrorType::InternalError, ErrorSource::Internal, Some((500, "internal")))]
+    fn failures(#[case] kind: ErrorType, #[case] source: ErrorSource, #[case] expected: Option<(u16, &str)>) {
+        let mut error = Error::new(kind);
+        error.esource = source;
+        assert_eq!(cause(&error).as_ref().map(|cause| (cause.status(), cause.reason)), expected);
+    }
+}

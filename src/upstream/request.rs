@@ -1,0 +1,202 @@
+//! What of a request reaches the upstream.
+//!
+//! Pingora has stripped hop-by-hop fields and those that `Connection` names before this runs, and has put its own
+//! validators in where it revalidates. On cached routes only an allow-list passes: a field that could change the answer but
+//! is not in the key would poison the cache.
+
+use addrgate_filters::head::Headers;
+use addrgate_filters::reply::wants_problem;
+use addrgate_filters::route::Route;
+use addrgate_filters::verdict::Verdict;
+use http::header::{self, HeaderName};
+use pingora::http::RequestHeader;
+
+/// On cached routes these pass by themselves; the validators are Pingora's own there.
+const NEEDED: [HeaderName; 5] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+];
+
+/// Traces join across the gateway; they can't change an answer.
+const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+
+/// Never forwarded: the client's credential is ours to check, and only we say where a request came from.
+fn never(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(
+        name,
+        "x-api-key"
+            | "forwarded"
+            | "via"
+            | "x-real-ip"
+            | "true-client-ip"
+            | "x-client-ip"
+            | "x-original-url"
+            | "x-rewrite-url"
+            | "x-original-host"
+            | "x-host"
+            | "x-http-method-override"
+            | "x-http-method"
+            | "x-method-override"
+            | "accept-encoding"
+            | "expect"
+            | "x-request-id"
+            | "x-correlation-id"
+    ) || name.starts_with("x-forwarded-")
+        || name.starts_with("cf-")
+}
+
+/// Where a request came from.
+pub(crate) struct Origin<'a> {
+    pub(crate) peer: Option<std::net::IpAddr>,
+    pub(crate) tls: bool,
+    /// What the client asked for as host.
+    pub(crate) host: Option<&'a str>,
+}
+
+/// Rewrites `request` into what the upstream sees.
+pub(crate) fn shape(
+    request: &mut RequestHeader,
+    route: &Route,
+    verdict: &Verdict,
+    upstream_host: &str,
+    origin: &Origin<'_>,
+) -> pingora::Result<()> {
+    let problem = wants_problem(Headers::Map(&request.headers));
+    let listed = route.config.forward.as_deref();
+    let all = listed.map_or(route.cache.is_none(), |list| list.iter().any(|name| name == "*"));
+    let passes = |name: &HeaderName| {
+        if never(name) {
+            return false;
+        }
+        all || *name == header::HOST
+            || NEEDED.contains(name)
+            || TRACE.contains(&name.as_str())
+            || listed.is_some_and(|list| list.iter().any(|listed| listed == name.as_str()))
+    };
+    let dropped: Vec<HeaderName> = request.headers.keys().filter(|name| !passes(name)).cloned().collect();
+    for name in &dropped {
+        request.remove_header(name);
+    }
+    if !all && !listed.is_some_and(|list| list.iter().any(|name| name == "accept")) {
+        let accept = if problem { "application/problem+json, application/json" } else { "application/json" };
+        request.insert_header(header::ACCEPT, accept)?;
+    }
+    request.set_raw_path(verdict.target.as_bytes())?;
+    if let Some(body) = &verdict.body {
+        request.remove_header(&header::TRANSFER_ENCODING);
+        request.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
+    if !route.cache.as_ref().is_some_and(|cache| cache.config.key.host) {
+        request.insert_header(header::HOST, upstream_host)?;
+    }
+    request.insert_header("x-request-id", verdict.request_id.as_str())?;
+    request.insert_header("x-correlation-id", verdict.correlation())?;
+    if all {
+        // The client's address and host would differ per client: on cached routes they stay out.
+        if let Some(peer) = origin.peer {
+            request.insert_header("x-forwarded-for", peer.to_string())?;
+        }
+        if let Some(host) = origin.host {
+            request.insert_header("x-forwarded-host", host)?;
+        }
+        request.insert_header("x-forwarded-proto", if origin.tls { "https" } else { "http" })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use addrgate_filters::request_id::RequestId;
+    use addrgate_filters::route::Routes;
+    use serde_json::json;
+
+    use super::*;
+
+    fn shaped(route: serde_json::Value, fields: &[(&'static str, &str)]) -> RequestHeader {
+        let mut config = json!({"name": "r", "paths": ["/**"]});
+        config.as_object_mut().unwrap().extend(route.as_object().unwrap().clone());
+        let routes = Routes::new(vec![serde_json::from_value(config).unwrap()]).unwrap();
+        let verdict = Verdict { target: "/a?q=1".to_owned(), request_id: RequestId::new(), ..Verdict::default() };
+        let mut request = RequestHeader::build("GET", b"/a?q=1&utm=2", None).unwrap();
+        for (name, value) in fields {
+            request.append_header(*name, *value).unwrap();
+        }
+        let origin = Origin { peer: "192.0.2.1".parse().ok(), tls: true, host: Some("public.example") };
+        shape(&mut request, &Arc::clone(&routes.list()[0]), &verdict, "svc:1", &origin).unwrap();
+        assert_eq!(request.headers["x-request-id"], verdict.request_id.as_str());
+        request
+    }
+
+    const HOSTILE: [(&str, &str); 12] = [
+        ("X-API-Key", "secret"),
+        ("X-Forwarded-For", "1.2.3.4"),
+        ("X-Forwarded-Host", "evil"),
+        ("X-Forwarded-Prefix", "/evil"),
+        ("Forwarded", "host=evil"),
+        ("X-Original-URL", "/evil"),
+        ("X-HTTP-Method-Override", "PURGE"),
+        ("CF-Connecting-IP", "1.2.3.4"),
+        ("Via", "1.1 evil"),
+        ("Accept-Encoding", "gzip"),
+        ("X-Request-ID", "mine"),
+        ("Expect", "100-continue"),
+    ];
+
+    #[test]
+    fn cached_routes_pass_an_allow_list() {
+        let mut fields = HOSTILE.to_vec();
+        fields.extend([("Host", "evil"), ("Cookie", "a=b"), ("X-Any", "1"), ("Accept", "text/html"), ("Origin", "o")]);
+        fields.extend([("traceparent", "00-1"), ("If-None-Match", "\"e\"")]);
+        let request = shaped(json!({"cache": {}}), &fields);
+        let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let expected = ["accept", "host", "if-none-match", "traceparent", "x-correlation-id", "x-request-id"];
+        assert_eq!(names, expected);
+        assert_eq!(
+            (&request.headers["host"], &request.headers["accept"]),
+            (&"svc:1".parse().unwrap(), &"application/json".parse().unwrap())
+        );
+        assert_eq!(request.raw_path(), b"/a?q=1");
+    }
+
+    #[test]
+    fn uncached_routes_pass_all_but_what_we_say_ourselves() {
+        let mut fields = HOSTILE.to_vec();
+        fields.extend([("Host", "public.example"), ("Cookie", "a=b"), ("X-Any", "1")]);
+        let request = shaped(json!({}), &fields);
+        for gone in
+            ["x-api-key", "x-forwarded-prefix", "forwarded", "x-original-url", "via", "expect", "cf-connecting-ip"]
+        {
+            assert!(!request.headers.contains_key(gone), "{gone}");
+        }
+        assert_eq!(request.headers["x-any"], "1");
+        assert_eq!(request.headers["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(request.headers["x-forwarded-host"], "public.example");
+        assert_eq!(request.headers["x-forwarded-proto"], "https");
+        assert_eq!(request.headers.get_all("x-forwarded-for").iter().count(), 1, "set, not appended");
+    }
+
+    #[test]
+    fn the_list_can_be_widened() {
+        let route = json!({"cache": {"key": {"host": true}}, "forward": ["x-any", "accept"]});
+        let request = shaped(route, &[("Host", "h"), ("X-Any", "1"), ("X-Other", "1"), ("Accept", "text/csv")]);
+        assert_eq!(
+            (&request.headers["x-any"], &request.headers["accept"]),
+            (&"1".parse().unwrap(), &"text/csv".parse().unwrap())
+        );
+        assert!(!request.headers.contains_key("x-other"));
+        assert_eq!(request.headers["host"], "h");
+    }
+
+    #[test]
+    fn problem_details_can_be_asked_for() {
+        let request = shaped(json!({"cache": {}}), &[("Accept", "application/problem+json")]);
+        assert!(wants_problem(Headers::Map(&request.headers)));
+    }
+}
