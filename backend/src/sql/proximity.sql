@@ -9,7 +9,7 @@ WITH here AS MATERIALIZED (
     SELECT pid, point, (flat_number IS NOT NULL OR level_number IS NOT NULL) AS inside
     FROM address
     WHERE ST_DWithin(point, here.point, $4::float8) AND NOT is_alias AND coalesce(reliability, 2) < 4
-    ORDER BY point <-> here.point FETCH FIRST 120 ROWS WITH TIES) a
+    ORDER BY point <-> here.point FETCH FIRST (2 * $5::int4 + 10) ROWS WITH TIES) a
 ), best AS (
   -- Twice as many as asked for, because an address may be there from two sources.
   SELECT * FROM near ORDER BY metres, inside, pid LIMIT 2 * $5::int4 + 10

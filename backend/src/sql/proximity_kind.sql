@@ -4,10 +4,12 @@
 -- city: it is sought among the nearest 10000 addresses.
 WITH here AS MATERIALIZED (
   SELECT ST_Transform(ST_SetSRID(ST_MakePoint($1::float8, $2::float8), $3::int4), 7844)::geography AS point
-), walked AS (
-  SELECT a.pid, a.point <-> here.point AS metres, a.inside, a.kind
-  FROM here CROSS JOIN LATERAL (
-    SELECT pid, point, (flat_number IS NOT NULL OR level_number IS NOT NULL) AS inside,
+), near AS MATERIALIZED (
+  SELECT pid, metres, inside
+  FROM (
+    -- In the order of the index, so that the walk ends when enough are found.
+    SELECT pid, point <-> (SELECT point FROM here) AS metres,
+      (flat_number IS NOT NULL OR level_number IS NOT NULL) AS inside,
       CASE
         WHEN flat_type IN ('UNIT', 'FLAT', 'APT', 'TNHS', 'VLLA', 'DUPL', 'MSNT', 'STU', 'PTHS', 'LOFT', 'BNGW', 'CTGE', 'HSE',
                            'STR', 'RTCE', 'ROOM') THEN 'unit'
@@ -19,12 +21,12 @@ WITH here AS MATERIALIZED (
         WHEN number_first IS NULL THEN 'other'
         ELSE 'house' END AS kind
     FROM address
-    WHERE ST_DWithin(point, here.point, $4::float8) AND NOT is_alias AND coalesce(reliability, 2) < 4
-    ORDER BY point <-> here.point LIMIT 10000) a
-), near AS MATERIALIZED (
-  SELECT pid, metres, inside FROM walked WHERE kind = ANY ($6::text[])
-  ORDER BY metres FETCH FIRST 120 ROWS WITH TIES
+    WHERE ST_DWithin(point, (SELECT point FROM here), $4::float8) AND NOT is_alias AND coalesce(reliability, 2) < 4
+    ORDER BY metres LIMIT 10000) walked
+  WHERE kind = ANY ($6::text[])
+  ORDER BY metres FETCH FIRST (2 * $5::int4 + 10) ROWS WITH TIES
 ), best AS (
+  -- Twice as many as asked for, because an address may be there from two sources.
   SELECT * FROM near ORDER BY metres, inside, pid LIMIT 2 * $5::int4 + 10
 )
 SELECT a.pid, a.building_name, a.lot_number, coalesce(f.name, a.flat_type) AS flat_type, a.flat_number,
