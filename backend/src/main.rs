@@ -13,11 +13,14 @@ mod health;
 mod import;
 mod input;
 mod location;
+#[allow(dead_code, unused_imports, reason = "the endpoints that search are the next thing to land")]
 mod lookup;
 mod migrate;
+#[allow(dead_code, unused_imports, reason = "the endpoints that search are the next thing to land")]
 mod parse;
 mod place;
 mod proximity;
+#[allow(dead_code, unused_imports, reason = "the endpoints that search are the next thing to land")]
 mod rank;
 mod reply;
 mod reverse;
