@@ -64,7 +64,12 @@ pub(crate) struct Found {
 ///
 /// # Errors
 /// What the database says.
-pub(crate) async fn find(database: &Database, deadline: Instant, text: &str, wanted: &Wanted) -> Result<Found, ApiError> {
+pub(crate) async fn find(
+    database: &Database,
+    deadline: Instant,
+    text: &str,
+    wanted: &Wanted,
+) -> Result<Found, ApiError> {
     let parsed = Parsed::new(text, wanted.typing);
     if parsed.postal {
         return Ok(Found { postal: true, ..Found::default() });
@@ -172,12 +177,18 @@ impl Search<'_> {
     }
 
     /// Other orders, other spellings, next door.
-    async fn second(&self, parsed: &Parsed, mut readings: Vec<Reading>, collected: &mut Collected) -> Result<(), ApiError> {
+    async fn second(
+        &self,
+        parsed: &Parsed,
+        mut readings: Vec<Reading>,
+        collected: &mut Collected,
+    ) -> Result<(), ApiError> {
         readings.extend(self.wanted.added_to(parsed.relaxed()));
         let streets = &self.streets;
         let (relaxed, alike, elsewhere) =
             try_join3(streets.here(&readings), streets.alike(&readings), streets.elsewhere(&readings)).await?;
-        let (near, anywhere, known) = try_join3(streets.near(&readings), streets.anywhere(&readings), streets.known(&readings)).await?;
+        let (near, anywhere, known) =
+            try_join3(streets.near(&readings), streets.anywhere(&readings), streets.known(&readings)).await?;
         let known = Known { localities: known, street: collected.sure_place };
         let mut places = relaxed;
         for more in [alike, elsewhere, near, anywhere] {

@@ -1,5 +1,7 @@
 //! The address service behind addrgate: Australian addresses in PostGIS over HTTP.
 
+#![allow(dead_code, unused_imports, reason = "the endpoints that search, which use the rest, land next")]
+
 mod analyze;
 mod app;
 mod area;
@@ -13,14 +15,11 @@ mod health;
 mod import;
 mod input;
 mod location;
-#[allow(dead_code, unused_imports, reason = "the endpoints that search are the next thing to land")]
 mod lookup;
 mod migrate;
-#[allow(dead_code, unused_imports, reason = "the endpoints that search are the next thing to land")]
 mod parse;
 mod place;
 mod proximity;
-#[allow(dead_code, unused_imports, reason = "the endpoints that search are the next thing to land")]
 mod rank;
 mod reply;
 mod reverse;

@@ -77,7 +77,9 @@ fn place_verdict(reading: &Reading, place: &Place, known: &Known, tolerant: bool
         }
     };
     let ignored = &reading.head.ignored;
-    let elsewhere = !ignored.is_empty() && known.localities.contains(&ignored.join(" ")) && ignored.join(" ") != place.asked_locality;
+    let elsewhere = !ignored.is_empty()
+        && known.localities.contains(&ignored.join(" "))
+        && ignored.join(" ") != place.asked_locality;
     let ignored = match elsewhere {
         true => Verdict::differs(25, format!("The street is in {}", place.locality_name)),
         false => Verdict::good(),
@@ -100,7 +102,9 @@ impl<'r> Readings<'r> {
         let (mut streets, mut localities) = (HashMap::new(), HashMap::new());
         let number = |reading: &'r Reading| {
             let next = streets.len();
-            let street = *streets.entry(reading.street.as_ref().map(|s| (&s.name, s.open, &s.types, s.type_open, s.suffix))).or_insert(next);
+            let street = *streets
+                .entry(reading.street.as_ref().map(|s| (&s.name, s.open, &s.types, s.type_open, s.suffix)))
+                .or_insert(next);
             let next = localities.len();
             let locality = *localities.entry(reading.locality.as_ref().map(|l| (&l.name, l.open))).or_insert(next);
             (street, locality)
@@ -122,8 +126,13 @@ impl<'r> Readings<'r> {
                 Some(verdict) if verdict.points <= FAR => fits.push(Fit { reading, verdict }),
                 Some(_) => {}
                 None => {
-                    let unfit = reading.locality.as_ref().is_some_and(|l| area::locality(l, place, self.tolerant).is_none());
-                    if unfit { no_locality.insert(locality) } else { no_street.insert(street) };
+                    let unfit =
+                        reading.locality.as_ref().is_some_and(|l| area::locality(l, place, self.tolerant).is_none());
+                    if unfit {
+                        no_locality.insert(locality)
+                    } else {
+                        no_street.insert(street)
+                    };
                 }
             }
         }

@@ -196,7 +196,8 @@ pub(super) async fn along(
         let at: i64 = row.get("at");
         let Some((place, _)) = streets.get((at - 1) as usize) else { continue };
         let record = Record::from_row(row, place.place.clone());
-        if let Some(next) = judged(record, &place.fits).filter(|next| scored.iter().all(|one| one.label != next.label)) {
+        if let Some(next) = judged(record, &place.fits).filter(|next| scored.iter().all(|one| one.label != next.label))
+        {
             scored.push(next);
         }
     }

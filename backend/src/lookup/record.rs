@@ -135,7 +135,8 @@ impl Record {
         let place = &self.place;
         let street = [self.number_label().unwrap_or_default(), place.street_label()].join(" ");
         let area = [place.locality_name.as_str(), &place.state, self.postcode.as_deref().unwrap_or_default()].join(" ");
-        let parts = [self.unit_label(), self.level_label(), Some(street.trim().to_owned()), Some(area.trim_end().to_owned())];
+        let parts =
+            [self.unit_label(), self.level_label(), Some(street.trim().to_owned()), Some(area.trim_end().to_owned())];
         parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
     }
 

@@ -47,7 +47,8 @@ impl Streets<'_> {
         if pairs.streets.is_empty() && alone.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self.database.query(self.deadline, HERE, &[&pairs.streets, &pairs.localities, &alone, &postcode]).await?;
+        let rows =
+            self.database.query(self.deadline, HERE, &[&pairs.streets, &pairs.localities, &alone, &postcode]).await?;
         Ok(places(&rows))
     }
 
@@ -100,15 +101,18 @@ impl Streets<'_> {
             Some(_) => distinct(readings.iter().filter_map(|r| r.street.as_ref()).map(|s| s.name.as_str())),
             None => Vec::new(),
         };
-        let rows = self.database.query(self.deadline, ALIKE, &[&pairs.streets, &pairs.localities, &alone, &postcode]).await?;
+        let rows =
+            self.database.query(self.deadline, ALIKE, &[&pairs.streets, &pairs.localities, &alone, &postcode]).await?;
         Ok(places(&rows))
     }
 
     /// By exact name, in localities whose name may be the misspelt one.
     pub(super) async fn elsewhere(&self, readings: &[Reading]) -> Result<Vec<Place>, ApiError> {
         let pairs = Pairs::all(readings);
-        let rows =
-            self.database.query(self.deadline, ELSEWHERE, &[&pairs.streets, &pairs.localities, &state(readings)]).await?;
+        let rows = self
+            .database
+            .query(self.deadline, ELSEWHERE, &[&pairs.streets, &pairs.localities, &state(readings)])
+            .await?;
         Ok(places(&rows))
     }
 
@@ -140,7 +144,9 @@ impl Streets<'_> {
         let none: (Vec<String>, Option<String>) = Default::default();
         let mut found = match streets.is_empty() {
             true => Vec::new(),
-            false => places(&self.database.query(self.deadline, ALIKE, &[&streets, &localities, &none.0, &none.1]).await?),
+            false => {
+                places(&self.database.query(self.deadline, ALIKE, &[&streets, &localities, &none.0, &none.1]).await?)
+            }
         };
         let alone = readings.iter().filter(|r| r.locality.is_none()).filter_map(|r| r.street.as_ref());
         let alone = distinct(alone.map(|s| s.name.as_str()));
@@ -152,7 +158,11 @@ impl Streets<'_> {
             let none: [&str; 0] = [];
             let rows = self
                 .database
-                .query(self.deadline, ANYWHERE, &[&words, &any, &any, &none.as_slice(), &none.as_slice(), &state(readings)])
+                .query(
+                    self.deadline,
+                    ANYWHERE,
+                    &[&words, &any, &any, &none.as_slice(), &none.as_slice(), &state(readings)],
+                )
                 .await?;
             found.extend(places(&rows));
         }
@@ -176,13 +186,20 @@ impl Streets<'_> {
             if !low.contains(&locality.name) {
                 low.push(locality.name.clone());
                 // A finished name is a range of one.
-                high.push(if locality.open { super::keys::end_of_range(&locality.name) } else { format!("{}\u{1}", locality.name) });
+                high.push(if locality.open {
+                    super::keys::end_of_range(&locality.name)
+                } else {
+                    format!("{}\u{1}", locality.name)
+                });
             }
         }
         if low.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self.database.query(self.deadline, IN_LOCALITY, &[&low, &high, &state(readings), &postcode(readings)]).await?;
+        let rows = self
+            .database
+            .query(self.deadline, IN_LOCALITY, &[&low, &high, &state(readings), &postcode(readings)])
+            .await?;
         Ok(places(&rows))
     }
 }

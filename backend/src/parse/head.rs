@@ -111,7 +111,8 @@ fn unit_at(words: &[Word], at: usize, table: &Table) -> Option<(Unit, usize)> {
 /// `2nd floor`: an ordinal before a level word.
 fn ordinal_level(words: &[Word], at: usize) -> Option<Unit> {
     let text = &words[at].text;
-    let digits = text.strip_suffix("ST").or(text.strip_suffix("ND")).or(text.strip_suffix("RD")).or(text.strip_suffix("TH"))?;
+    let digits =
+        text.strip_suffix("ST").or(text.strip_suffix("ND")).or(text.strip_suffix("RD")).or(text.strip_suffix("TH"))?;
     let kind = LEVEL_TYPE.code(&words.get(at + 1)?.text).filter(|kind| matches!(*kind, "L" | "FL"))?;
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| Unit { kind: Some(kind), number: Some(digits.to_owned()) })
@@ -139,14 +140,20 @@ fn read(words: &[Word]) -> (Head, usize) {
         } else if word.text == "LOT" && next.is_some_and(|w| is_number(&w.text)) {
             head.lot = next.map(|w| w.text.clone());
             at += 2;
-        } else if matches!(word.text.as_str(), "NO" | "NUM" | "NUMBER" | "NR") && next.is_some_and(|w| is_number(&w.text)) {
+        } else if matches!(word.text.as_str(), "NO" | "NUM" | "NUMBER" | "NR")
+            && next.is_some_and(|w| is_number(&w.text))
+        {
             at += 1;
         } else if is_number(&word.text) {
             let after = words.get(at + 2);
             match next {
                 Some(next) if next.mark == Mark::Slash && is_number(&next.text) => {
                     let unit = Unit { kind: None, number: Some(word.text.clone()) };
-                    if head.flat.is_none() { head.flat = Some(unit) } else { head.level.get_or_insert(unit); }
+                    if head.flat.is_none() {
+                        head.flat = Some(unit)
+                    } else {
+                        head.level.get_or_insert(unit);
+                    }
                     at += 1;
                 }
                 Some(next) if next.mark == Mark::Hyphen && is_number(&next.text) => {
@@ -206,7 +213,8 @@ pub(super) fn heads(words: &[Word]) -> Vec<(Head, usize)> {
     let fused_level = first.level.as_ref().and_then(|level| level.kind.zip(level.number.as_ref()));
     if let Some((_, number)) = fused_level
         && first.flat.is_none()
-        && let Some(whole) = words.iter().find(|w| !starts_with_digit(&w.text) && w.text.len() <= 5 && w.text.ends_with(number.as_str()))
+        && let Some(whole) =
+            words.iter().find(|w| !starts_with_digit(&w.text) && w.text.len() <= 5 && w.text.ends_with(number.as_str()))
     {
         let flat = Some(Unit { kind: None, number: Some(whole.text.clone()) });
         let unit = Head { flat, level: None, ..first.clone() };

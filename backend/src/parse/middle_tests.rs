@@ -9,9 +9,16 @@ fn shown(middle: &Middle) -> String {
             0..=2 => s.types.join("+"),
             n => format!("{n} types"),
         };
-        format!("{}{} [{types}{}]{}", s.name, more(s.open), more(s.type_open), s.suffix.map_or(String::new(), |x| format!(" {x}")))
+        format!(
+            "{}{} [{types}{}]{}",
+            s.name,
+            more(s.open),
+            more(s.type_open),
+            s.suffix.map_or(String::new(), |x| format!(" {x}"))
+        )
     });
-    let locality = middle.locality.as_ref().map_or(String::new(), |l| format!("{}{}", l.name, if l.open { "*" } else { "" }));
+    let locality =
+        middle.locality.as_ref().map_or(String::new(), |l| format!("{}{}", l.name, if l.open { "*" } else { "" }));
     format!("{street} | {locality}")
 }
 

@@ -89,7 +89,9 @@ pub(crate) fn words(text: &str) -> Words {
         }
         match list.last_mut() {
             Some(word) if open => word.text.push(folded),
-            _ => list.push(Word { text: folded.to_string(), mark: if list.is_empty() { Mark::Space } else { between } }),
+            _ => {
+                list.push(Word { text: folded.to_string(), mark: if list.is_empty() { Mark::Space } else { between } })
+            }
         }
         open = true;
     }

@@ -41,7 +41,8 @@ fn joined(front: &Tail, back: &Tail) -> Arc<Tail> {
 /// `Horsham VIC 3400, 12 Smith St` and `Horsham, 12 Smith St VIC 3400`.
 fn locality_in_front(words: &[Word], open: bool, readings: &mut Vec<Reading>) {
     for from in 1..words.len() {
-        let number_starts = is_number(&words[from].text) || (words[from].mark == Mark::Comma && heads(&words[from..])[0].0.has_number());
+        let number_starts = is_number(&words[from].text)
+            || (words[from].mark == Mark::Comma && heads(&words[from..])[0].0.has_number());
         if !number_starts {
             continue;
         }

@@ -43,7 +43,10 @@ fn state_before(words: &[Word], end: usize) -> Option<(&'static str, usize)> {
 /// `open`: the last word is still being typed.
 pub(super) fn tails(words: &[Word], open: bool) -> Vec<(Tail, usize)> {
     let mut end = words.len();
-    while end > 1 && words.get(end - 1).is_some_and(|w| COUNTRY.contains(&w.text.as_str())) && has_letters(&words[..end - 1]) {
+    while end > 1
+        && words.get(end - 1).is_some_and(|w| COUNTRY.contains(&w.text.as_str()))
+        && has_letters(&words[..end - 1])
+    {
         end -= 1;
     }
     let mut tail = Tail::default();

@@ -60,7 +60,8 @@ fn a_box_is_no_place(#[case] text: &str, #[case] postal: bool) {
 
 #[test]
 fn a_blank_after_the_last_word_finishes_it() {
-    let open = |text| Parsed::new(text, Typing::Going).readings.iter().any(|r| r.street.as_ref().is_some_and(|s| s.open));
+    let open =
+        |text| Parsed::new(text, Typing::Going).readings.iter().any(|r| r.street.as_ref().is_some_and(|s| s.open));
     assert!(open("6 coll"));
     assert!(!open("6 coll "));
 }

@@ -50,7 +50,8 @@ fn compare(a: &Scored, b: &Scored) -> Ordering {
 pub(crate) fn ranked(scored: Vec<Scored>) -> Vec<Scored> {
     let mut by_label: HashMap<String, Scored> = HashMap::with_capacity(scored.len());
     for candidate in scored {
-        let rank = |s: &Scored| (Reverse(s.score.confidence), s.record.is_made_up(), s.score.oddity, s.record.pid.clone());
+        let rank =
+            |s: &Scored| (Reverse(s.score.confidence), s.record.is_made_up(), s.score.oddity, s.record.pid.clone());
         match by_label.get(&candidate.label) {
             Some(known) if rank(known) <= rank(&candidate) => {}
             _ => {

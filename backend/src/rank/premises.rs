@@ -15,8 +15,10 @@ const OTHER_UNIT: u16 = 45;
 const BUILDING: u16 = 28;
 
 /// Kinds of unit that people don't keep apart; G-NAF's codes.
-const DWELLINGS: &[&str] = &["UNIT", "FLAT", "APT", "VLLA", "TNHS", "DUPL", "MSNT", "STU", "HSE", "STR", "PTHS", "BNGW", "CTGE", "LOFT"];
-const BUSINESSES: &[&str] = &["SHOP", "SE", "OFFC", "FCTY", "WHSE", "SHRM", "WKSH", "TNCY", "KSK", "STLL", "STOR", "SHED"];
+const DWELLINGS: &[&str] =
+    &["UNIT", "FLAT", "APT", "VLLA", "TNHS", "DUPL", "MSNT", "STU", "HSE", "STR", "PTHS", "BNGW", "CTGE", "LOFT"];
+const BUSINESSES: &[&str] =
+    &["SHOP", "SE", "OFFC", "FCTY", "WHSE", "SHRM", "WKSH", "TNCY", "KSK", "STLL", "STOR", "SHED"];
 
 /// House number or lot.
 pub(super) fn number(head: &Head, record: &Record) -> Verdict {
@@ -86,7 +88,9 @@ fn level(head: &Head, record: &Record, in_unit: bool) -> Verdict {
     match &head.level {
         None if !has => Verdict::good(),
         None if in_unit => Verdict::quiet(2),
-        None => Verdict::missing(BUILDING, format!("The level is missing: {}", record.level_label().unwrap_or_default())),
+        None => {
+            Verdict::missing(BUILDING, format!("The level is missing: {}", record.level_label().unwrap_or_default()))
+        }
         Some(_) if !has => Verdict::differs(16, "The level is not in the data"),
         Some(asked) => {
             let alike = |kind: &str| matches!(kind, "L" | "FL");
@@ -108,7 +112,9 @@ pub(super) fn leftover(ignored: &[String], junk: &[String], apart: bool) -> Verd
         [] => Verdict::good(),
         words => {
             // A state or postcode among them may contradict the rest.
-            let says_where = words.iter().any(|w| (w.len() <= 3 && STATE.code(w).is_some()) || (w.len() == 4 && w.bytes().all(|b| b.is_ascii_digit())));
+            let says_where = words.iter().any(|w| {
+                (w.len() <= 3 && STATE.code(w).is_some()) || (w.len() == 4 && w.bytes().all(|b| b.is_ascii_digit()))
+            });
             Verdict::differs(if says_where { 22 } else { 3 }, format!("\"{}\" was passed over", words.join(" ")))
         }
     };

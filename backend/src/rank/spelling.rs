@@ -19,7 +19,8 @@ fn word_edits(typed: &str, meant: &str) -> Option<usize> {
     }
     let allowed = allowed(meant.len());
     let digits = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
-    if typed.len().abs_diff(meant.len()) > allowed || typed.len() < 4 || allowed == 0 || digits(typed) || digits(meant) {
+    if typed.len().abs_diff(meant.len()) > allowed || typed.len() < 4 || allowed == 0 || digits(typed) || digits(meant)
+    {
         return None;
     }
     Some(osa_distance(typed, meant)).filter(|&edits| edits <= allowed)
