@@ -1,6 +1,9 @@
-# The one door: every command of the project.
+# The one door: every command of the project. `make` alone lists them.
 
-.PHONY: run test lint
+.PHONY: help run test lint build clean accuracy bench-queries
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 run: ## PostGIS, the address service and the gateway, with the sample data; Ctrl-C stops everything
 	@bash scripts/run.sh
@@ -8,7 +11,22 @@ run: ## PostGIS, the address service and the gateway, with the sample data; Ctrl
 test: ## every test of the workspace, against a private PostgreSQL
 	@bash scripts/test.sh
 
-lint: ## formatting, clippy, file lengths
+lint: ## formatting, clippy, file lengths, shell scripts, config.yaml
+	@bash scripts/lint.sh
+
+build: ## the programs for production, in target/release
 	@bash scripts/packages.sh build
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo build --release --workspace
+
+clean: ## stops the private PostgreSQL and deletes .run/ and target/
+	@bash scripts/postgres.sh remove .run/postgres
+	rm -rf .run target
+
+accuracy: ## how well the service finds what people write; ACCURACY_SAMPLE=2000 for a quick look
+	@bash scripts/accuracy.sh
+
+bench-queries: ## how long the address service takes per question, on a million addresses
+	@bash scripts/bench-queries.sh
+
+bench-queries: ## latency of every endpoint over 1 million generated addresses
+	@bash scripts/bench-queries.sh

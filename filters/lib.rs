@@ -1,1 +1,140 @@
 //! Request filters of addrgate: one file each, all of one shape.
+//!
+//! A filter file holds, in this order: its doc with its YAML, its `Config`, its state, `impl Filter`, its tests. Adding one
+//! is that file, one field and one line in [`Filters`], and a block in `config.yaml`.
+//!
+//! What a filter refuses is a [`reply::Cause`]; only [`reply`] knows statuses and bodies.
+
+pub mod cache_key;
+pub mod cache_policy;
+pub mod cache_status;
+pub mod client;
+pub mod edge;
+pub mod head;
+pub mod meta;
+pub mod reply;
+pub mod request_id;
+pub mod route;
+pub mod target;
+pub mod units;
+pub mod verdict;
+
+use head::Head;
+use reply::Cause;
+use verdict::Verdict;
+
+/// What a filter says to one request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Flow {
+    /// On to the next filter.
+    Continue,
+    /// The request ends here with this answer.
+    Reply(Cause),
+}
+
+impl Flow {
+    /// A refusal.
+    #[must_use]
+    pub fn refuse(code: reply::Code, reason: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Flow::Reply(Cause::new(code, reason, message))
+    }
+}
+
+/// Whether a filter acts or only counts what it would have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Refusals are sent.
+    #[default]
+    Enforce,
+    /// Refusals are counted and logged (`observed`), and the request goes on: the safe way to tune a limit.
+    Observe,
+}
+
+/// How a request ended, for [`Filter::finish`].
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome {
+    /// The status sent; 0 where the client left before one was.
+    pub status: u16,
+    /// From the end of the request head to the end of the answer.
+    pub elapsed: std::time::Duration,
+}
+
+/// One filter. Three moments and no more; response shaping is not one of them.
+pub trait Filter: Send + Sync {
+    /// The name in logs, metrics and `explain`: the file's.
+    fn name(&self) -> &'static str;
+
+    /// Every request, before the cache. Never waits, so that the door can run it.
+    fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+        let _ = (head, verdict);
+        Flow::Continue
+    }
+
+    /// Only when the upstream is really needed, never on a hit.
+    fn forward(&self, verdict: &mut Verdict) -> Flow {
+        let _ = verdict;
+        Flow::Continue
+    }
+
+    /// Always, exactly once, also when the client hangs up: release permits, count.
+    fn finish(&self, verdict: &Verdict, outcome: Outcome) {
+        let _ = (verdict, outcome);
+    }
+}
+
+/// All filters of one configuration, in the compiled form.
+#[derive(Debug)]
+pub struct Filters {
+    /// Names the request.
+    pub request_id: request_id::NameRequest,
+    /// Framing and bounds.
+    pub edge: edge::Edge,
+    /// First route that matches.
+    pub route: route::Routes,
+    /// API key to identity.
+    pub client: client::Clients,
+    /// Normal form of the request, and its key.
+    pub cache_key: cache_key::Keys,
+}
+
+impl Filters {
+    /// The order, and why:
+    ///
+    /// 1. `request_id` first, so that every refusal carries a name;
+    /// 2. `edge` before anything reads a field, because nothing can be trusted in a request whose framing is in doubt;
+    /// 3. `route` before `client`, because the route says whether a key is needed at all;
+    /// 4. `client` before limits (they are per client) and before the body is read (cheap refusals first);
+    /// 5. `cache_key` last: it costs the most, and only a request that will be answered needs it.
+    #[must_use]
+    pub fn order(&self) -> [&dyn Filter; 5] {
+        [&self.request_id, &self.edge, &self.route, &self.client, &self.cache_key]
+    }
+
+    /// Walks the list until a filter replies; says which one.
+    pub fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Result<(), (&'static str, Cause)> {
+        for filter in self.order() {
+            if let Flow::Reply(cause) = filter.request(head, verdict) {
+                return Err((filter.name(), cause));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same list, when the upstream is needed.
+    pub fn forward(&self, verdict: &mut Verdict) -> Result<(), (&'static str, Cause)> {
+        for filter in self.order() {
+            if let Flow::Reply(cause) = filter.forward(verdict) {
+                return Err((filter.name(), cause));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same list, at the end.
+    pub fn finish(&self, verdict: &Verdict, outcome: Outcome) {
+        for filter in self.order() {
+            filter.finish(verdict, outcome);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 # A private PostgreSQL with PostGIS in a folder of the project's, on a free port of 127.0.0.1, never as root.
 #   postgres.sh programs    print the folder of the server programs (15 or newer, with PostGIS), or fail
 #   postgres.sh start DIR   create it if need be, start it, print its URL
+#   postgres.sh sql DIR STATEMENT  run it in the database `postgres`
 #   postgres.sh log DIR     print where its log is
 #   postgres.sh pid DIR     print its process id, or fail when it isn't running
 #   postgres.sh stop DIR    stop it
@@ -27,7 +28,7 @@ programs() { # [MAJOR]: the newest that will do, or that very version
   echo "$found"
 }
 
-action=${1:?programs, start, log, pid, stop or remove}
+action=${1:?programs, start, sql, log, pid, stop or remove}
 [ "$action" != programs ] || { programs; exit; }
 if [ "$action" = start ]; then mkdir -p "${2:?folder}"; fi
 [ -d "${2:?folder}" ] || { [ "$action" != pid ]; exit; }
@@ -94,15 +95,18 @@ start() {
   bin=$(programs "$("${as_owner[@]}" cat "$home/PG_VERSION")")
   if ! running_pid >/dev/null; then
     rm -f "$home/postmaster.pid" # of a server that was killed
-    # Ports below the ephemeral range, so that no outgoing connection holds one; another try where one is taken.
+    # The port of the last time, else one below the ephemeral range, so that no outgoing connection holds it; another
+    # where it is taken.
     for attempt in 1 2 3 4 5 6; do
       [ "$attempt" -lt 6 ] || { "${as_owner[@]}" tail -20 "$home/server.log" >&2; echo "PostgreSQL does not start" >&2; exit 1; }
-      port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
+      port=$(cat "$dir/port" 2>/dev/null || echo $((20000 + (RANDOM * 32768 + RANDOM) % 12000)))
       "${as_owner[@]}" "$bin/pg_ctl" -D "$home" -l "$home/server.log" -w -t 60 -s start -o "-p $port \
         -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 -c shared_buffers=256MB \
         -c max_wal_size=4GB -c jit=off ${POSTGRES_OPTIONS:-}" >/dev/null 2>&1 </dev/null 9>&- && break
+      rm -f "$dir/port"
       sleep 0.5
     done
+    echo "$port" >"$dir/port"
   fi
   port=$("${as_owner[@]}" sed -n 4p "$home/postmaster.pid")
   for attempt in $(seq 120); do # a server found running may still be recovering
@@ -123,14 +127,18 @@ stop() {
 
 case $action in
 start) start ;;
+sql)
+  PGPASSWORD=$(cat "$dir/password") "$(programs)/psql" -qXAt -v ON_ERROR_STOP=1 -h 127.0.0.1 \
+    -p "$("${as_owner[@]}" sed -n 4p "$home/postmaster.pid")" -U addrgate -d postgres -c "${3:?statement}"
+  ;;
 log) echo "$home/server.log" ;;
 pid) running_pid ;;
 stop) stop ;;
 remove)
   stop
   case $home in /var/tmp/addrgate-postgres-*) rm -rf "$(dirname "$home")" ;; esac
-  rm -rf "$dir/data" "$dir/data.new" "$dir/data.secret" "$dir/password" "$dir/lock"
+  rm -rf "$dir/data" "$dir/data.new" "$dir/data.secret" "$dir/password" "$dir/port" "$dir/lock"
   rmdir "$dir" 2>/dev/null || true # others' files stay
   ;;
-*) echo "usage: postgres.sh programs | start|log|pid|stop|remove DIR" >&2; exit 64 ;;
+*) echo "usage: postgres.sh programs | start|log|pid|stop|remove DIR | sql DIR STATEMENT" >&2; exit 64 ;;
 esac

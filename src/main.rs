@@ -1,3 +1,6 @@
 //! The addrgate gateway process.
 
+#[allow(dead_code)]
+mod store;
+
 fn main() {}

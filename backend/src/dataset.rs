@@ -11,7 +11,8 @@ use crate::db::Database;
 use crate::error::ApiError;
 
 const EVERY: Duration = Duration::from_secs(5);
-const SQL: &str = include_str!("sql/dataset.sql");
+const SOURCES: &str = include_str!("sql/dataset.sql");
+const STATES: &str = include_str!("sql/coverage.sql");
 
 /// One imported source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,19 @@ pub(crate) struct Source {
     pub(crate) addresses: i64,
 }
 
+/// What is loaded of one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    /// Abbreviation.
+    pub(crate) state: String,
+    /// Localities that have addresses.
+    pub(crate) localities: i64,
+    /// Postcodes of these.
+    pub(crate) postcodes: i64,
+    /// Addresses, aliases excluded.
+    pub(crate) addresses: i64,
+}
+
 /// What is known of the data; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts(watch::Receiver<Known>);
@@ -37,6 +51,8 @@ pub(crate) struct Facts(watch::Receiver<Known>);
 pub(crate) struct Known {
     /// Every source, by name; `None` until the database has answered once.
     pub(crate) sources: Option<Arc<Vec<Source>>>,
+    /// Per state, counted once per import.
+    pub(crate) states: Arc<Vec<State>>,
     /// Whether the latest reading succeeded.
     pub(crate) up: bool,
     release: Arc<str>,
@@ -61,23 +77,19 @@ pub(crate) fn keep(database: Database) -> Facts {
     tokio::spawn(async move {
         let mut before: Option<bool> = None;
         loop {
-            let reading = read(&database).await;
+            let known = sender.borrow().clone();
+            let reading = read(&database, known).await;
             let up = reading.is_ok();
             if before != Some(up) {
                 match &reading {
-                    Ok(sources) => {
-                        tracing::info!(sources = sources.len(), release = tag(sources), "the database answers")
-                    }
+                    Ok(known) => tracing::info!(release = &*known.release, "the database answers"),
                     Err(error) => tracing::warn!(reason = %error.message, "the database does not answer; trying again"),
                 }
                 before = Some(up);
             }
-            sender.send_modify(|known| {
-                known.up = up;
-                if let Ok(sources) = reading {
-                    known.release = tag(&sources).into();
-                    known.sources = Some(Arc::new(sources));
-                }
+            sender.send_modify(|known| match reading {
+                Ok(reading) => *known = reading,
+                Err(_) => known.up = false,
             });
             let pause = if up { EVERY } else { Duration::from_secs(1) };
             tokio::select! {
@@ -89,10 +101,10 @@ pub(crate) fn keep(database: Database) -> Facts {
     Facts(receiver)
 }
 
-async fn read(database: &Database) -> Result<Vec<Source>, ApiError> {
-    let deadline = Instant::now() + Duration::from_secs(3);
-    let rows = database.query(deadline, SQL, &[]).await?;
-    Ok(rows
+/// The sources, and when these are others than before the counts per state.
+async fn read(database: &Database, before: Known) -> Result<Known, ApiError> {
+    let rows = database.query(Instant::now() + Duration::from_secs(3), SOURCES, &[]).await?;
+    let sources: Vec<Source> = rows
         .iter()
         .map(|row| Source {
             source: row.get("source"),
@@ -101,7 +113,22 @@ async fn read(database: &Database) -> Result<Vec<Source>, ApiError> {
             imported_at: row.get("imported_at"),
             addresses: row.get("addresses"),
         })
-        .collect())
+        .collect();
+    if before.sources.as_deref() == Some(&sources) {
+        return Ok(Known { up: true, ..before });
+    }
+    let rows = database.query(Instant::now() + Duration::from_secs(30), STATES, &[]).await?;
+    let states = rows
+        .iter()
+        .map(|row| State {
+            state: row.get("state"),
+            localities: row.get("localities"),
+            postcodes: row.get("postcodes"),
+            addresses: row.get("addresses"),
+        })
+        .collect();
+    let release = tag(&sources).into();
+    Ok(Known { sources: Some(Arc::new(sources)), states: Arc::new(states), up: true, release })
 }
 
 /// `2026-02` for a dated release, else its name in lower case with dashes.

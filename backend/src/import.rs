@@ -2,20 +2,20 @@
 //! whole in one transaction. A malformed file stops it before anything that is served has changed.
 
 mod bulk;
-mod codes;
+pub(crate) mod codes;
 mod copy;
 mod feed;
-mod find;
+pub(crate) mod find;
 mod flat;
 mod kind;
-mod layout;
+pub(crate) mod layout;
 mod malformed;
 mod outlines;
 mod pid;
-mod progress;
-mod psv;
+pub(crate) mod progress;
+pub(crate) mod psv;
 mod publish;
-mod release;
+pub(crate) mod release;
 mod report;
 mod stage;
 mod table;
@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// The datum of the addresses' coordinates, GDA94 or GDA2020; else from RELEASES.psv or the folder's name, else GDA2020.
     #[arg(long)]
     datum: Option<Datum>,
+    /// Publish even where a source would lose a fifth of its addresses or more
+    #[arg(long)]
+    allow_shrinking: bool,
     #[command(flatten)]
     database: ConnectArgs,
 }
@@ -75,13 +78,17 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut editions = Editions::new(options.release.clone(), options.datum);
     let read = stage::all(&mut client, &found, &mut editions).await?;
     let changes = publish::prepare(&client).await?;
+    if !options.allow_shrinking {
+        publish::refuse_shrinking(&client).await?;
+    }
     publish::publish(&mut client, &changes).await?;
     let report = Report::collect(&client, &read, &changes).await?;
     client.batch_execute("DROP SCHEMA import_staging CASCADE").await?;
+    report.write(&mut std::io::stdout().lock()).context("cannot print the result")?;
     if changes.values().any(|change| change.any()) {
         tidy(&client).await?;
     }
-    report.write(&mut std::io::stdout().lock()).context("cannot print the result")
+    Ok(())
 }
 
 /// `address-service refresh`: recounts the statistics per area.

@@ -1,19 +1,29 @@
 //! The address service behind addrgate: Australian addresses in PostGIS over HTTP.
 
+mod analyze;
 mod app;
+mod area;
+mod boundaries;
+mod coverage;
 mod dataset;
 mod db;
 mod error;
+mod generate;
 mod health;
 mod import;
 mod input;
+mod location;
 mod lookup;
 mod migrate;
 mod parse;
+mod place;
+mod proximity;
 mod rank;
 mod reply;
+mod reverse;
 mod routes;
 mod serve;
+mod statistics;
 
 use std::process::ExitCode;
 
@@ -35,6 +45,8 @@ enum Command {
     Migrate(db::ConnectArgs),
     /// Load G-NAF releases, flat address files, area outlines and look-up tables
     Import(import::Options),
+    /// Write a large data set of the official layout, made up from real names, for scale tests
+    Generate(generate::Options),
     /// Recount the statistics per area
     Refresh(db::ConnectArgs),
 }
@@ -75,6 +87,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(args).await,
         Command::Migrate(database) => migrate::run(&database).await,
         Command::Import(options) => import::run(&options).await,
+        Command::Generate(options) => generate::run(&options),
         Command::Refresh(database) => import::refresh(&database).await,
     }
 }

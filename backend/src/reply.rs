@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::error::ApiError;
 
@@ -13,7 +14,7 @@ const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
 /// How long an answer stays fresh, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Lifetime(u32);
 
 impl Lifetime {
@@ -74,6 +75,50 @@ impl Tags {
             self.0.push(tag);
         }
         self
+    }
+
+    /// Adds the tags of another list, as far as there is room.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for tag in &other.0 {
+            if self.0.len() < Self::MOST && !self.0.contains(tag) {
+                self.0.push(tag.clone());
+            }
+        }
+    }
+}
+
+/// The answer to a spatial question, before it is wrapped.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// What the contract calls `data`.
+    pub(crate) data: Value,
+    /// `data` without what is volatile in it, such as timings; `None` when nothing is.
+    pub(crate) meaning: Option<Value>,
+    /// How long it stays fresh.
+    pub(crate) lifetime: Lifetime,
+    /// What it was made from.
+    pub(crate) tags: Tags,
+}
+
+impl Answer {
+    /// `{success, data}`. The contract's `meta` is volatile: the gateway adds it on the way out.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when it can't be written as JSON.
+    pub(crate) fn into_reply(self) -> Result<Reply, ApiError> {
+        let body = json!({"success": true, "data": self.data});
+        match &self.meaning {
+            Some(meaning) => Reply::cached_weak(&body, meaning, self.lifetime, self.tags),
+            None => Reply::cached(&body, self.lifetime, self.tags),
+        }
+    }
+
+    /// The same, not to be kept by anyone.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when it can't be written as JSON.
+    pub(crate) fn into_uncached(self) -> Result<Reply, ApiError> {
+        Reply::uncached(StatusCode::OK, &json!({"success": true, "data": self.data}))
     }
 }
 
@@ -199,8 +244,6 @@ fn digest(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn reply() -> Response {

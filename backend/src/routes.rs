@@ -15,14 +15,24 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::health;
 use crate::input::Deadline;
+use crate::{analyze, area, boundaries, coverage, health, proximity, reverse, statistics};
 
 const GET: MethodFilter = MethodFilter::GET;
+const POST: MethodFilter = MethodFilter::POST;
 
 /// Every endpoint. A trailing slash is accepted everywhere, HEAD wherever GET is.
 fn table() -> Vec<Endpoint> {
     vec![
+        endpoint(GET.or(POST), "/api/v1/addresses/reverse-geocode", Class::Single, reverse::reverse_geocode),
+        endpoint(GET.or(POST), "/api/v1/reverse-geocode", Class::Single, reverse::reverse_geocode),
+        endpoint(POST, "/api/v1/spatial/proximity", Class::Single, proximity::proximity),
+        endpoint(POST, "/api/v1/spatial/boundaries", Class::Single, boundaries::boundaries),
+        endpoint(POST, "/api/v1/spatial/statistical-areas", Class::Single, statistics::statistical_areas),
+        endpoint(POST, "/api/v1/spatial/statistics", Class::Single, statistics::statistical_areas),
+        endpoint(GET, "/api/v1/spatial/statistical-areas/{level}/{code}", Class::Single, area::statistical_area),
+        endpoint(POST, "/api/v1/spatial/batch/analyze", Class::Batch, analyze::analyze),
+        endpoint(GET, "/api/v1/spatial/coverage", Class::Single, coverage::coverage),
         endpoint(GET, "/api/v1/health", Class::Health, health::health),
         endpoint(GET, "/api/v1/health/detailed", Class::Health, health::detailed),
         endpoint(GET, "/api/v1/health/ready", Class::Health, health::ready),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::layout::{Layout, STANDARD, UNREAD};
+use super::layout::{self, Layout, UNREAD};
 use super::progress::Meter;
 use super::psv::Reader;
 use super::release::STATEMENT;
@@ -70,7 +70,8 @@ impl Found {
         if *entries > MOST_ENTRIES {
             bail!("more than {MOST_ENTRIES} files below {}: name the folder of the data", path.display());
         }
-        if !path.is_dir() {
+        let what = std::fs::metadata(path).with_context(|| format!("cannot open {}", path.display()))?;
+        if !what.is_dir() {
             return self.take(path);
         }
         if depth == 0 {
@@ -98,7 +99,7 @@ impl Found {
             self.codes.push((kind, path.to_owned()));
         } else if let Some((state, table)) = standard(plain) {
             let files = self.states.entry(state).or_default();
-            if let Some(layout) = STANDARD.iter().find(|layout| layout.table == table) {
+            if let Some(layout) = layout::standard().find(|layout| layout.table == table) {
                 if let Some(other) = files.insert(layout.table, path.to_owned()) {
                     bail!("two files for {state} {table}: {} and {}", other.display(), path.display());
                 }
@@ -120,7 +121,7 @@ impl Found {
 
     fn check_states(&self) -> anyhow::Result<()> {
         for (state, files) in &self.states {
-            for Layout { table, .. } in STANDARD.iter().filter(|layout| layout.required) {
+            for Layout { table, .. } in layout::standard().filter(|layout| layout.required) {
                 if !files.contains_key(table) {
                     bail!("{state} is incomplete: {state}_{table}_psv.psv is missing");
                 }

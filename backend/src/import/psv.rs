@@ -205,4 +205,25 @@ mod tests {
         let error = rows(&[b'x'; 200_000]).unwrap_err();
         assert!(error.to_string().contains("65536 bytes without a line end"), "{error}");
     }
+
+    proptest::proptest! {
+        /// Whatever the bytes: rows as wide as the header, or a fault with its place.
+        #[test]
+        fn any_bytes_are_rows_or_a_fault(bytes in proptest::collection::vec(proptest::sample::select(b"A1|\\\"\r\n\xc3\xa9\xff\0".to_vec()), 0..200)) {
+            match rows(&bytes) {
+                Ok(rows) => proptest::prop_assert!(rows.iter().all(|row| row.len() == rows[0].len())),
+                Err(error) => proptest::prop_assert!(error.downcast_ref::<Malformed>().is_some(), "{error:#}"),
+            }
+        }
+
+        /// What is written is what is read.
+        #[test]
+        fn fields_survive(table in proptest::collection::vec(proptest::collection::vec("[^|\r\n]{0,12}", 3), 1..8)) {
+            let text: String = table.iter().map(|row| row.join("|") + "\r\n").collect();
+            let mut wanted = table;
+            // A mark at the very beginning is no data.
+            wanted[0][0] = wanted[0][0].trim_start_matches('\u{feff}').to_owned();
+            proptest::prop_assert_eq!(rows(text.as_bytes()).unwrap(), wanted);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context, bail};
 use tokio_postgres::Client;
 
 use super::bulk;
@@ -17,6 +18,7 @@ const BUILD_AREAS: &str = include_str!("../sql/import/build_areas.sql");
 const COLLISIONS: &str = include_str!("../sql/import/collisions.sql");
 const COMPARE_AREAS: &str = include_str!("../sql/import/compare_areas.sql");
 const TOUCHED: &str = include_str!("../sql/import/touched.sql");
+const SHRINKING: &str = include_str!("../sql/import/shrinking.sql");
 const PUBLISH_CODES: &str = include_str!("../sql/import/publish_codes.sql");
 const PUBLISH_OUTLINES: &str = include_str!("../sql/import/publish_outlines.sql");
 const PUBLISH_SEARCH: &str = include_str!("../sql/import/publish_search.sql");
@@ -85,6 +87,22 @@ async fn count(client: &Client, table: &Table) -> anyhow::Result<Change> {
     Ok(change)
 }
 
+/// Half a release, cut off between two rows, looks like a release that retires the other half.
+///
+/// # Errors
+/// When a source would lose a fifth of its addresses, and a hundred at least.
+pub(crate) async fn refuse_shrinking(client: &Client) -> anyhow::Result<()> {
+    match client.query_opt(SHRINKING, &[]).await? {
+        None => Ok(()),
+        Some(row) => {
+            let (source, gone, before): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
+            bail!(
+                "{gone} of the {before} addresses of {source} would disappear; if that is right, add --allow-shrinking"
+            )
+        }
+    }
+}
+
 /// The sources of which anything changes.
 async fn altered_sources(client: &Client) -> anyhow::Result<Vec<String>> {
     let each: Vec<String> = TABLES.iter().map(|table| format!("SELECT source FROM changed_{}", table.name)).collect();
@@ -121,7 +139,7 @@ pub(crate) async fn publish(client: &mut Client, changes: &BTreeMap<&'static str
         transaction.batch_execute(&[PUBLISH_OUTLINES, PUBLISH_SEARCH].concat()).await?;
     }
     transaction.execute(PUBLISH_DATASETS, &[&altered]).await?;
-    transaction.commit().await?;
+    transaction.commit().await.context("the data could not be published, nothing has changed")?;
     step.end();
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::feed::{NO_SOURCE, RETIRED, Tally};
 use super::publish::Change;
 use super::table::TABLES;
 
+const SOURCES: &str = include_str!("../sql/import/sources.sql");
 const PROBLEMS: &str = include_str!("../sql/import/problems.sql");
 
 /// Reasons that are no fault of the row: it is history, or something better is served in its place.
@@ -59,6 +60,8 @@ struct Line {
 
 /// All there is to tell.
 pub(crate) struct Report {
+    /// Source, release, datum and addresses served, one line each.
+    sources: Vec<String>,
     lines: BTreeMap<String, Line>,
     problems: Vec<Problem>,
     changed: i64,
@@ -81,6 +84,7 @@ impl Report {
             line.read += tally.rows;
             line.skipped += tally.skipped.values().sum::<u64>();
         }
+        let sources = client.query(SOURCES, &[]).await?.iter().map(|row| row.get(0)).collect();
         let mut problems = Vec::new();
         for row in client.query(PROBLEMS, &[]).await? {
             let (places, keys): (Vec<i64>, Vec<String>) = (row.get(4), row.get(5));
@@ -100,7 +104,7 @@ impl Report {
             lines.entry((*table).to_owned()).or_default().change = Some(*change);
         }
         let changed = changes.values().map(|change| change.new + change.changed + change.gone).sum();
-        Ok(Self { lines, problems, changed })
+        Ok(Self { sources, lines, problems, changed })
     }
 
     /// Writes the closing table.
@@ -108,6 +112,10 @@ impl Report {
     /// # Errors
     /// When the output is closed.
     pub(crate) fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        for source in &self.sources {
+            writeln!(out, "{source}")?;
+        }
+        writeln!(out)?;
         let columns = ["rows read", "skipped", "rejected", "new", "changed", "gone"];
         write!(out, "{:<24}", "")?;
         for column in columns {

@@ -9,7 +9,7 @@ use super::codes::BUILT_IN;
 use super::copy::{self, Rows};
 use super::feed::{self, Tally};
 use super::find::{Found, Sort};
-use super::layout::{ADDRESS_TAGS, AUTHORITY, Layout, MESH_BLOCKS, STANDARD};
+use super::layout::{ADDRESS_TAGS, AUTHORITY, Layout, MESH_BLOCKS, standard};
 use super::progress::Meter;
 use super::release::{Datum, Edition, Editions, Release};
 use super::{flat, outlines};
@@ -39,7 +39,7 @@ pub(crate) async fn all(
         let (prefix, rank) = if edition.release.generated { ("generated", GENERATED) } else { ("gnaf", OFFICIAL) };
         let source = format!("{prefix}:{state}");
         add_source(client, &source, rank, Some(state), &edition).await?;
-        for layout in STANDARD {
+        for layout in standard() {
             if let Some(path) = files.get(layout.table) {
                 read.push((layout.table, file(client, layout, path, &source).await?));
             }

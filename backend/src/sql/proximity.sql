@@ -1,0 +1,32 @@
+-- the addresses around a point, nearest first
+-- $1 longitude, $2 latitude, $3 SRID of these and of the answer, $4 radius in metres, $5 how many
+-- Addresses placed only on their street or locality are left out: how far away they are is not known.
+WITH here AS MATERIALIZED (
+  SELECT ST_Transform(ST_SetSRID(ST_MakePoint($1::float8, $2::float8), $3::int4), 7844)::geography AS point
+), near AS MATERIALIZED (
+  SELECT a.pid, ST_Distance(a.point, here.point) AS metres, a.inside
+  FROM here CROSS JOIN LATERAL (
+    SELECT pid, point, (flat_number IS NOT NULL OR level_number IS NOT NULL) AS inside
+    FROM address
+    WHERE ST_DWithin(point, here.point, $4::float8) AND NOT is_alias AND coalesce(reliability, 2) < 4
+    ORDER BY point <-> here.point FETCH FIRST 120 ROWS WITH TIES) a
+), best AS (
+  -- Twice as many as asked for, because an address may be there from two sources.
+  SELECT * FROM near ORDER BY metres, inside, pid LIMIT 2 * $5::int4 + 10
+)
+SELECT a.pid, a.building_name, a.lot_number, coalesce(f.name, a.flat_type) AS flat_type, a.flat_number,
+       coalesce(v.name, a.level_type) AS level_type, a.level_number, a.number_first, a.number_last,
+       s.name AS street_name, s.type AS street_type, coalesce(x.name, s.suffix) AS street_suffix,
+       l.name AS locality, l.state, a.postcode, a.locality_pid, a.geocode_type, a.reliability,
+       ST_X(served.point) AS longitude, ST_Y(served.point) AS latitude,
+       best.metres, degrees(ST_Azimuth(here.point, a.point)) AS bearing
+FROM best
+JOIN address a USING (pid)
+JOIN locality l ON l.pid = a.locality_pid
+LEFT JOIN street s ON s.pid = a.street_pid
+LEFT JOIN code f ON f.kind = 'flat_type' AND f.code = a.flat_type
+LEFT JOIN code v ON v.kind = 'level_type' AND v.code = a.level_type
+LEFT JOIN code x ON x.kind = 'street_suffix' AND x.code = s.suffix
+CROSS JOIN here
+CROSS JOIN LATERAL (SELECT ST_Transform(a.point::geometry, $3::int4) AS point) served
+ORDER BY best.metres, best.inside, a.pid

@@ -1,0 +1,45 @@
+-- the addresses of some kinds around a point, nearest first
+-- $1 longitude, $2 latitude, $3 SRID of these and of the answer, $4 radius in metres, $5 how many, $6 kinds
+-- Kinds as in area_statistics (migrations/V3__search.sql), with lots apart. A rare kind must not cost a walk over a whole
+-- city: it is sought among the nearest 10000 addresses.
+WITH here AS MATERIALIZED (
+  SELECT ST_Transform(ST_SetSRID(ST_MakePoint($1::float8, $2::float8), $3::int4), 7844)::geography AS point
+), walked AS (
+  SELECT a.pid, a.point <-> here.point AS metres, a.inside, a.kind
+  FROM here CROSS JOIN LATERAL (
+    SELECT pid, point, (flat_number IS NOT NULL OR level_number IS NOT NULL) AS inside,
+      CASE
+        WHEN flat_type IN ('UNIT', 'FLAT', 'APT', 'TNHS', 'VLLA', 'DUPL', 'MSNT', 'STU', 'PTHS', 'LOFT', 'BNGW', 'CTGE', 'HSE',
+                           'STR', 'RTCE', 'ROOM') THEN 'unit'
+        WHEN flat_type IN ('SHOP', 'OFFC', 'SE', 'FCTY', 'WHSE', 'WKSH', 'SHRM', 'STOR', 'STLL', 'KSK', 'TNCY', 'CLUB', 'HALL',
+                           'LSE', 'COOL', 'ATM') THEN 'business'
+        WHEN flat_type IS NOT NULL OR level_type IS NOT NULL THEN 'other'
+        WHEN primary_secondary = 'P' THEN 'building'
+        WHEN number_first IS NULL AND lot_number IS NOT NULL THEN 'lot'
+        WHEN number_first IS NULL THEN 'other'
+        ELSE 'house' END AS kind
+    FROM address
+    WHERE ST_DWithin(point, here.point, $4::float8) AND NOT is_alias AND coalesce(reliability, 2) < 4
+    ORDER BY point <-> here.point LIMIT 10000) a
+), near AS MATERIALIZED (
+  SELECT pid, metres, inside FROM walked WHERE kind = ANY ($6::text[])
+  ORDER BY metres FETCH FIRST 120 ROWS WITH TIES
+), best AS (
+  SELECT * FROM near ORDER BY metres, inside, pid LIMIT 2 * $5::int4 + 10
+)
+SELECT a.pid, a.building_name, a.lot_number, coalesce(f.name, a.flat_type) AS flat_type, a.flat_number,
+       coalesce(v.name, a.level_type) AS level_type, a.level_number, a.number_first, a.number_last,
+       s.name AS street_name, s.type AS street_type, coalesce(x.name, s.suffix) AS street_suffix,
+       l.name AS locality, l.state, a.postcode, a.locality_pid, a.geocode_type, a.reliability,
+       ST_X(served.point) AS longitude, ST_Y(served.point) AS latitude,
+       ST_Distance(a.point, here.point) AS metres, degrees(ST_Azimuth(here.point, a.point)) AS bearing
+FROM best
+JOIN address a USING (pid)
+JOIN locality l ON l.pid = a.locality_pid
+LEFT JOIN street s ON s.pid = a.street_pid
+LEFT JOIN code f ON f.kind = 'flat_type' AND f.code = a.flat_type
+LEFT JOIN code v ON v.kind = 'level_type' AND v.code = a.level_type
+LEFT JOIN code x ON x.kind = 'street_suffix' AND x.code = s.suffix
+CROSS JOIN here
+CROSS JOIN LATERAL (SELECT ST_Transform(a.point::geometry, $3::int4) AS point) served
+ORDER BY best.metres, best.inside, a.pid

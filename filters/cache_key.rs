@@ -1,0 +1,168 @@
+//! Chooses what is in the key, and removes everything else from what is forwarded.
+//!
+//! An input that could change the answer but is not in the key is how caches get poisoned. So there is one canonical
+//! request: the key is its hash, and it is also exactly what the upstream sees.
+//!
+//! ```yaml
+//! cache:
+//!   key:
+//!     query:                        # only these; others are dropped. Leave `query` out to keep the query as written.
+//!       q: { fold: true }           # letter case folded, runs of spaces collapsed
+//!       limit: { default: 10 }      # dropped where it has the default
+//!       latitude: { decimals: 6 }   # rounded
+//!     body: json                    # POST: the canonical JSON body is in the key
+//!     members:                      # rules for members of that body, by dotted path
+//!       address: { fold: true }
+//!     host: false                   # whether `Host` is in the key and forwarded
+//!     client: false                 # whether clients get entries of their own
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::head::Head;
+use crate::reply::{Cause, Code};
+use crate::verdict::Verdict;
+use crate::{Filter, Flow};
+
+mod json;
+mod rule;
+
+pub use rule::Rule;
+
+/// What is in a route's key.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The query parameters that reach key and upstream, each with its rule. Left out: the query as it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<BTreeMap<String, Rule>>,
+    /// Whether the body is in the key; for POST and QUERY.
+    pub body: BodyKey,
+    /// Rules for members of a JSON body, by dotted path (`coordinates.latitude`). Members without a rule stay as they are.
+    pub members: BTreeMap<String, Rule>,
+    /// Whether `Host` is in the key (in lower case) and reaches the upstream. Else the upstream sees its own name, so
+    /// that a foreign host can't make a difference.
+    pub host: bool,
+    /// Whether each client has its own entries. Only for answers that depend on who asks.
+    pub client: bool,
+}
+
+/// What of the body is in the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyKey {
+    /// Nothing: a request with a body is not cached.
+    #[default]
+    None,
+    /// The JSON value, independent of member order and white space. Duplicate member names are refused.
+    Json,
+}
+
+/// Names a cached answer: the BLAKE3 hash of the canonical request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub [u8; 32]);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(blake3::Hash::from_bytes(self.0).to_hex().as_str())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The filter. Its settings are the route's.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keys;
+
+impl Keys {
+    /// The second half for body-keyed routes, once the body is read: puts the canonical body and the key into the verdict.
+    #[must_use]
+    pub fn body(&self, head: &Head<'_>, body: &[u8], verdict: &mut Verdict) -> Flow {
+        let Some(route) = verdict.route.clone() else { return Flow::Continue };
+        let Some(cache) = &route.cache else { return Flow::Continue };
+        match json::canonical(body, &cache.config.key.members) {
+            Ok(canonical) => {
+                let canonical = Bytes::from(canonical);
+                verdict.key = Some(key(&cache.config.key, head, verdict, &canonical));
+                verdict.body = Some(canonical);
+                Flow::Continue
+            }
+            Err(json::Wrong::Syntax(message)) => Flow::refuse(Code::InvalidJson, "json_syntax", message),
+            Err(json::Wrong::Duplicate(name)) => Flow::Reply(
+                Cause::new(Code::InvalidJson, "json_duplicate", "A member name appears twice in one object.")
+                    .detail("member", name),
+            ),
+        }
+    }
+}
+
+impl Filter for Keys {
+    fn name(&self) -> &'static str {
+        "cache_key"
+    }
+
+    fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+        let Some(route) = verdict.route.clone() else { return Flow::Continue };
+        let cache = route.cache.as_ref().filter(|cache| cache.covers(head.method));
+        if let Some(raw) = head.query.filter(|q| !q.is_empty()) {
+            let rules = cache.and_then(|cache| cache.config.key.query.as_ref());
+            let before = verdict.target.len();
+            verdict.target.push('?');
+            let done = match rules {
+                Some(rules) => rule::query(raw, rules, &mut verdict.target),
+                None => crate::target::query(raw, &mut verdict.target),
+            };
+            if let Err(reason) = done {
+                return Flow::refuse(
+                    Code::InvalidRequest,
+                    reason,
+                    "The query holds characters that are not allowed in a URL.",
+                );
+            }
+            if verdict.target.len() == before + 1 {
+                verdict.target.truncate(before);
+            }
+        }
+        if let Some(cache) = cache.filter(|cache| cache.config.key.body == BodyKey::None || !has_body(head.method)) {
+            verdict.key = Some(key(&cache.config.key, head, verdict, b""));
+        }
+        Flow::Continue
+    }
+}
+
+/// Methods whose meaning is in their body.
+#[must_use]
+pub fn has_body(method: &str) -> bool {
+    !matches!(method, "GET" | "HEAD")
+}
+
+fn key(config: &Config, head: &Head<'_>, verdict: &Verdict, body: &[u8]) -> Key {
+    let mut hash = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        // Lengths first: no two different lists of parts are the same bytes.
+        hash.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(bytes);
+    };
+    // HEAD is answered from what GET stored.
+    part(if head.is_head() { b"GET" } else { head.method.as_bytes() });
+    match head.host().filter(|_| config.host) {
+        Some(host) => part(&host.to_ascii_lowercase()),
+        None => part(b""),
+    }
+    part(verdict.client.as_ref().filter(|_| config.client).map_or(b"", |client| client.name.as_bytes()));
+    part(verdict.target.as_bytes());
+    part(body);
+    Key(*hash.finalize().as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

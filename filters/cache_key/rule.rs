@@ -1,0 +1,154 @@
+//! Normal forms of single values, for query parameters and JSON members alike.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::target;
+
+/// How one value is normalised before it enters the key and goes upstream.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rule {
+    /// Letter case folded, white space trimmed and collapsed: `" Collins  ST"` is `"collins st"`.
+    pub fold: bool,
+    /// Rounded to so many decimals, 0 to 15. 6 decimals of a degree are 0.1 m.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimals: Option<u8>,
+    /// Left out where the value equals this one, so that `limit=10` and no limit share an entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+}
+
+impl Rule {
+    /// The normal form of a text, or `None` where it is the default.
+    fn text<'a>(&self, value: &'a str) -> Option<Cow<'a, str>> {
+        let mut value = Cow::Borrowed(value);
+        if self.fold {
+            value = fold(&value).into();
+        }
+        if let Some(number) = self.decimals.and_then(|n| round(value.parse().ok()?, n)) {
+            value = number.to_string().into();
+        }
+        let is_default = match &self.default {
+            None => false,
+            Some(Value::String(default)) => *default == value,
+            Some(default) => default.to_string() == value,
+        };
+        (!is_default).then_some(value)
+    }
+
+    /// The same for a JSON value.
+    pub(super) fn value(&self, value: &mut Value) -> bool {
+        match value {
+            Value::String(text) if self.fold => *text = fold(text),
+            Value::Number(number) => {
+                let rounded = self.decimals.and_then(|n| round(number.as_f64()?, n));
+                // A whole number stays one: 151 and 151.0 are the same place.
+                let whole = rounded.filter(|n| n.fract() == 0.0 && n.abs() < 1e15);
+                let fixed = whole.map(|n| (n as i64).into()).or_else(|| rounded.and_then(serde_json::Number::from_f64));
+                if let Some(fixed) = fixed {
+                    *number = fixed;
+                }
+            }
+            _ => {}
+        }
+        self.default.as_ref() != Some(value)
+    }
+}
+
+fn fold(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(word.chars().flat_map(char::to_lowercase));
+    }
+    out
+}
+
+/// `None` for what can't be rounded (NaN, infinities).
+fn round(number: f64, decimals: u8) -> Option<f64> {
+    let factor = 10f64.powi(i32::from(decimals.min(15)));
+    let rounded = (number * factor).round() / factor;
+    // Negative zero is zero.
+    rounded.is_finite().then_some(rounded + 0.0)
+}
+
+/// Appends the listed parameters in canonical form, sorted by name; equal names keep their order.
+pub(super) fn query(raw: &str, rules: &BTreeMap<String, Rule>, out: &mut String) -> Result<(), &'static str> {
+    // Checked first, so that nothing is accepted here that would be refused without rules.
+    target::query(raw, &mut String::new())?;
+    let mut kept: Vec<(&str, String)> = Vec::with_capacity(rules.len());
+    for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
+        if let Some((name, rule)) = rules.get_key_value(name.as_ref())
+            && let Some(value) = rule.text(&value)
+        {
+            kept.push((name, value.into_owned()));
+        }
+    }
+    kept.sort_by_key(|(name, _)| *name);
+    for (i, (name, value)) in kept.iter().enumerate() {
+        if i > 0 {
+            out.push('&');
+        }
+        name.bytes().for_each(|b| target::push(b, out));
+        out.push('=');
+        value.bytes().for_each(|b| target::push(b, out));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case(" 6  COLLINS St ", "6 collins st")]
+    #[case("\tÉcole\u{a0}Rd", "école rd")]
+    #[case("", "")]
+    fn folding(#[case] raw: &str, #[case] folded: &str) {
+        assert_eq!(fold(raw), folded);
+        assert_eq!(fold(folded), folded);
+    }
+
+    #[rstest]
+    #[case("-37.81362819", "-37.813628")]
+    #[case("-37.8136280", "-37.813628")]
+    #[case("145", "145")]
+    #[case("145.0000001", "145")]
+    #[case("-0.0000001", "0")]
+    #[case("NaN", "NaN")]
+    #[case("abc", "abc")]
+    fn rounding(#[case] raw: &str, #[case] rounded: &str) {
+        let rule = Rule { decimals: Some(6), ..Rule::default() };
+        assert_eq!(rule.text(raw).unwrap(), rounded);
+    }
+
+    #[test]
+    fn defaults_vanish() {
+        let number = Rule { default: Some(json!(10)), ..Rule::default() };
+        assert_eq!(number.text("10"), None);
+        assert!(!number.value(&mut json!(10)));
+        let flag = Rule { default: Some(json!(false)), ..Rule::default() };
+        assert_eq!((flag.text("false"), flag.text("true").as_deref()), (None, Some("true")));
+        assert!(flag.value(&mut json!(true)));
+    }
+
+    #[test]
+    fn whole_numbers_stay_whole() {
+        let rule = Rule { decimals: Some(6), ..Rule::default() };
+        for same in [json!(151), json!(151.0), json!(151.00000001)] {
+            let mut value = same;
+            assert!(rule.value(&mut value));
+            assert_eq!(value.to_string(), "151");
+        }
+    }
+}

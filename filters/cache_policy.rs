@@ -1,0 +1,246 @@
+//! RFC 9111 in one place: what may be kept, for how long, for whom, and when a kept answer serves a request.
+//!
+//! Pure functions on `http` types and times; no framework, no clock. Each part cites the section it implements.
+//!
+//! ```yaml
+//! cache:
+//!   lifetimes:
+//!     targets: [CDN-Cache-Control]      # targeted fields (RFC 9213) that stand in for Cache-Control, strongest first
+//!     default: { 200: 5m }              # where the answer names no lifetime of its own
+//!     errors: own                       # 4xx and 5xx: only with a lifetime in `default`; or explicit: as they ask for
+//!     max: 7d                           # cap on every lifetime
+//!     jitter: 0.1                       # lifetimes shortened by up to this fraction, so that entries don't expire together
+//!     stale_while_revalidate: 30s       # where the answer names no window of its own
+//!     stale_if_error: 1d
+//!     keep: 1h                          # how long a stale answer with a validator is kept to be validated
+//!     heuristic: { fraction: 0.1, max: 1d }  # left out: no lifetime is guessed
+//!     set_cookie: explicit              # answers that set cookies: never, explicit (public or s-maxage), always
+//!     request_directives: true          # whether Cache-Control of requests is honoured
+//! ```
+
+use std::{collections::BTreeMap, time::Duration};
+
+use http::HeaderName;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::Span;
+
+pub mod conditional;
+pub mod date;
+pub mod directives;
+pub mod fields;
+pub mod freshness;
+pub mod invalidation;
+pub mod list;
+pub mod reuse;
+pub mod storing;
+pub mod targeted;
+pub mod vary;
+
+/// How long the answers of a route are kept, as written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Targeted fields (RFC 9213) in order of strength. The first that an answer carries in valid form replaces its
+    /// `Cache-Control` and `Expires`.
+    pub targets: Vec<String>,
+    /// Lifetimes by status for answers that name none; for errors also the cap on what they name.
+    pub default: BTreeMap<u16, Span>,
+    /// Which errors (status 400 and above) are kept.
+    pub errors: Errors,
+    /// Cap on every lifetime.
+    pub max: Span,
+    /// Lifetimes are shortened by a random part of this fraction, 0 to 0.5.
+    pub jitter: f64,
+    /// How long a stale answer is served while it is refreshed behind the reply, where the answer names no window.
+    pub stale_while_revalidate: Span,
+    /// How long a stale answer is served when the upstream can't answer, where the answer names no window.
+    pub stale_if_error: Span,
+    /// How long a stale answer with a validator is kept, to be validated instead of fetched.
+    pub keep: Span,
+    /// Guesses a lifetime from `Last-Modified`. Left out: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heuristic: Option<HeuristicConfig>,
+    /// Whether answers that set cookies are kept.
+    pub set_cookie: SetCookie,
+    /// Whether the `Cache-Control` of requests is honoured. A client that may send `no-cache` can reach the upstream at
+    /// will, so turn it off where clients are not trusted to.
+    pub request_directives: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            targets: vec!["CDN-Cache-Control".to_owned()],
+            default: BTreeMap::new(),
+            errors: Errors::default(),
+            max: Span::secs(7 * 86_400),
+            jitter: 0.1,
+            stale_while_revalidate: Span::secs(30),
+            stale_if_error: Span::secs(86_400),
+            keep: Span::secs(3600),
+            heuristic: None,
+            set_cookie: SetCookie::default(),
+            request_directives: true,
+        }
+    }
+}
+
+/// The heuristic of RFC 9111 section 4.2.2.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeuristicConfig {
+    /// The fraction of the time since `Last-Modified`, 0 to 1; 0.1 is usual.
+    pub fraction: f64,
+    /// The longest lifetime guessed.
+    pub max: Span,
+}
+
+/// Which errors are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Errors {
+    /// Those with a lifetime in `default`, never longer than that.
+    #[default]
+    Own,
+    /// Those that name a lifetime themselves, too (RFC 9111 section 3).
+    Explicit,
+}
+
+/// Whether answers with `Set-Cookie` are shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SetCookie {
+    /// Never.
+    Never,
+    /// When the answer says so: `public` or `s-maxage`.
+    #[default]
+    Explicit,
+    /// As any other answer (RFC 9111 section 7.3 leaves that to the origin).
+    Always,
+}
+
+/// The compiled form of [`Config`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Targeted fields in order.
+    pub targets: Vec<HeaderName>,
+    /// Lifetimes by status, sorted.
+    pub lifetimes: Vec<(u16, Duration)>,
+    /// Errors may name their own lifetime.
+    pub errors: bool,
+    /// Cap on every lifetime.
+    pub max_lifetime: Duration,
+    /// Fraction by which lifetimes may be shortened.
+    pub jitter: f64,
+    /// Default window.
+    pub stale_while_revalidate: Duration,
+    /// Default window.
+    pub stale_if_error: Duration,
+    /// How long a stale answer with a validator is kept.
+    pub keep: Duration,
+    /// The heuristic, if any.
+    pub heuristic: Option<Heuristic>,
+    /// Whether answers with cookies are kept.
+    pub set_cookie: SetCookie,
+    /// Whether request directives are honoured.
+    pub request_directives: bool,
+}
+
+/// The compiled form of [`HeuristicConfig`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heuristic {
+    /// Fraction of the time since the last modification.
+    pub fraction: f64,
+    /// The longest lifetime guessed.
+    pub max: Duration,
+}
+
+impl Policy {
+    /// Compiles.
+    ///
+    /// # Errors
+    /// A sentence naming the setting that makes no sense.
+    pub fn new(config: &Config) -> Result<Self, String> {
+        let targets = config.targets.iter().map(|name| {
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`targets`: `{name}` is not a field name"))
+        });
+        let in_range = |name: &str, value: f64, max: f64| {
+            if (0.0..=max).contains(&value) { Ok(value) } else { Err(format!("`{name}` must be from 0 to {max}")) }
+        };
+        if let Some(status) =
+            config.default.keys().find(|status| !(200..600).contains(*status) || matches!(status, 206 | 304))
+        {
+            return Err(format!("`default`: answers of status {status} are never kept"));
+        }
+        let heuristic = config.heuristic.map(|heuristic| {
+            let fraction = in_range("heuristic.fraction", heuristic.fraction, 1.0)?;
+            Ok::<_, String>(Heuristic { fraction, max: heuristic.max.0 })
+        });
+        Ok(Self {
+            targets: targets.collect::<Result<_, _>>()?,
+            lifetimes: config.default.iter().map(|(status, span)| (*status, span.0)).collect(),
+            errors: config.errors == Errors::Explicit,
+            max_lifetime: config.max.0,
+            jitter: in_range("jitter", config.jitter, 0.5)?,
+            stale_while_revalidate: config.stale_while_revalidate.0,
+            stale_if_error: config.stale_if_error.0,
+            keep: config.keep.0,
+            heuristic: heuristic.transpose()?,
+            set_cookie: config.set_cookie,
+            request_directives: config.request_directives,
+        })
+    }
+
+    /// The configured lifetime for a status.
+    fn by_status(&self, status: u16) -> Option<Duration> {
+        self.lifetimes.iter().find(|(known, _)| *known == status).map(|(_, lifetime)| *lifetime)
+    }
+}
+
+impl Default for Policy {
+    /// The bare RFC: no lifetimes or windows of the gateway's own.
+    fn default() -> Self {
+        Self {
+            targets: Vec::new(),
+            lifetimes: Vec::new(),
+            errors: true,
+            max_lifetime: Duration::from_secs(directives::MAX_DELTA.into()),
+            jitter: 0.0,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            keep: Duration::ZERO,
+            heuristic: None,
+            set_cookie: SetCookie::Always,
+            request_directives: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn the_default_settings_compile() {
+        let policy = Policy::new(&Config::default()).unwrap();
+        assert_eq!(policy.targets, [HeaderName::from_static("cdn-cache-control")]);
+        assert!(!policy.errors && policy.heuristic.is_none());
+    }
+
+    #[rstest]
+    #[case(r#"{"jitter": 0.6}"#, "jitter")]
+    #[case(r#"{"jitter": -0.1}"#, "jitter")]
+    #[case(r#"{"heuristic": {"fraction": 2.0, "max": "1d"}}"#, "heuristic.fraction")]
+    #[case(r#"{"targets": ["no name"]}"#, "no name")]
+    #[case(r#"{"default": {"206": "5m"}}"#, "206")]
+    #[case(r#"{"default": {"100": "5m"}}"#, "100")]
+    fn nonsense_is_refused(#[case] json: &str, #[case] named: &str) {
+        let config: Config = serde_json::from_str(json).unwrap();
+        let message = Policy::new(&config).unwrap_err();
+        assert!(message.contains(named), "{message}");
+    }
+}

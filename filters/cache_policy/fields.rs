@@ -1,0 +1,154 @@
+//! Which header fields of a response a cache keeps (RFC 9111 section 3.1) and how a 304 changes them (section 3.2).
+
+use http::{HeaderMap, HeaderName, header};
+
+use super::{
+    directives::{ResponseDirectives, Scope},
+    list,
+};
+
+/// Fields of one connection or one hop: never stored, never forwarded (RFC 9110 section 7.6.1, RFC 9111 section 3.1).
+const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Fields that describe the stored bytes: a 304 has other bytes, or none, so its values are not taken over.
+const OF_THE_BODY: [HeaderName; 3] = [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_RANGE];
+
+/// Removes the hop-by-hop fields and those that `Connection` nominates. `Transfer-Encoding` stays when `keep_framing`,
+/// for a head that Pingora still has to frame; it is dropped from what is stored.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_framing: bool) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|line| list::members(line.as_bytes()))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .collect();
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        let framing = *name == header::TRANSFER_ENCODING || *name == header::CONTENT_LENGTH;
+        if !(keep_framing && framing) {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Removes what must not be stored or used without validation: fields listed by `private="…"` and `no-cache="…"`
+/// (RFC 9111 sections 5.2.2.4, 5.2.2.7), and `Age`, which is made anew at each use.
+pub fn strip_unstorable(headers: &mut HeaderMap, directives: &ResponseDirectives) {
+    strip_hop_by_hop(headers, false);
+    headers.remove(header::AGE);
+    for scope in [&directives.private, &directives.no_cache] {
+        if let Scope::Fields(names) = scope {
+            for name in names {
+                headers.remove(name);
+            }
+        }
+    }
+}
+
+/// Takes over the fields of a 304, or of the 200 to a HEAD, each name replacing all its stored lines
+/// (RFC 9111 section 3.2). What describes the stored body stays.
+pub fn update(stored: &mut HeaderMap, fresh: &HeaderMap) {
+    let mut fresh = fresh.clone();
+    strip_hop_by_hop(&mut fresh, false);
+    for name in OF_THE_BODY {
+        fresh.remove(name);
+    }
+    // The stored Age belongs to the exchange that brought the body.
+    stored.remove(header::AGE);
+    for name in fresh.keys() {
+        stored.remove(name);
+    }
+    for (name, value) in &fresh {
+        stored.append(name, value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn hop_by_hop_and_nominated_fields_go() {
+        let mut map = headers(&[
+            ("connection", "a, B"),
+            ("connection", "close"),
+            ("a", "1"),
+            ("b", "2"),
+            ("c", "3"),
+            ("keep-alive", "x"),
+            ("te", "x"),
+            ("upgrade", "x"),
+            ("proxy-authenticate", "x"),
+            ("proxy-connection", "x"),
+            ("transfer-encoding", "chunked"),
+        ]);
+        let mut framed = map.clone();
+        strip_hop_by_hop(&mut map, false);
+        assert_eq!(map, headers(&[("c", "3")]));
+        strip_hop_by_hop(&mut framed, true);
+        assert_eq!(framed, headers(&[("c", "3"), ("transfer-encoding", "chunked")]));
+    }
+
+    #[test]
+    fn nominating_the_framing_does_not_remove_it_from_a_live_head() {
+        let mut map = headers(&[("connection", "content-length"), ("content-length", "5")]);
+        strip_hop_by_hop(&mut map, true);
+        assert_eq!(map, headers(&[("content-length", "5")]));
+    }
+
+    #[test]
+    fn listed_fields_and_age_are_not_stored() {
+        let mut map = headers(&[("a", "1"), ("b", "2"), ("c", "3"), ("age", "9")]);
+        let directives = ResponseDirectives::read([b"no-cache=\"a\", private=\"b\"".as_slice()]);
+        strip_unstorable(&mut map, &directives);
+        assert_eq!(map, headers(&[("c", "3")]));
+    }
+
+    #[test]
+    fn a_304_replaces_all_but_the_body_fields() {
+        let mut stored = headers(&[
+            ("etag", "\"1\""),
+            ("x", "a"),
+            ("x", "b"),
+            ("keep", "1"),
+            ("content-length", "5"),
+            ("content-encoding", "gzip"),
+            ("age", "7"),
+        ]);
+        let fresh = headers(&[
+            ("etag", "\"2\""),
+            ("x", "c"),
+            ("content-length", "0"),
+            ("content-encoding", "br"),
+            ("connection", "y"),
+            ("y", "hop"),
+        ]);
+        update(&mut stored, &fresh);
+        let expected = headers(&[
+            ("etag", "\"2\""),
+            ("x", "c"),
+            ("keep", "1"),
+            ("content-length", "5"),
+            ("content-encoding", "gzip"),
+        ]);
+        assert_eq!(stored, expected);
+    }
+}

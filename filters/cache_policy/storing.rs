@@ -1,0 +1,224 @@
+//! Whether an answer may be kept (RFC 9111 section 3), and with which lifetime.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, header};
+
+use super::{
+    Policy, SetCookie,
+    directives::{ResponseDirectives, Scope},
+    freshness::{self, Exchange, Source, Windows},
+    targeted,
+    vary::Vary,
+};
+
+/// What of the request bears on storing its answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    /// It carried `Authorization`.
+    pub authorization: bool,
+    /// It carried `Cache-Control: no-store`.
+    pub no_store: bool,
+}
+
+/// Why an answer is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The response says `no-store`.
+    NoStore,
+    /// The request says `no-store`.
+    RequestNoStore,
+    /// `private`
+    Private,
+    /// The request was authenticated and the answer does not allow sharing (RFC 9111 section 3.5).
+    Authorization,
+    /// It sets a cookie, which belongs to one client.
+    SetCookie,
+    /// A part of a representation; parts are not combined here.
+    Partial,
+    /// `Vary: *`
+    VaryStar,
+    /// An error, and the route does not keep errors of this status.
+    Error,
+    /// `must-understand` with a status that is not understood.
+    NotUnderstood,
+    /// Nothing says how long.
+    NoLifetime,
+    /// Stale on arrival, with no validator and no window in which it could be used.
+    Useless,
+}
+
+impl Reason {
+    /// In a word, for `Cache-Status`, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoStore => "no-store",
+            Self::RequestNoStore => "request-no-store",
+            Self::Private => "private",
+            Self::Authorization => "authorization",
+            Self::SetCookie => "set-cookie",
+            Self::Partial => "partial",
+            Self::VaryStar => "vary-star",
+            Self::Error => "error-status",
+            Self::NotUnderstood => "not-understood",
+            Self::NoLifetime => "no-lifetime",
+            Self::Useless => "stale-on-arrival",
+        }
+    }
+
+    /// Whether the next answer for the same key is likely to be refused for the same reason, so that its requests should
+    /// not wait for each other (hit-for-miss). Errors pass, and a request's own wish says nothing of the next request.
+    pub fn is_lasting(self) -> bool {
+        !matches!(self, Self::Error | Self::RequestNoStore | Self::Authorization | Self::Useless)
+    }
+}
+
+/// An answer that may be kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Storable {
+    /// How long it is fresh, from its making.
+    pub lifetime: Duration,
+    /// What gave the lifetime.
+    pub source: Source,
+    /// How old it was on arrival.
+    pub initial_age: Duration,
+    /// Stale use.
+    pub windows: Windows,
+    /// How long it is worth keeping after its freshness: the longest window, or until a validator is of no more use.
+    pub keep: Duration,
+    /// The fields that select it.
+    pub vary: Vary,
+    /// The directives in force.
+    pub directives: ResponseDirectives,
+}
+
+impl Storable {
+    /// When the answer was made, by our clock: its age is the time since then.
+    pub fn made(&self, received: SystemTime) -> SystemTime {
+        received.checked_sub(self.initial_age).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// When it stops being fresh.
+    pub fn fresh_until(&self, received: SystemTime) -> SystemTime {
+        self.made(received) + self.lifetime
+    }
+}
+
+/// Decides about one final response to a cacheable request. `spread` in 0..1 shortens the lifetime by up to the
+/// policy's jitter, so that entries filled together do not all expire together.
+///
+/// # Errors
+/// The reason why it must not, or had better not, be kept.
+pub fn decide(
+    policy: &Policy,
+    asked: Asked,
+    status: u16,
+    headers: &HeaderMap,
+    exchange: &Exchange,
+    spread: f64,
+) -> Result<Storable, Reason> {
+    let targeted = targeted::read(headers, &policy.targets);
+    let is_targeted = targeted.is_some();
+    let directives = targeted.unwrap_or_else(|| {
+        ResponseDirectives::read(headers.get_all(header::CACHE_CONTROL).iter().map(|line| line.as_bytes()))
+    });
+    let vary = Vary::of(headers);
+    permitted(policy, asked, status, headers, &directives, &vary)?;
+
+    let explicit = freshness::explicit(&directives, is_targeted, headers, exchange.received);
+    let (mut lifetime, source) = lifetime(policy, status, headers, &directives, explicit, exchange)?;
+    lifetime = lifetime.min(policy.max_lifetime);
+    lifetime = lifetime.saturating_sub(lifetime.mul_f64((policy.jitter * spread).clamp(0.0, 1.0)));
+    let windows = freshness::windows(policy, &directives);
+    let validator = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
+    let keep = windows.while_revalidate.max(windows.if_error).max(if validator { policy.keep } else { Duration::ZERO });
+    if lifetime.is_zero() && keep.is_zero() {
+        return Err(Reason::Useless);
+    }
+    let initial_age = freshness::initial_age(headers, exchange);
+    Ok(Storable { lifetime, source, initial_age, windows, keep, vary, directives })
+}
+
+/// RFC 9111 section 3 but for the lifetime, and the gateway's own caution.
+fn permitted(
+    policy: &Policy,
+    asked: Asked,
+    status: u16,
+    headers: &HeaderMap,
+    directives: &ResponseDirectives,
+    vary: &Vary,
+) -> Result<(), Reason> {
+    if asked.no_store {
+        return Err(Reason::RequestNoStore);
+    }
+    if matches!(status, 206 | 304) {
+        return Err(Reason::Partial);
+    }
+    // Section 5.2.2.3: a cache that knows the status ignores `no-store` beside `must-understand`.
+    let understood = directives.must_understand && is_understood(status);
+    if directives.must_understand && !understood {
+        return Err(Reason::NotUnderstood);
+    }
+    if directives.no_store && !understood {
+        return Err(Reason::NoStore);
+    }
+    if directives.private == Scope::Response {
+        return Err(Reason::Private);
+    }
+    if asked.authorization && !(directives.public || directives.must_revalidate || directives.s_maxage.is_some()) {
+        return Err(Reason::Authorization);
+    }
+    let shared_explicitly = directives.public || directives.s_maxage.is_some();
+    let cookies_allowed = match policy.set_cookie {
+        SetCookie::Never => false,
+        SetCookie::Explicit => shared_explicitly,
+        SetCookie::Always => true,
+    };
+    if headers.contains_key(header::SET_COOKIE) && !cookies_allowed {
+        return Err(Reason::SetCookie);
+    }
+    if *vary == Vary::Everything {
+        return Err(Reason::VaryStar);
+    }
+    Ok(())
+}
+
+fn lifetime(
+    policy: &Policy,
+    status: u16,
+    headers: &HeaderMap,
+    directives: &ResponseDirectives,
+    explicit: Option<(Duration, Source)>,
+    exchange: &Exchange,
+) -> Result<(Duration, Source), Reason> {
+    let setting = policy.by_status(status).map(|lifetime| (lifetime, Source::Setting));
+    if status >= 400 && !policy.errors {
+        // Upstreams are known to send a week of freshness with an error: only the route's own, short lifetime counts.
+        let (own, source) = setting.ok_or(Reason::Error)?;
+        return Ok((explicit.map_or(own, |(lifetime, _)| lifetime.min(own)), source));
+    }
+    if directives.no_cache == Scope::Response {
+        return Ok((Duration::ZERO, Source::NoCache));
+    }
+    let heuristic = || {
+        if is_heuristic(status) || directives.public {
+            freshness::heuristic(policy, headers, exchange.received)
+        } else {
+            None
+        }
+    };
+    explicit.or(setting).or_else(heuristic).ok_or(Reason::NoLifetime)
+}
+
+/// Statuses that may be kept without explicit freshness (RFC 9110 section 15.1).
+fn is_heuristic(status: u16) -> bool {
+    matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+/// Final statuses of RFC 9110 section 15 and their registered companions, whose caching this policy implements.
+fn is_understood(status: u16) -> bool {
+    matches!(status, 200..=205 | 300..=303 | 307 | 308 | 400..=417 | 421 | 422 | 425 | 426 | 428 | 429 | 431 | 451 | 500..=505 | 511)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Stamps `meta` into successful spatial answers on their way out.
+//!
+//! Upstream bodies are `{"success":true,"data":...}` and are cached so: request id, response time and clock are of one
+//! answer, not of the data. On the way out, hit or miss, the last `}` becomes `,"meta":{...}}`. The text is made when the
+//! head is written, so `Content-Length` is right from the start. Used by name, not a filter of the list: it refuses nothing.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::request_id::RequestId;
+
+/// The text that takes the place of the last `}`; and the state while a body streams through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    text: String,
+    held: bool,
+}
+
+impl Stamp {
+    /// Made when the answer's head is written; `elapsed` is the time since the request's head was read.
+    #[must_use]
+    pub fn new(id: &RequestId, elapsed: Duration, now: chrono::DateTime<chrono::Utc>) -> Self {
+        let text = format!(
+            r#","meta":{{"requestId":"{}","responseTime":{},"timestamp":"{}"}}}}"#,
+            id.as_str(),
+            elapsed.as_millis(),
+            now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        );
+        Self { text, held: false }
+    }
+
+    /// By how many bytes the body grows.
+    #[must_use]
+    pub fn growth(&self) -> usize {
+        self.text.len() - 1
+    }
+
+    /// The text itself, for a writer that has the whole body at hand: everything but its last byte, then this.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Takes the next piece of a body, gives what can be sent. Holds back a `}` at the end of a piece until it is known
+    /// whether it is the last.
+    ///
+    /// A body that does not end in `}` is sent as it is and padded with spaces, which JSON allows, because its length has
+    /// been announced.
+    #[must_use]
+    pub fn piece(&mut self, piece: Option<Bytes>, last: bool) -> Option<Bytes> {
+        let mut piece = piece.unwrap_or_default();
+        let mut out = BytesMut::new();
+        if self.held && (!piece.is_empty()) {
+            out.extend_from_slice(b"}");
+            self.held = false;
+        }
+        if piece.last() == Some(&b'}') {
+            piece.truncate(piece.len() - 1);
+            self.held = true;
+        }
+        if out.is_empty() && !last {
+            // Nothing to join: the piece goes on without a copy.
+            return (!piece.is_empty()).then_some(piece);
+        }
+        out.extend_from_slice(&piece);
+        if last && self.held {
+            out.extend_from_slice(self.text.as_bytes());
+        } else if last {
+            out.resize(out.len() + self.growth(), b' ');
+        }
+        (!out.is_empty()).then(|| out.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn stamp() -> Stamp {
+        Stamp::new(&RequestId::new(), Duration::from_millis(12), chrono::DateTime::UNIX_EPOCH)
+    }
+
+    fn through(body: &[u8], cuts: &[usize]) -> Vec<u8> {
+        let mut stamp = stamp();
+        let mut out = Vec::new();
+        let mut rest = Bytes::copy_from_slice(body);
+        for cut in cuts {
+            let piece = rest.split_to((*cut).min(rest.len()));
+            out.extend(stamp.piece(Some(piece), false).unwrap_or_default());
+        }
+        out.extend(stamp.piece(Some(rest), true).unwrap_or_default());
+        out
+    }
+
+    #[test]
+    fn meta_is_the_contracts() {
+        let out: Value = serde_json::from_slice(&through(br#"{"success":true,"data":{"a":{}}}"#, &[])).unwrap();
+        assert_eq!(out["data"], serde_json::json!({"a": {}}));
+        assert_eq!(out["meta"]["responseTime"], 12);
+        assert_eq!(out["meta"]["timestamp"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(out["meta"]["requestId"].as_str().unwrap().len(), 36);
+    }
+
+    #[test]
+    fn the_end_may_come_alone() {
+        let mut stamp = stamp();
+        let first = stamp.piece(Some(Bytes::from_static(b"{\"a\":{}}")), false).unwrap();
+        let last = stamp.piece(None, true).unwrap();
+        assert_eq!(&first[..], b"{\"a\":{}");
+        assert!(last.starts_with(b",\"meta\"") && last.ends_with(b"}}"));
+    }
+
+    #[test]
+    fn what_does_not_end_in_a_brace_keeps_the_announced_length() {
+        let out = through(b"{\"a\":1}\n", &[3]);
+        assert_eq!(out.len(), 8 + stamp().growth());
+        assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), serde_json::json!({"a": 1}));
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_gives_the_same_length_and_valid_json(
+            inner in "[{}a]{0,20}", cuts in proptest::collection::vec(0usize..12, 0..6),
+        ) {
+            let body = serde_json::json!({"data": inner}).to_string();
+            let out = through(body.as_bytes(), &cuts);
+            prop_assert_eq!(out.len(), body.len() + stamp().growth());
+            prop_assert_eq!(&serde_json::from_slice::<Value>(&out).unwrap()["data"], &Value::from(inner));
+        }
+    }
+}

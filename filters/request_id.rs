@@ -1,0 +1,116 @@
+//! Names every request.
+//!
+//! `X-Request-ID` is always our own (a UUIDv7: unique, and sorted by time in logs); a client can't choose it, because it
+//! is what an operator searches for. `X-Correlation-ID` is the client's: echoed if it is 1 to 128 characters of
+//! `[A-Za-z0-9._:-]`, else replaced by the request id. It has no settings.
+
+use std::fmt;
+
+use crate::head::Head;
+use crate::verdict::Verdict;
+use crate::{Filter, Flow};
+
+/// A UUIDv7 as text, without an allocation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestId([u8; 36]);
+
+impl RequestId {
+    /// A fresh one.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut text = [0; 36];
+        uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        Self(text)
+    }
+
+    /// The text; empty in a verdict that the filter has not seen yet.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).map_or("", |text| text.trim_end_matches('\0'))
+    }
+}
+
+impl Default for RequestId {
+    /// No name yet.
+    fn default() -> Self {
+        Self([0; 36])
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The filter. Never refuses.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NameRequest;
+
+impl Filter for NameRequest {
+    fn name(&self) -> &'static str {
+        "request_id"
+    }
+
+    fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+        verdict.request_id = RequestId::new();
+        verdict.correlation = head.headers.text("x-correlation-id").filter(|id| usable(id)).map(Box::from);
+        Flow::Continue
+    }
+}
+
+/// Whether a correlation id may be echoed: it goes into headers and logs.
+fn usable(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::head::Headers;
+
+    fn name(correlation: &str) -> Verdict {
+        let fields = [httparse::Header { name: "X-Correlation-ID", value: correlation.as_bytes() }];
+        let mut verdict = Verdict::default();
+        let flow = NameRequest.request(&Head::new("GET", "/", Headers::Raw(&fields)), &mut verdict);
+        assert_eq!(flow, Flow::Continue);
+        verdict
+    }
+
+    #[rstest]
+    #[case("order-7:a.b_c", true)]
+    #[case("", false)]
+    #[case("a b", false)]
+    #[case("a\r\nx: y", false)]
+    #[case("<script>", false)]
+    #[case("ü", false)]
+    fn correlation_is_echoed_or_replaced(#[case] sent: &str, #[case] echoed: bool) {
+        let verdict = name(sent);
+        assert_eq!(verdict.correlation() == sent, echoed);
+        assert!(echoed || verdict.correlation() == verdict.request_id.as_str());
+    }
+
+    #[test]
+    fn length_bound() {
+        assert_eq!(name(&"a".repeat(128)).correlation().len(), 128);
+        assert_eq!(name(&"a".repeat(129)).correlation().len(), 36);
+    }
+
+    #[test]
+    fn ids_are_version_7_and_differ() {
+        let (a, b) = (RequestId::new(), RequestId::new());
+        assert_ne!(a, b);
+        assert_eq!(a.as_str().parse::<uuid::Uuid>().unwrap().get_version_num(), 7);
+        assert_eq!(RequestId::default().as_str(), "");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_echoed_is_always_safe_in_a_header(sent in ".{0,200}") {
+            prop_assert!(usable(name(&sent).correlation()));
+        }
+    }
+}

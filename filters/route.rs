@@ -1,0 +1,397 @@
+//! Finds the first route whose method and path match; the route says everything else about the request.
+//!
+//! ```yaml
+//! routes:
+//!   - name: search
+//!     paths: [/api/v1/addresses/search]  # `{name}` matches one segment, a last `/**` everything below
+//!     methods: [GET]                     # HEAD comes with GET
+//!     auth: api_key                      # or none
+//!     upstream: address-service          # may be left out where there is one
+//!     timeout: 2500ms                    # whole answer from the upstream
+//!     body: { max: 64KiB, type: json }   # left out: a request with a body is refused
+//!     meta: true                         # stamp `meta` into the answer
+//!     answers: json                      # what the upstream may answer with; or any
+//!     cache: { ... }                     # left out: never cached
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::head::Head;
+use crate::reply::{Cause, Code};
+use crate::units::{Size, Span};
+use crate::verdict::Verdict;
+use crate::{Filter, Flow, cache_key, cache_policy, target};
+
+mod pattern;
+
+use pattern::Pattern;
+
+/// One route, as written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Names the route in logs, metrics and `explain`. Unique.
+    pub name: String,
+    /// Path patterns, any of which matches. A trailing slash of the request is accepted.
+    pub paths: Vec<String>,
+    /// Methods; GET brings HEAD with it.
+    #[serde(default = "get")]
+    pub methods: Vec<String>,
+    /// Whether a client must show a key.
+    #[serde(default)]
+    pub auth: Auth,
+    /// The upstream by name; may be left out where the configuration has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// Answered by the gateway itself instead of an upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+    /// The whole time the upstream has. Keep it below the clients' own timeouts.
+    #[serde(default = "ten_seconds")]
+    pub timeout: Span,
+    /// The request body that is accepted; left out, none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Body>,
+    /// Whether `meta` (request id, response time, timestamp) is added to successful JSON answers on their way out.
+    #[serde(default)]
+    pub meta: bool,
+    /// What the upstream may answer with; anything else becomes a 502, so that an error page never reaches a client.
+    #[serde(default)]
+    pub answers: Kind,
+    /// Caching; left out, answers are never kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+}
+
+fn get() -> Vec<String> {
+    vec!["GET".to_owned()]
+}
+
+fn ten_seconds() -> Span {
+    Span::secs(10)
+}
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// Clients with a key.
+    #[default]
+    ApiKey,
+    /// Everyone.
+    None,
+}
+
+/// Answers of the gateway's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// 200 while the process turns.
+    Livez,
+    /// 200 while the process takes traffic, 503 when it drains.
+    Readyz,
+    /// The contract's `{alive, timestamp, uptime}`.
+    Alive,
+    /// Prometheus metrics; only where they may be public.
+    Metrics,
+}
+
+/// The request body of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    /// More is answered 413.
+    pub max: Size,
+    /// Which media type; another is answered 415.
+    #[serde(default, rename = "type")]
+    pub kind: Kind,
+}
+
+/// A kind of content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// `application/json` or `application/*+json`.
+    #[default]
+    Json,
+    /// Anything.
+    Any,
+}
+
+impl Kind {
+    /// Whether a `Content-Type` is of this kind.
+    #[must_use]
+    pub fn admits(self, content_type: Option<&[u8]>) -> bool {
+        if self == Kind::Any {
+            return true;
+        }
+        let essence = content_type.unwrap_or_default().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        let essence = essence.to_ascii_lowercase();
+        essence == b"application/json" || essence.starts_with(b"application/") && essence.ends_with(b"+json")
+    }
+}
+
+/// Caching on one route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    /// The methods whose answers are kept. POST needs `key.body`.
+    #[serde(default = "get")]
+    pub methods: Vec<String>,
+    /// What is in the key.
+    #[serde(default)]
+    pub key: cache_key::Config,
+    /// How long answers are kept.
+    #[serde(default)]
+    pub lifetimes: cache_policy::Config,
+}
+
+/// Caching on one route, compiled.
+#[derive(Debug)]
+pub struct Caching {
+    /// As written, defaults in.
+    pub config: Cache,
+    /// When answers are kept and reused.
+    pub policy: cache_policy::Policy,
+}
+
+impl Caching {
+    /// Whether answers to this method come from the cache; HEAD is answered from what GET stored.
+    #[must_use]
+    pub fn covers(&self, method: &str) -> bool {
+        let method = if method == "HEAD" { "GET" } else { method };
+        self.config.methods.iter().any(|m| m == method)
+    }
+
+    /// Whether a request of this method is keyed by its body, which then has to be read first.
+    #[must_use]
+    pub fn by_body(&self, method: &str) -> bool {
+        self.config.key.body != cache_key::BodyKey::None && cache_key::has_body(method) && self.covers(method)
+    }
+}
+
+/// A compiled route.
+#[derive(Debug)]
+pub struct Route {
+    /// As written, defaults in.
+    pub config: Config,
+    /// Caching; `None`: never.
+    pub cache: Option<Caching>,
+    /// Where the route stands in the list, from 0; the upstream table of the plan has the same index.
+    pub index: usize,
+    patterns: Vec<Pattern>,
+    allow: String,
+}
+
+impl Route {
+    /// The name in logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The largest body accepted, in bytes; 0 where none is.
+    #[must_use]
+    pub fn max_body(&self) -> u64 {
+        self.config.body.map_or(0, |body| body.max.0)
+    }
+
+    fn has_method(&self, method: &str) -> bool {
+        let method = if method == "HEAD" { "GET" } else { method };
+        self.config.methods.iter().any(|m| m == method)
+    }
+}
+
+/// A mistake in a route, for the configuration's own error.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("route `{route}`: {message}")]
+pub struct Mistake {
+    /// The route's name.
+    pub route: String,
+    /// A sentence.
+    pub message: String,
+}
+
+/// The filter: all routes in order.
+#[derive(Debug, Default)]
+pub struct Routes(Vec<Arc<Route>>);
+
+impl Routes {
+    /// Compiles the list; checks what can be checked without the rest of the configuration.
+    pub fn new(configs: Vec<Config>) -> Result<Self, Mistake> {
+        let mut routes: Vec<Arc<Route>> = Vec::with_capacity(configs.len());
+        for (index, config) in configs.into_iter().enumerate() {
+            let wrong = |message: String| Mistake { route: config.name.clone(), message };
+            check(&config).map_err(wrong)?;
+            if routes.iter().any(|other| other.name() == config.name) {
+                return Err(wrong("the name is used twice".to_owned()));
+            }
+            let patterns =
+                config.paths.iter().map(|path| Pattern::new(path)).collect::<Result<_, _>>().map_err(wrong)?;
+            let mut allow: Vec<&str> = config.methods.iter().map(String::as_str).collect();
+            if allow.contains(&"GET") && !allow.contains(&"HEAD") {
+                allow.push("HEAD");
+            }
+            let allow = allow.join(", ");
+            let compile = |cache: &Cache| {
+                let policy = cache_policy::Policy::new(&cache.lifetimes)?;
+                Ok(Caching { config: cache.clone(), policy })
+            };
+            let cache = config.cache.as_ref().map(compile).transpose().map_err(wrong)?;
+            routes.push(Arc::new(Route { cache, config, index, patterns, allow }));
+        }
+        Ok(Self(routes))
+    }
+
+    /// The routes in order.
+    #[must_use]
+    pub fn list(&self) -> &[Arc<Route>] {
+        &self.0
+    }
+
+    /// The first route with this method and canonical path; else the methods that the path has, if any.
+    fn find(&self, method: &str, path: &str) -> Result<&Arc<Route>, Vec<&str>> {
+        let mut allow = Vec::new();
+        for route in &self.0 {
+            if route.patterns.iter().any(|pattern| pattern.matches(path)) {
+                if route.has_method(method) {
+                    return Ok(route);
+                }
+                allow.push(route.allow.as_str());
+            }
+        }
+        Err(allow)
+    }
+}
+
+impl Filter for Routes {
+    fn name(&self) -> &'static str {
+        "route"
+    }
+
+    fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+        if let Err(reason) = target::path(head.path, &mut verdict.target) {
+            return Flow::Reply(
+                Cause::new(Code::InvalidRequest, reason, "The path of the request is not in a form that is accepted.")
+                    .closing(),
+            );
+        }
+        let body = Announced::of(head);
+        let route = match self.find(head.method, &verdict.target) {
+            Ok(route) => route,
+            Err(allow) => {
+                let mut cause = if allow.is_empty() {
+                    Cause::new(Code::EndpointNotFound, "no_route", "There is no such endpoint.")
+                } else {
+                    Cause::new(Code::MethodNotAllowed, "method", "The endpoint does not have this method.")
+                };
+                cause.allow = (!allow.is_empty()).then(|| allow.join(", ").into());
+                cause.close = body != Announced::Nothing;
+                return Flow::Reply(cause);
+            }
+        };
+        if route.patterns.iter().all(Pattern::is_closed) && verdict.target.len() > 1 && verdict.target.ends_with('/') {
+            verdict.target.pop();
+        }
+        verdict.route = Some(Arc::clone(route));
+        judge_body(route, head, body)
+    }
+}
+
+/// The body a head announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Announced {
+    Nothing,
+    Bytes(u64),
+    Chunks,
+}
+
+impl Announced {
+    fn of(head: &Head<'_>) -> Self {
+        if head.headers.has("transfer-encoding") {
+            return Announced::Chunks;
+        }
+        // Its digits were checked by `edge`; a number beyond u64 is larger than any limit.
+        match head.headers.text("content-length").map(|text| text.parse().unwrap_or(u64::MAX)) {
+            None | Some(0) => Announced::Nothing,
+            Some(bytes) => Announced::Bytes(bytes),
+        }
+    }
+}
+
+fn judge_body(route: &Route, head: &Head<'_>, announced: Announced) -> Flow {
+    if announced == Announced::Nothing {
+        return Flow::Continue;
+    }
+    let Some(body) = route.config.body.filter(|_| cache_key::has_body(head.method)) else {
+        return Flow::Reply(
+            Cause::new(Code::InvalidRequest, "unexpected_body", "The endpoint takes no body.").closing(),
+        );
+    };
+    if matches!(announced, Announced::Bytes(bytes) if bytes > body.max.0) {
+        return Flow::Reply(too_large(route));
+    }
+    if head.headers.get("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        let cause =
+            Cause::new(Code::UnsupportedMediaType, "content_encoding", "Send the body without a content coding.");
+        return Flow::Reply(cause.closing());
+    }
+    if !body.kind.admits(head.headers.get("content-type")) {
+        let cause = Cause::new(Code::UnsupportedMediaType, "media_type", "Send the body as application/json.");
+        return Flow::Reply(cause.closing());
+    }
+    Flow::Continue
+}
+
+/// The refusal of a body over the route's limit, also for whoever counts chunks.
+#[must_use]
+pub fn too_large(route: &Route) -> Cause {
+    Cause::new(Code::PayloadTooLarge, "body_size", "The body is larger than the endpoint accepts.")
+        .detail("limit", route.max_body())
+        .closing()
+}
+
+fn check(config: &Config) -> Result<(), String> {
+    if config.paths.is_empty() || config.methods.is_empty() {
+        return Err("needs at least one path and one method".to_owned());
+    }
+    for method in config.methods.iter().chain(config.cache.iter().flat_map(|cache| &cache.methods)) {
+        if method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
+            return Err(format!("`{method}` is not a method; write it in capitals"));
+        }
+    }
+    if config.answer.is_some() && (config.upstream.is_some() || config.cache.is_some()) {
+        return Err("answered by the gateway itself, so `upstream` and `cache` mean nothing here".to_owned());
+    }
+    if config.timeout.0.is_zero() {
+        return Err("a timeout of zero would refuse everything".to_owned());
+    }
+    let Some(cache) = &config.cache else { return Ok(()) };
+    for method in cache.methods.iter().filter(|method| cache_key::has_body(method)) {
+        if cache.key.body == cache_key::BodyKey::None {
+            return Err(format!("caches {method}, so its key needs `body: json`"));
+        }
+        let body = config.body.ok_or_else(|| format!("caches {method} by its body, so it needs `body`"))?;
+        if body.max > Size::kib(64) || body.kind != Kind::Json {
+            // Pingora replays a body that was read for the key from a buffer of 64 KiB.
+            return Err(format!("caches {method} by its body, so `body` must be JSON of at most 64KiB"));
+        }
+    }
+    if let Some(stray) = cache.methods.iter().find(|m| !config.methods.contains(m)) {
+        return Err(format!("caches {stray}, which is not among its methods"));
+    }
+    Ok(())
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} {})", self.name(), self.allow, self.config.paths.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+use rstest::rstest;
+use serde_json::json;
+
+use super::*;
+use crate::head::Headers;
+
+fn routes(value: serde_json::Value) -> Result<Routes, Mistake> {
+    Routes::new(serde_json::from_value(value).unwrap())
+}
+
+fn table() -> Routes {
+    routes(json!([
+        {"name": "search", "paths": ["/a/search"], "auth": "none"},
+        {"name": "validate", "paths": ["/a/validate", "/v"], "methods": ["POST"], "body": {"max": "10B"},
+         "cache": {"methods": ["POST"], "key": {"body": "json"}}},
+        {"name": "one", "paths": ["/a/{pid}"]},
+        {"name": "rest", "paths": ["/x/**"], "methods": ["GET", "POST"], "body": {"max": "1KiB", "type": "any"}},
+    ]))
+    .unwrap()
+}
+
+fn ask(method: &str, target: &str, fields: &[(&str, &str)]) -> Result<(String, String), Cause> {
+    let fields: Vec<_> =
+        fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
+    let mut verdict = Verdict::default();
+    match table().request(&Head::new(method, target, Headers::Raw(&fields)), &mut verdict) {
+        Flow::Continue => Ok((verdict.route.unwrap().name().to_owned(), verdict.target)),
+        Flow::Reply(cause) => Err(cause),
+    }
+}
+
+#[rstest]
+#[case("GET", "/a/search", "search", "/a/search")]
+#[case("HEAD", "/a/search/", "search", "/a/search")]
+#[case("GET", "/%61/search?q=1", "search", "/a/search")]
+#[case("GET", "/a/GAVIC42", "one", "/a/GAVIC42")]
+#[case("POST", "/v", "validate", "/v")]
+#[case("GET", "/a/validate", "one", "/a/validate")]
+#[case("GET", "/x/y/", "rest", "/x/y/")]
+fn first_match_wins(#[case] method: &str, #[case] target: &str, #[case] name: &str, #[case] forwarded: &str) {
+    assert_eq!(ask(method, target, &[]).unwrap(), (name.to_owned(), forwarded.to_owned()));
+}
+
+#[rstest]
+#[case("GET", "/nowhere", "no_route", None)]
+#[case("GET", "*", "target_form", None)]
+#[case("GET", "/a/../v", "dot_segment", None)]
+#[case("DELETE", "/a/search", "method", Some("GET, HEAD, GET, HEAD"))]
+#[case("PURGE", "/v", "method", Some("POST"))]
+#[case("get", "/a/search", "method", Some("GET, HEAD, GET, HEAD"))]
+fn no_match(#[case] method: &str, #[case] target: &str, #[case] reason: &str, #[case] allow: Option<&str>) {
+    let cause = ask(method, target, &[]).unwrap_err();
+    assert_eq!((cause.reason, cause.allow.as_deref()), (reason, allow));
+}
+
+#[rstest]
+#[case("GET", "/a/search", &[("content-length", "1")], Some("unexpected_body"))]
+#[case("GET", "/a/search", &[("content-length", "0")], None)]
+#[case("GET", "/x/1", &[("transfer-encoding", "chunked")], Some("unexpected_body"))]
+#[case("POST", "/v", &[("content-length", "11"), ("content-type", "application/json")], Some("body_size"))]
+#[case("POST", "/v", &[("content-length", "10"), ("content-type", "Application/JSON; charset=utf-8")], None)]
+#[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/geo+json")], None)]
+#[case("POST", "/v", &[("content-length", "10"), ("content-type", "text/plain")], Some("media_type"))]
+#[case("POST", "/v", &[("content-length", "10")], Some("media_type"))]
+#[case("POST", "/v", &[("transfer-encoding", "chunked"), ("content-type", "application/json"), ("content-encoding", "gzip")], Some("content_encoding"))]
+#[case("POST", "/x/1", &[("content-length", "10"), ("content-type", "text/plain")], None)]
+fn bodies(#[case] method: &str, #[case] target: &str, #[case] fields: &[(&str, &str)], #[case] reason: Option<&str>) {
+    let answer = ask(method, target, fields);
+    assert_eq!(answer.as_ref().err().map(|cause| cause.reason), reason);
+    assert!(answer.err().is_none_or(|cause| cause.close), "an unread body ends the connection");
+}
+
+#[rstest]
+#[case(json!({"name": "r", "paths": []}), "at least one path")]
+#[case(json!({"name": "r", "paths": ["x"]}), "not a path")]
+#[case(json!({"name": "r", "paths": ["/"], "methods": ["get"]}), "in capitals")]
+#[case(json!({"name": "r", "paths": ["/"], "timeout": "0s"}), "timeout of zero")]
+#[case(json!({"name": "r", "paths": ["/"], "answer": "livez", "upstream": "u"}), "answered by the gateway itself")]
+#[case(json!({"name": "r", "paths": ["/"], "methods": ["POST"], "cache": {"methods": ["POST"]}}), "needs `body: json`")]
+#[case(json!({"name": "r", "paths": ["/"], "methods": ["POST"], "cache": {"methods": ["POST"], "key": {"body": "json"}}}), "needs `body`")]
+#[case(json!({"name": "r", "paths": ["/"], "methods": ["POST"], "body": {"max": "1MiB"}, "cache": {"methods": ["POST"], "key": {"body": "json"}}}), "at most 64KiB")]
+#[case(json!({"name": "r", "paths": ["/"], "methods": ["POST"], "cache": {}}), "not among its methods")]
+fn mistakes(#[case] route: serde_json::Value, #[case] message: &str) {
+    let mistake = routes(json!([route])).unwrap_err();
+    assert!(mistake.to_string().starts_with("route `r`") && mistake.message.contains(message), "{mistake}");
+}
+
+#[test]
+fn names_are_unique() {
+    let mistake = routes(json!([{"name": "r", "paths": ["/"]}, {"name": "r", "paths": ["/x"]}])).unwrap_err();
+    assert!(mistake.message.contains("twice"));
+}
+
+#[test]
+fn the_largest_body_is_the_routes() {
+    assert_eq!(table().list().iter().map(|route| route.max_body()).collect::<Vec<_>>(), [0, 10, 0, 1024]);
+}

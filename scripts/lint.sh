@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# What `make lint` does: formatting, clippy, file lengths, shell scripts, config.yaml.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/packages.sh build lint
+
+cargo fmt --all --check
+cargo clippy --workspace --all-targets -- -D warnings
+
+# A file of more than 500 lines holds more than one idea.
+long=$(git ls-files -co --exclude-standard '*.rs' '*.sh' '*.sql' | while read -r file; do
+  [ ! -f "$file" ] || awk -v file="$file" 'END { if (NR > 500) print file ": " NR " lines" }' "$file"
+done)
+if [ -n "$long" ]; then printf 'longer than 500 lines:\n%s\n' "$long" >&2; exit 1; fi
+
+shellcheck -S warning scripts/*.sh .ci/run
+cargo run --quiet --bin addrgate -- check --config config.yaml

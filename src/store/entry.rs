@@ -1,0 +1,224 @@
+//! One kept answer: what it is kept under, what the policy said of it, and its bytes as they go on the wire.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use addrgate_filters::{
+    cache_key::Key,
+    cache_policy::{freshness::Windows, reuse::Times},
+};
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use pingora::{cache::CacheMeta, http::ResponseHeader};
+
+/// Names one stored answer: the key of the request and, where the answer has `Vary`, the digest of the selecting fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Id {
+    /// The canonical request's digest.
+    pub(crate) key: Key,
+    /// Which variant; `None` for answers without `Vary`.
+    pub(crate) variance: Option<[u8; 16]>,
+}
+
+impl Id {
+    /// The slot of answers without `Vary`, and of the index of variants.
+    pub(crate) fn primary(key: Key) -> Self {
+        Self { key, variance: None }
+    }
+}
+
+/// What is known of a kept answer besides its bytes. Travels through Pingora in the extensions of its `CacheMeta`.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// When it was made, and until when it is fresh.
+    pub(crate) times: Times,
+    /// How far beyond that it may be used.
+    pub(crate) windows: Windows,
+    /// When it was stored or last validated.
+    pub(crate) stored: SystemTime,
+    /// How long it is kept after its freshness.
+    pub(crate) keep: Duration,
+    /// The selecting fields of its `Vary`, sorted.
+    pub(crate) vary: Option<Arc<[HeaderName]>>,
+    /// Its `Cache-Tag` members, for purges.
+    pub(crate) tags: Arc<[Box<str>]>,
+    /// The invalidation clock when its fetch began ([`super::Store::clock`]).
+    pub(crate) clock: u64,
+}
+
+impl Kept {
+    /// When it is of no more use.
+    pub(crate) fn until(&self) -> SystemTime {
+        self.times.fresh_until + self.keep
+    }
+}
+
+/// An answer's identity, policy and head, without its body.
+#[derive(Debug, Clone)]
+pub(crate) struct Meta {
+    /// What it is kept under.
+    pub(crate) id: Id,
+    /// What the policy said.
+    pub(crate) kept: Kept,
+    /// Status line and fields, each with its line end, without the blank line and without `Age`.
+    pub(crate) head: Bytes,
+}
+
+impl Meta {
+    /// From what Pingora hands over to be stored; `None` where the answer did not pass our own cache phase.
+    pub(crate) fn of(key: Key, meta: &CacheMeta) -> Option<Self> {
+        let kept = meta.extensions().get::<Kept>()?.clone();
+        let id = Id { key, variance: meta.variance() };
+        Some(Self { id, kept, head: write_head(meta.response_header()) })
+    }
+
+    /// The same for Pingora. `None` where the stored head can't be read back.
+    pub(crate) fn to_cache_meta(&self) -> Option<CacheMeta> {
+        let seconds = |window: Duration| u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
+        let mut meta = CacheMeta::new(
+            self.kept.times.fresh_until,
+            self.kept.stored,
+            seconds(self.kept.windows.while_revalidate),
+            seconds(self.kept.windows.if_error),
+            read_head(&self.head)?,
+        );
+        // Age is counted from here (RFC 9111 section 4.2.3).
+        meta.set_epoch_override(self.kept.times.made);
+        if let Some(variance) = self.id.variance {
+            meta.set_variance(variance);
+        }
+        meta.extensions_mut().insert(self.kept.clone());
+        Some(meta)
+    }
+}
+
+/// A complete answer. Head and body lie in one piece of memory, as they go out.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Everything but the bytes.
+    pub(crate) id: Id,
+    /// What the policy said.
+    pub(crate) kept: Kept,
+    wire: Bytes,
+    head: usize,
+}
+
+impl Entry {
+    /// Puts the parts together. Adds `Content-Length` where the upstream sent the body in chunks: its length is known now.
+    pub(crate) fn new(meta: &Meta, body: &[Bytes]) -> Self {
+        let length: usize = body.iter().map(Bytes::len).sum();
+        let mut wire = BytesMut::with_capacity(meta.head.len() + length + 32);
+        wire.put_slice(&meta.head);
+        if !has_length(&meta.head) && may_have_body(&meta.head) {
+            wire.put_slice(b"Content-Length: ");
+            wire.put_slice(length.to_string().as_bytes());
+            wire.put_slice(b"\r\n");
+        }
+        let head = wire.len();
+        body.iter().for_each(|piece| wire.put_slice(piece));
+        // An exact copy: what is cached must not keep a larger read buffer alive.
+        Self { id: meta.id, kept: meta.kept.clone(), wire: Bytes::copy_from_slice(&wire), head }
+    }
+
+    /// Status line and fields, each with its line end.
+    pub(crate) fn head(&self) -> Bytes {
+        self.wire.slice(..self.head)
+    }
+
+    /// The body.
+    pub(crate) fn body(&self) -> Bytes {
+        self.wire.slice(self.head..)
+    }
+
+    /// Without the body.
+    pub(crate) fn meta(&self) -> Meta {
+        Meta { id: self.id, kept: self.kept.clone(), head: self.head() }
+    }
+
+    /// Bytes it takes in memory, with what the cache itself needs for an entry.
+    pub(crate) fn weight(&self) -> usize {
+        let tags: usize = self.kept.tags.iter().map(|tag| tag.len() + size_of::<Box<str>>()).sum();
+        self.wire.len() + tags + OVERHEAD
+    }
+}
+
+/// Measured: resident memory over the wire bytes for each of a million entries (`store::tests::memory_is_bounded`).
+const OVERHEAD: usize = 720;
+
+/// The head as it is sent: the fields of one connection are left out, and `Age`, which is made anew at each use.
+fn write_head(response: &ResponseHeader) -> Bytes {
+    let reason = response.get_reason_phrase().unwrap_or_default();
+    let mut head = BytesMut::with_capacity(512);
+    head.put_slice(b"HTTP/1.1 ");
+    head.put_slice(response.status.as_str().as_bytes());
+    head.put_slice(b" ");
+    head.put_slice(reason.as_bytes());
+    head.put_slice(b"\r\n");
+    let left_out = [header::AGE, header::CONNECTION, header::TRANSFER_ENCODING];
+    if left_out.iter().any(|name| response.headers.contains_key(name)) {
+        let mut response = response.clone();
+        for name in left_out {
+            response.remove_header(&name);
+        }
+        response.header_to_h1_wire(&mut head);
+    } else {
+        response.header_to_h1_wire(&mut head);
+    }
+    head.freeze()
+}
+
+fn read_head(head: &Bytes) -> Option<ResponseHeader> {
+    let mut text = BytesMut::with_capacity(head.len() + 2);
+    text.put_slice(head);
+    text.put_slice(b"\r\n");
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut fields);
+    parsed.parse(&text).ok()?.is_complete().then_some(())?;
+    let mut response = ResponseHeader::build(parsed.code?, Some(parsed.headers.len())).ok()?;
+    response.set_reason_phrase(parsed.reason).ok()?;
+    for field in parsed.headers.iter() {
+        response.append_header(field.name.to_owned(), field.value).ok()?;
+    }
+    Some(response)
+}
+
+/// Pingora reads no more fields than this from an upstream.
+const MAX_FIELDS: usize = 256;
+
+/// The fields of a stored head, by lines.
+pub(crate) fn fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
+}
+
+fn has_length(head: &[u8]) -> bool {
+    fields(head).any(|(name, _)| name.eq_ignore_ascii_case(b"content-length"))
+}
+
+/// The status code of a stored head.
+pub(crate) fn status(head: &[u8]) -> Option<StatusCode> {
+    StatusCode::from_bytes(head.get(9..12)?).ok()
+}
+
+fn may_have_body(head: &[u8]) -> bool {
+    status(head).is_some_and(|status| status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED)
+}
+
+/// The members of all `Cache-Tag` lines.
+pub(crate) fn tags(headers: &HeaderMap<http::HeaderValue>) -> Arc<[Box<str>]> {
+    const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+    headers
+        .get_all(CACHE_TAG)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .filter(|tag| !tag.is_empty())
+        .map(Box::from)
+        .collect()
+}

@@ -1,0 +1,97 @@
+//! Reading a kept answer, or one that is still coming in.
+
+use std::{any::Any, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::{
+    Error, ErrorType, Result,
+    cache::{CacheKey, Storage, storage::HandleHit, trace::SpanHandle},
+};
+
+use super::{entry::Entry, filling::Fill};
+
+/// A complete answer's body, or a part of it.
+pub(crate) struct Whole {
+    body: Bytes,
+    rest: Option<Bytes>,
+}
+
+impl Whole {
+    /// From its beginning.
+    pub(crate) fn new(entry: &Entry) -> Self {
+        let body = entry.body();
+        Self { rest: Some(body.clone()), body }
+    }
+}
+
+#[async_trait]
+impl HandleHit for Whole {
+    async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        Ok(self.rest.take().filter(|rest| !rest.is_empty()))
+    }
+
+    async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
+        Ok(())
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
+        let end = end.unwrap_or(self.body.len()).min(self.body.len());
+        if start >= end {
+            return Error::e_explain(ErrorType::InternalError, "range outside the stored body");
+        }
+        self.rest = Some(self.body.slice(start..end));
+        Ok(())
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
+        self
+    }
+}
+
+/// A body that is still coming in.
+pub(crate) struct Joined {
+    fill: Arc<Fill>,
+    next: usize,
+}
+
+impl Joined {
+    /// From its beginning.
+    pub(crate) fn new(fill: Arc<Fill>) -> Self {
+        Self { fill, next: 0 }
+    }
+}
+
+#[async_trait]
+impl HandleHit for Joined {
+    async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        let piece = self.fill.piece(self.next).await;
+        let piece = piece.map_err(|_| Error::explain(ErrorType::InternalError, "the answer being joined broke off"))?;
+        self.next += 1;
+        Ok(piece)
+    }
+
+    async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
+        Ok(())
+    }
+
+    fn should_count_access(&self) -> bool {
+        false
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
+        self
+    }
+}

@@ -1,0 +1,240 @@
+use addrgate_filters::cache_policy::{freshness::Windows, reuse::Times};
+use bytes::Bytes;
+use pingora::{
+    cache::{CacheMeta, MissHandler, Storage, key::CacheHashKey, trace::Span},
+    http::ResponseHeader,
+};
+
+use super::*;
+
+fn store() -> &'static Store {
+    Box::leak(Box::new(Store::new(Limits { total: 10 << 20, entry: 1 << 20 })))
+}
+
+fn key(name: &str) -> Key {
+    let mut digest = [0; 32];
+    digest[..name.len()].copy_from_slice(name.as_bytes());
+    Key(digest)
+}
+
+fn kept(store: &Store, lifetime: u64, fields: &[&'static str]) -> Kept {
+    let now = SystemTime::now();
+    Kept {
+        times: Times { made: now, fresh_until: now + Duration::from_secs(lifetime), stale_on_request: true },
+        windows: Windows::default(),
+        stored: now,
+        keep: Duration::from_secs(60),
+        vary: (!fields.is_empty()).then(|| fields.iter().map(|name| HeaderName::from_static(name)).collect()),
+        tags: [].into(),
+        clock: store.clock(),
+    }
+}
+
+/// As the cache phases make it.
+fn meta(store: &Store, lifetime: u64, vary: Option<(&'static str, &str)>) -> CacheMeta {
+    let mut header = ResponseHeader::build(200, None).unwrap();
+    header.append_header("X-One", "1").unwrap();
+    header.append_header("x-one", "2").unwrap();
+    header.append_header("Age", "7").unwrap();
+    let kept = kept(store, lifetime, vary.map(|(name, _)| name).as_slice());
+    let mut meta = CacheMeta::new(kept.times.fresh_until, kept.stored, 0, 0, header);
+    if let Some((name, value)) = vary {
+        meta.set_variance(variance(name, value));
+    }
+    meta.extensions_mut().insert(kept);
+    meta
+}
+
+fn variance(name: &'static str, value: &str) -> [u8; 16] {
+    let fields = [httparse::Header { name, value: value.as_bytes() }];
+    vary::variance(&[HeaderName::from_static(name)], Headers::Raw(&fields))
+}
+
+async fn begin(store: &'static Store, name: &str, meta: &CacheMeta) -> MissHandler {
+    store.get_miss_handler(&cache_key(key(name)), meta, &Span::inactive().handle()).await.unwrap()
+}
+
+async fn put(store: &'static Store, name: &str, meta: &CacheMeta, body: &'static str) {
+    let mut miss = begin(store, name, meta).await;
+    miss.write_body(Bytes::from_static(body.as_bytes()), true).await.unwrap();
+    miss.finish().await.unwrap();
+}
+
+async fn read(store: &'static Store, key: &pingora::cache::CacheKey) -> Option<Result<String, ()>> {
+    let (_, mut hit) = store.lookup(key, &Span::inactive().handle()).await.unwrap()?;
+    let mut text = String::new();
+    loop {
+        match hit.read_body().await {
+            Ok(Some(piece)) => text.push_str(std::str::from_utf8(&piece).unwrap()),
+            Ok(None) => return Some(Ok(text)),
+            Err(_) => return Some(Err(())),
+        }
+    }
+}
+
+fn body(entry: Option<Arc<Entry>>) -> Option<String> {
+    entry.map(|entry| String::from_utf8(entry.body().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn what_is_written_is_found_by_both_paths() {
+    let store = store();
+    put(store, "a", &meta(store, 60, None), "hello").await;
+    assert_eq!(read(store, &cache_key(key("a"))).await, Some(Ok("hello".to_owned())));
+    assert_eq!(read(store, &cache_key(key("b"))).await, None);
+
+    let entry = store.find(&key("a"), Headers::Raw(&[])).unwrap();
+    assert_eq!(entry.head(), &b"HTTP/1.1 200 OK\r\nX-One: 1\r\nx-one: 2\r\nContent-Length: 5\r\n"[..]);
+    let (found, _) = store.lookup(&cache_key(key("a")), &Span::inactive().handle()).await.unwrap().unwrap();
+    let values: Vec<_> = found.headers().get_all("x-one").iter().collect();
+    assert_eq!(values, ["1", "2"]);
+    assert!(!found.headers().contains_key("age"));
+}
+
+#[tokio::test]
+async fn ranges_of_a_whole_body() {
+    let store = store();
+    put(store, "a", &meta(store, 60, None), "0123456789").await;
+    let (_, mut hit) = store.lookup(&cache_key(key("a")), &Span::inactive().handle()).await.unwrap().unwrap();
+    assert!(hit.can_seek());
+    hit.seek(2, Some(5)).unwrap();
+    assert_eq!(hit.read_body().await.unwrap().as_deref(), Some(&b"234"[..]));
+    assert_eq!(hit.read_body().await.unwrap(), None);
+    hit.seek(8, Some(100)).unwrap();
+    assert_eq!(hit.read_body().await.unwrap().as_deref(), Some(&b"89"[..]));
+    assert!(hit.seek(10, None).is_err());
+}
+
+#[tokio::test]
+async fn waiters_read_along_and_learn_of_a_broken_fetch() {
+    let store = store();
+    let mut miss = begin(store, "a", &meta(store, 60, None)).await;
+    miss.write_body(Bytes::from_static(b"one "), false).await.unwrap();
+    let joined = tokio::spawn(async move { read(store, &cache_key(key("a"))).await });
+    tokio::task::yield_now().await;
+    miss.write_body(Bytes::from_static(b"two"), true).await.unwrap();
+    miss.finish().await.unwrap();
+    assert_eq!(joined.await.unwrap(), Some(Ok("one two".to_owned())));
+    assert_eq!(store.size().filling, 0);
+
+    let mut miss = begin(store, "b", &meta(store, 60, None)).await;
+    miss.write_body(Bytes::from_static(b"one "), false).await.unwrap();
+    let joined = tokio::spawn(async move { read(store, &cache_key(key("b"))).await });
+    tokio::task::yield_now().await;
+    drop(miss);
+    assert_eq!(joined.await.unwrap(), Some(Err(())));
+    assert_eq!(read(store, &cache_key(key("b"))).await, None);
+    assert_eq!(store.size().filling, 0);
+}
+
+#[tokio::test]
+async fn a_body_shorter_than_announced_is_not_kept() {
+    let store = store();
+    let mut meta = meta(store, 60, None);
+    meta.response_header_mut().insert_header("content-length", "9").unwrap();
+    let mut miss = begin(store, "a", &meta).await;
+    miss.write_body(Bytes::from_static(b"short"), true).await.unwrap();
+    assert!(miss.finish().await.is_err());
+    assert_eq!(body(store.find(&key("a"), Headers::Raw(&[]))), None);
+}
+
+#[tokio::test]
+async fn too_large_streams_through_but_is_not_kept() {
+    let store = store();
+    let mut miss = begin(store, "a", &meta(store, 60, None)).await;
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    miss.write_body(piece.clone(), false).await.unwrap();
+    miss.write_body(piece.clone(), false).await.unwrap();
+    assert_eq!(read(store, &cache_key(key("a"))).await, None, "no one joins it any more");
+    for _ in 0..14 {
+        miss.write_body(piece.clone(), false).await.unwrap();
+    }
+    assert!(miss.write_body(piece, true).await.is_err());
+    drop(miss);
+    assert_eq!(body(store.find(&key("a"), Headers::Raw(&[]))), None);
+}
+
+#[tokio::test]
+async fn variants_are_told_apart_and_capped() {
+    let store = store();
+    for value in ["0", "1", "2", "3", "4", "5", "6", "7", "8"] {
+        put(store, "a", &meta(store, 60, Some(("foo", value))), value).await;
+    }
+    let found = |value: &str| {
+        let fields = [httparse::Header { name: "Foo", value: value.as_bytes() }];
+        body(store.find(&key("a"), Headers::Raw(&fields)))
+    };
+    assert_eq!(found("0"), None, "the oldest of nine gave way");
+    assert_eq!(found("1").as_deref(), Some("1"));
+    assert_eq!(found("8").as_deref(), Some("8"));
+    assert_eq!(found("9"), None);
+    assert_eq!(body(store.find(&key("a"), Headers::Raw(&[]))), None);
+
+    // Pingora's way: with the variance in the key, or with the request's fields until it is known.
+    let mut with_variance = cache_key(key("a"));
+    with_variance.set_variance_key(variance("foo", "8"));
+    assert_eq!(
+        with_variance.variance_bin(),
+        store.variance(&key("a"), Headers::Raw(&[httparse::Header { name: "foo", value: b"8" }]))
+    );
+    assert_eq!(read(store, &with_variance).await, Some(Ok("8".to_owned())));
+    let mut with_fields = cache_key(key("a"));
+    let mut headers = HeaderMap::new();
+    headers.insert("foo", "7".parse().unwrap());
+    with_fields.extensions.insert(Request(Arc::new(headers)));
+    assert_eq!(read(store, &with_fields).await, Some(Ok("7".to_owned())));
+
+    // Another Vary takes over, and an answer without one after it.
+    put(store, "a", &meta(store, 60, Some(("bar", "x"))), "bar").await;
+    assert_eq!(found("8"), None);
+    put(store, "a", &meta(store, 60, None), "plain").await;
+    assert_eq!(found("8").as_deref(), Some("plain"));
+}
+
+#[tokio::test]
+async fn invalidation_removes_every_variant_and_reaches_fetches_under_way() {
+    let store = store();
+    put(store, "a", &meta(store, 60, Some(("foo", "1"))), "one").await;
+    let mut miss = begin(store, "a", &meta(store, 60, Some(("foo", "2")))).await;
+    let begun_before = meta(store, 60, None);
+    store.invalidate(&key("a"));
+    let fields = [httparse::Header { name: "foo", value: b"1" }];
+    assert_eq!(body(store.find(&key("a"), Headers::Raw(&fields))), None);
+
+    miss.write_body(Bytes::from_static(b"two"), true).await.unwrap();
+    miss.finish().await.unwrap();
+    put(store, "a", &begun_before, "old").await;
+    assert_eq!(read(store, &cache_key(key("a"))).await, None);
+
+    put(store, "a", &meta(store, 60, None), "new").await;
+    assert_eq!(read(store, &cache_key(key("a"))).await, Some(Ok("new".to_owned())));
+}
+
+#[tokio::test]
+async fn a_304_changes_the_head_and_keeps_the_body() {
+    let store = store();
+    let span = Span::inactive();
+    put(store, "a", &meta(store, 0, None), "body").await;
+    let (stale, _) = store.lookup(&cache_key(key("a")), &span.handle()).await.unwrap().unwrap();
+    let mut fresh = meta(store, 60, None);
+    fresh.response_header_mut().insert_header("x-one", "new").unwrap();
+    fresh.extensions_mut().extend(stale.extensions().clone());
+    fresh.extensions_mut().insert(kept(store, 60, &[]));
+    assert!(store.update_meta(&cache_key(key("a")), &fresh, &span.handle()).await.unwrap());
+    let entry = store.find(&key("a"), Headers::Raw(&[])).unwrap();
+    assert!(entry.kept.times.is_fresh(SystemTime::now()));
+    assert!(String::from_utf8_lossy(&entry.head()).contains("x-one: new\r\n"));
+    assert_eq!(entry.body(), "body");
+}
+
+#[tokio::test]
+async fn the_total_is_bounded() {
+    let store: &'static Store = Box::leak(Box::new(Store::new(Limits { total: 100_000, entry: 1 << 20 })));
+    for number in 0..1000 {
+        let body: &'static str = Box::leak("x".repeat(300).into_boxed_str());
+        put(store, &number.to_string(), &meta(store, 60, None), body).await;
+    }
+    store.memory.run_pending_tasks();
+    let size = store.size();
+    assert!(size.bytes <= 100_000 && size.entries > 50, "{size:?}");
+}
