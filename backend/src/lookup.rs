@@ -12,7 +12,7 @@ use futures::future::try_join3;
 use tokio::time::Instant;
 
 use self::addresses::{Fitting, along, fitting, numbered, off_street};
-pub(crate) use self::record::{Spot, Record};
+pub(crate) use self::record::{Record, Spot};
 use self::streets::Streets;
 use crate::db::Database;
 use crate::error::ApiError;
@@ -160,7 +160,12 @@ impl Search<'_> {
             }
         }
         let mut collected = Collected::default();
-        self.collect(readings, spots, &Known::default(), false, &mut collected).await?;
+        // What stands before the number may be a locality, and then it may contradict the rest.
+        let known = match readings.iter().any(|reading| !reading.head.ignored.is_empty()) {
+            true => Known { localities: self.streets.known(readings).await?, street: false },
+            false => Known::default(),
+        };
+        self.collect(readings, spots, &known, false, &mut collected).await?;
         Ok(collected)
     }
 

@@ -12,7 +12,7 @@ mod street;
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use self::issue::{Issue, Kind, Severity, Verdict};
-pub(crate) use self::order::{Scored, natural, ranked};
+pub(crate) use self::order::{Scored, ranked};
 use crate::lookup::{Spot, Record};
 use crate::parse::Reading;
 

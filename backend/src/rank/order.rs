@@ -15,7 +15,7 @@ pub(crate) struct Scored {
 }
 
 /// Compares texts with numbers in them the way people do: 9 before 12, 12 before 12A.
-pub(crate) fn natural(a: &str, b: &str) -> Ordering {
+fn natural(a: &str, b: &str) -> Ordering {
     fn key(text: &str) -> (&str, u64, &str) {
         let from = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
         let digits = text[from..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |count| from + count);
