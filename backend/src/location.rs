@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::geocode;
 use crate::input::coordinates::{CoordinateSystem, Position};
 use crate::input::{Fields, Text, refuse};
 
@@ -48,8 +49,12 @@ impl Location {
         }
     }
 
-    async fn geocode(_: &App, _: Instant, _: &str, _: CoordinateSystem) -> Result<Self, ApiError> {
-        refuse("GEOCODING_FAILED", "No address was found that is clearly meant")
+    async fn geocode(app: &App, deadline: Instant, address: &str, system: CoordinateSystem) -> Result<Self, ApiError> {
+        let Some(place) = geocode::geocode(&app.database, deadline, address, system, true).await?.place else {
+            return refuse("GEOCODING_FAILED", "No address was found that is clearly meant");
+        };
+        let position = Position { latitude: place.latitude, longitude: place.longitude };
+        Ok(Self { position, system, address: Some((place.pid.clone(), place.label())) })
     }
 
     /// `{latitude, longitude}`, and the address with its identifier when one was asked about.

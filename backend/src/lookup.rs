@@ -12,7 +12,7 @@ use futures::future::try_join3;
 use tokio::time::Instant;
 
 use self::addresses::{Fitting, along, fitting, numbered, off_street};
-pub(crate) use self::record::{Place, Record};
+pub(crate) use self::record::{Record, Spot};
 use self::streets::Streets;
 use crate::db::Database;
 use crate::error::ApiError;
@@ -108,7 +108,7 @@ impl Wanted {
 
     fn allows(&self, scored: &Scored) -> bool {
         let record = &scored.record;
-        self.state.is_none_or(|state| record.place.state == state)
+        self.state.is_none_or(|state| record.spot.state == state)
             && self.postcode.as_ref().is_none_or(|postcode| record.postcode.as_ref() == Some(postcode))
     }
 }
@@ -118,9 +118,9 @@ impl Wanted {
 struct Collected {
     scored: Vec<Scored>,
     /// Places that fit a reading without a number, to list what is there.
-    unnumbered: Vec<Place>,
+    unnumbered: Vec<Spot>,
     /// The place that was typed exists.
-    sure_place: bool,
+    sure_spot: bool,
     degraded: bool,
 }
 
@@ -131,15 +131,15 @@ impl Collected {
 
     /// Nothing better is to be expected from corrections.
     fn is_good(&self) -> bool {
-        self.best() >= VALID || (self.sure_place && self.best() >= SETTLED)
+        self.best() >= VALID || (self.sure_spot && self.best() >= SETTLED)
     }
 
     fn add(&mut self, fitting: &[Fitting<'_>]) {
-        self.sure_place |= fitting.iter().any(|f| f.fits.iter().any(|fit| fit.verdict.points <= SURE));
+        self.sure_spot |= fitting.iter().any(|f| f.fits.iter().any(|fit| fit.verdict.points <= SURE));
         let bare = fitting.iter().filter(|f| f.fits.iter().any(|fit| !fit.reading.head.has_number()));
-        for place in bare.map(|f| &*f.place) {
-            if !self.unnumbered.contains(place) {
-                self.unnumbered.push(place.clone());
+        for spot in bare.map(|f| &*f.spot) {
+            if !self.unnumbered.contains(spot) {
+                self.unnumbered.push(spot.clone());
             }
         }
     }
@@ -157,23 +157,28 @@ impl Search<'_> {
 
     /// Names exactly as typed, or begun.
     async fn first(&self, readings: &[Reading]) -> Result<Collected, ApiError> {
-        let mut places = self.streets.here(readings).await?;
+        let mut spots = self.streets.here(readings).await?;
         if self.is_typing() {
-            places.extend(self.streets.begun(readings).await?);
-            if !self.promising(readings, &places) {
-                places.extend(self.streets.anywhere(readings).await?);
+            spots.extend(self.streets.begun(readings).await?);
+            if !self.promising(readings, &spots) {
+                spots.extend(self.streets.anywhere(readings).await?);
             }
         }
         let mut collected = Collected::default();
-        self.collect(readings, places, &Known::default(), false, &mut collected).await?;
+        // What stands before the number may be a locality, and then it may contradict the rest.
+        let known = match readings.iter().any(|reading| !reading.head.ignored.is_empty()) {
+            true => Known { localities: self.streets.known(readings).await?, street: false },
+            false => Known::default(),
+        };
+        self.collect(readings, spots, &known, false, &mut collected).await?;
         Ok(collected)
     }
 
-    /// Whether one of these places is what was typed, so that no wider look is needed.
-    fn promising(&self, readings: &[Reading], places: &[Place]) -> bool {
+    /// Whether one of these spots is what was typed, so that no wider look is needed.
+    fn promising(&self, readings: &[Reading], spots: &[Spot]) -> bool {
         let judge = Readings::new(readings, false);
         let known = Known::default();
-        places.iter().any(|place| judge.fits(place, &known).first().is_some_and(|fit| fit.verdict.points <= SURE))
+        spots.iter().any(|spot| judge.fits(spot, &known).first().is_some_and(|fit| fit.verdict.points <= SURE))
     }
 
     /// Other orders, other spellings, next door.
@@ -189,16 +194,16 @@ impl Search<'_> {
             try_join3(streets.here(&readings), streets.alike(&readings), streets.elsewhere(&readings)).await?;
         let (near, anywhere, known) =
             try_join3(streets.near(&readings), streets.anywhere(&readings), streets.known(&readings)).await?;
-        let known = Known { localities: known, street: collected.sure_place };
-        let mut places = relaxed;
+        let known = Known { localities: known, street: collected.sure_spot };
+        let mut spots = relaxed;
         for more in [alike, elsewhere, near, anywhere] {
-            places.extend(more);
+            spots.extend(more);
         }
-        self.collect(&readings, places, &known, true, collected).await?;
+        self.collect(&readings, spots, &known, true, collected).await?;
         collected.scored.extend(off_street(streets.database, streets.deadline, &readings, &known).await?);
-        if collected.best() < SETTLED && !collected.sure_place {
-            let places = streets.guessed(&readings).await?;
-            self.collect(&readings, places, &known, true, collected).await?;
+        if collected.best() < SETTLED && !collected.sure_spot {
+            let spots = streets.guessed(&readings).await?;
+            self.collect(&readings, spots, &known, true, collected).await?;
         }
         Ok(())
     }
@@ -206,13 +211,13 @@ impl Search<'_> {
     async fn collect(
         &self,
         readings: &[Reading],
-        places: Vec<Place>,
+        spots: Vec<Spot>,
         known: &Known,
         tolerant: bool,
         collected: &mut Collected,
     ) -> Result<(), ApiError> {
         let judge = Readings::new(readings, tolerant);
-        let fitting = fitting(&judge, places, known);
+        let fitting = fitting(&judge, spots, known);
         collected.add(&fitting);
         let Streets { database, deadline } = self.streets;
         let scored = numbered(database, deadline, &fitting, EACH).await?;
@@ -232,12 +237,12 @@ impl Search<'_> {
             return Ok(Found { page, total, total_is_capped, degraded, ..Found::default() });
         }
         let bare: Vec<Reading> = readings.iter().filter(|r| !r.head.has_number()).cloned().collect();
-        let mut places = unnumbered;
-        if places.is_empty() && !bare.is_empty() {
-            places = self.streets.in_locality(&bare).await?;
+        let mut spots = unnumbered;
+        if spots.is_empty() && !bare.is_empty() {
+            spots = self.streets.in_locality(&bare).await?;
         }
         let judge = Readings::new(&bare, true);
-        let fitting = fitting(&judge, places, &Known::default());
+        let fitting = fitting(&judge, spots, &Known::default());
         let Streets { database, deadline } = self.streets;
         let along = along(database, deadline, &fitting, from, count).await?;
         let page = along.scored.into_iter().filter(|scored| self.wanted.allows(scored)).collect();

@@ -1,16 +1,18 @@
 //! The address service behind addrgate: Australian addresses in PostGIS over HTTP.
 
-#![allow(dead_code, unused_imports, reason = "the endpoints that search, which use the rest, land next")]
-
+mod address;
 mod analyze;
 mod app;
 mod area;
+mod batch;
 mod boundaries;
 mod coverage;
 mod dataset;
 mod db;
+mod degrade;
 mod error;
 mod generate;
+mod geocode;
 mod health;
 mod import;
 mod input;
@@ -24,8 +26,10 @@ mod rank;
 mod reply;
 mod reverse;
 mod routes;
+mod search;
 mod serve;
 mod statistics;
+mod validate;
 
 use std::process::ExitCode;
 

@@ -12,8 +12,8 @@ mod street;
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use self::issue::{Issue, Kind, Severity, Verdict};
-pub(crate) use self::order::{Scored, natural, ranked};
-use crate::lookup::{Place, Record};
+pub(crate) use self::order::{Scored, ranked};
+use crate::lookup::{Record, Spot};
 use crate::parse::Reading;
 
 /// Confidence from which an address counts as valid.
@@ -55,12 +55,12 @@ pub(crate) struct Known {
     pub street: bool,
 }
 
-/// What `place` costs under `reading`, none when it can't be meant. Misspellings count only when `tolerant`.
-fn place_verdict(reading: &Reading, place: &Place, known: &Known, tolerant: bool) -> Option<Verdict> {
-    let street = match (&reading.street, place.street_pid.is_empty()) {
+/// What `spot` costs under `reading`, none when it can't be meant. Misspellings count only when `tolerant`.
+fn spot_verdict(reading: &Reading, spot: &Spot, known: &Known, tolerant: bool) -> Option<Verdict> {
+    let street = match (&reading.street, spot.street_pid.is_empty()) {
         (Some(street), false) => {
-            let verdict = street::fit(street, place, tolerant)?;
-            let suspect = known.street && street.name != place.asked_name && !street.open;
+            let verdict = street::fit(street, spot, tolerant)?;
+            let suspect = known.street && street.name != spot.asked_name && !street.open;
             verdict.and(Verdict::quiet(if suspect { SUSPECT } else { 0 }))
         }
         (None, true) => Verdict::good(),
@@ -70,8 +70,8 @@ fn place_verdict(reading: &Reading, place: &Place, known: &Known, tolerant: bool
     let locality = match &reading.locality {
         None => area::no_locality(&reading.tail),
         Some(locality) => {
-            let verdict = area::locality(locality, place, tolerant)?;
-            let corrected = place.neighbour_of.is_none() && locality.name != place.asked_locality && !locality.open;
+            let verdict = area::locality(locality, spot, tolerant)?;
+            let corrected = spot.neighbour_of.is_none() && locality.name != spot.asked_locality && !locality.open;
             let suspect = corrected && known.localities.contains(&locality.name);
             verdict.and(Verdict::quiet(if suspect { SUSPECT } else { 0 }))
         }
@@ -79,13 +79,13 @@ fn place_verdict(reading: &Reading, place: &Place, known: &Known, tolerant: bool
     let ignored = &reading.head.ignored;
     let elsewhere = !ignored.is_empty()
         && known.localities.contains(&ignored.join(" "))
-        && ignored.join(" ") != place.asked_locality;
+        && ignored.join(" ") != spot.asked_locality;
     let ignored = match elsewhere {
-        true => Verdict::differs(25, format!("The street is in {}", place.locality_name)),
+        true => Verdict::differs(25, format!("The street is in {}", spot.locality_name)),
         false => Verdict::good(),
     };
     let swapped = Verdict::quiet(if reading.swapped { 3 } else { 0 });
-    Some(street.and(locality).and(area::state(&reading.tail, place)).and(ignored).and(swapped))
+    Some(street.and(locality).and(area::state(&reading.tail, spot)).and(ignored).and(swapped))
 }
 
 /// The readings, with what they have in common compared only once.
@@ -113,8 +113,8 @@ impl<'r> Readings<'r> {
         Self { readings, tolerant, parts }
     }
 
-    /// The readings under which `place` may be meant, the best first.
-    pub(crate) fn fits(&self, place: &Place, known: &Known) -> Vec<Fit<'r>> {
+    /// The readings under which `spot` may be meant, the best first.
+    pub(crate) fn fits(&self, spot: &Spot, known: &Known) -> Vec<Fit<'r>> {
         // A street or a locality that doesn't fit rules out every reading that shares it.
         let (mut no_street, mut no_locality) = (HashSet::new(), HashSet::new());
         let mut fits = Vec::new();
@@ -122,12 +122,12 @@ impl<'r> Readings<'r> {
             if no_street.contains(&street) || no_locality.contains(&locality) {
                 continue;
             }
-            match place_verdict(reading, place, known, self.tolerant) {
+            match spot_verdict(reading, spot, known, self.tolerant) {
                 Some(verdict) if verdict.points <= FAR => fits.push(Fit { reading, verdict }),
                 Some(_) => {}
                 None => {
                     let unfit =
-                        reading.locality.as_ref().is_some_and(|l| area::locality(l, place, self.tolerant).is_none());
+                        reading.locality.as_ref().is_some_and(|l| area::locality(l, spot, self.tolerant).is_none());
                     if unfit {
                         no_locality.insert(locality)
                     } else {

@@ -16,7 +16,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::Deadline;
-use crate::{analyze, area, boundaries, coverage, health, proximity, reverse, statistics};
+use crate::{
+    address, analyze, area, batch, boundaries, coverage, geocode, health, proximity, reverse, search, statistics,
+    validate,
+};
 
 const GET: MethodFilter = MethodFilter::GET;
 const POST: MethodFilter = MethodFilter::POST;
@@ -24,6 +27,13 @@ const POST: MethodFilter = MethodFilter::POST;
 /// Every endpoint. A trailing slash is accepted everywhere, HEAD wherever GET is.
 fn table() -> Vec<Endpoint> {
     vec![
+        endpoint(GET, "/api/v1/addresses/search", Class::Search, search::search),
+        endpoint(POST, "/api/v1/addresses/validate", Class::Single, validate::validate),
+        endpoint(POST, "/api/v1/addresses/batch/validate", Class::Batch, batch::validate),
+        endpoint(POST, "/api/v1/addresses/batch-validate", Class::Batch, batch::validate),
+        endpoint(POST, "/api/v1/addresses/geocode", Class::Single, geocode::answer),
+        endpoint(POST, "/api/v1/geocode", Class::Single, geocode::answer),
+        endpoint(GET, "/api/v1/addresses/{gnafPid}", Class::Single, address::address),
         endpoint(GET.or(POST), "/api/v1/addresses/reverse-geocode", Class::Single, reverse::reverse_geocode),
         endpoint(GET.or(POST), "/api/v1/reverse-geocode", Class::Single, reverse::reverse_geocode),
         endpoint(POST, "/api/v1/spatial/proximity", Class::Single, proximity::proximity),

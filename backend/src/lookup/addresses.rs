@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::keys::distinct;
-use super::{Place, Record};
+use super::{Record, Spot};
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::parse::{Head, Reading};
@@ -23,7 +23,7 @@ const WORST: u8 = 20;
 
 /// A place with the readings it fits.
 pub(super) struct Fitting<'r> {
-    pub place: Arc<Place>,
+    pub spot: Arc<Spot>,
     pub fits: Vec<Fit<'r>>,
 }
 
@@ -33,16 +33,16 @@ impl Fitting<'_> {
     }
 }
 
-/// The places that fit a reading, the best first, equals by how busy they are.
-pub(super) fn fitting<'r>(readings: &Readings<'r>, places: Vec<Place>, known: &Known) -> Vec<Fitting<'r>> {
-    let mut fitting: Vec<Fitting<'r>> = places
+/// The spots that fit a reading, the best first, equals by how busy they are.
+pub(super) fn fitting<'r>(readings: &Readings<'r>, spots: Vec<Spot>, known: &Known) -> Vec<Fitting<'r>> {
+    let mut fitting: Vec<Fitting<'r>> = spots
         .into_iter()
-        .map(|place| Fitting { fits: readings.fits(&place, known), place: Arc::new(place) })
+        .map(|spot| Fitting { fits: readings.fits(&spot, known), spot: Arc::new(spot) })
         .filter(|fitting| !fitting.fits.is_empty())
         .collect();
     fitting.sort_by(|a, b| {
-        let key = |f: &Fitting<'_>| (f.points(), std::cmp::Reverse(f.place.addresses));
-        key(a).cmp(&key(b)).then_with(|| a.place.street_pid.cmp(&b.place.street_pid))
+        let key = |f: &Fitting<'_>| (f.points(), std::cmp::Reverse(f.spot.addresses));
+        key(a).cmp(&key(b)).then_with(|| a.spot.street_pid.cmp(&b.spot.street_pid))
     });
     fitting
 }
@@ -57,9 +57,9 @@ struct Key {
 }
 
 impl Key {
-    fn new(place: &Place, head: &Head) -> Option<Self> {
+    fn new(spot: &Spot, head: &Head) -> Option<Self> {
         head.has_number().then(|| Self {
-            street: place.street_pid.clone(),
+            street: spot.street_pid.clone(),
             number: head.number.clone(),
             lot: head.lot.clone(),
             unit: head.flat.as_ref().and_then(|flat| flat.number.clone()),
@@ -77,16 +77,16 @@ pub(super) async fn numbered(
     // Several readings ask the same of a street, and a street may have come under several names.
     let mut asked: BTreeMap<Key, Vec<&Fitting<'_>>> = BTreeMap::new();
     let mut keys: Vec<Key> = Vec::new();
-    for place in fitting {
-        for fit in &place.fits {
-            let Some(key) = Key::new(&place.place, &fit.reading.head) else { continue };
+    for spot in fitting {
+        for fit in &spot.fits {
+            let Some(key) = Key::new(&spot.spot, &fit.reading.head) else { continue };
             if let Some(askers) = asked.get_mut(&key) {
-                if !askers.iter().any(|asker| Arc::ptr_eq(&asker.place, &place.place)) {
-                    askers.push(place);
+                if !askers.iter().any(|asker| Arc::ptr_eq(&asker.spot, &spot.spot)) {
+                    askers.push(spot);
                 }
             } else if keys.len() < KEYS {
                 keys.push(key.clone());
-                asked.insert(key, vec![place]);
+                asked.insert(key, vec![spot]);
             }
         }
     }
@@ -103,7 +103,7 @@ pub(super) async fn numbered(
         let at: i64 = row.get("at");
         let Some(askers) = keys.get((at - 1) as usize).and_then(|key| asked.get(key)) else { continue };
         for asker in askers {
-            let record = Record::from_row(row, asker.place.clone());
+            let record = Record::from_row(row, asker.spot.clone());
             scored.extend(judged(record, &asker.fits));
         }
     }
@@ -112,7 +112,7 @@ pub(super) async fn numbered(
 
 fn judged(record: Record, fits: &[Fit<'_>]) -> Option<Scored> {
     let score = best(fits, &record)?;
-    (score.confidence >= WORST).then(|| Scored { label: record.label(), record, score })
+    (score.confidence >= WORST).then(|| Scored { label: record.place().label(), record, score })
 }
 
 /// Addresses that have a locality but no street.
@@ -131,9 +131,9 @@ pub(super) async fn off_street(
     let rows = database.query(deadline, OFF_STREET, &[&keys, &numbers, &lots]).await?;
     let judge = Readings::new(&readings, false);
     let score = |row: &tokio_postgres::Row| {
-        let place = Place::from_row(row);
-        let fits = judge.fits(&place, known);
-        judged(Record::from_row(row, Arc::new(place)), &fits)
+        let spot = Spot::from_row(row);
+        let fits = judge.fits(&spot, known);
+        judged(Record::from_row(row, Arc::new(spot)), &fits)
     };
     Ok(rows.iter().filter_map(score).collect())
 }
@@ -156,11 +156,11 @@ pub(super) async fn along(
     // A street that two sources have, or that came under two names, is one street.
     let mut labels: Vec<(String, u64)> = Vec::new();
     let mut streets: Vec<(&Fitting<'_>, i64)> = Vec::new();
-    for place in fitting {
-        if streets.iter().any(|(known, _)| known.place.street_pid == place.place.street_pid) {
+    for spot in fitting {
+        if streets.iter().any(|(known, _)| known.spot.street_pid == spot.spot.street_pid) {
             continue;
         }
-        let label = format!("{}, {} {}", place.place.street_label(), place.place.locality_name, place.place.state);
+        let label = format!("{}, {} {}", spot.spot.street_label(), spot.spot.locality_name, spot.spot.state);
         let rank = match labels.iter().position(|(known, _)| *known == label) {
             Some(rank) => rank,
             None => {
@@ -168,8 +168,8 @@ pub(super) async fn along(
                 labels.len() - 1
             }
         };
-        labels[rank].1 += place.place.addresses.max(0) as u64;
-        streets.push((place, rank as i64));
+        labels[rank].1 += spot.spot.addresses.max(0) as u64;
+        streets.push((spot, rank as i64));
     }
     let total = labels.iter().map(|(_, addresses)| addresses).sum();
     // Streets that lie wholly before or after the page need not be read.
@@ -187,17 +187,16 @@ pub(super) async fn along(
     if streets.is_empty() {
         return Ok(Along { scored: Vec::new(), total });
     }
-    let pids: Vec<&str> = streets.iter().map(|(place, _)| place.place.street_pid.as_str()).collect();
+    let pids: Vec<&str> = streets.iter().map(|(spot, _)| spot.spot.street_pid.as_str()).collect();
     let ranks: Vec<i64> = streets.iter().map(|(_, rank)| *rank).collect();
     let offset = from as i64 - skipped as i64;
     let rows = database.query(deadline, ALONG, &[&pids, &ranks, &offset, &(count as i64)]).await?;
     let mut scored: Vec<Scored> = Vec::with_capacity(rows.len());
     for row in &rows {
         let at: i64 = row.get("at");
-        let Some((place, _)) = streets.get((at - 1) as usize) else { continue };
-        let record = Record::from_row(row, place.place.clone());
-        if let Some(next) = judged(record, &place.fits).filter(|next| scored.iter().all(|one| one.label != next.label))
-        {
+        let Some((spot, _)) = streets.get((at - 1) as usize) else { continue };
+        let record = Record::from_row(row, spot.spot.clone());
+        if let Some(next) = judged(record, &spot.fits).filter(|next| scored.iter().all(|one| one.label != next.label)) {
             scored.push(next);
         }
     }

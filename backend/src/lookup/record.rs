@@ -1,14 +1,15 @@
-//! An address as stored, with its street and locality, and its label.
+//! An address as stored, with codes for words, and its street and locality with the names they were asked for by.
 
 use std::sync::Arc;
 
 use tokio_postgres::Row;
 
 use crate::parse::codes::{FLAT_TYPE, LEVEL_TYPE, SUFFIX};
+use crate::place::Place;
 
 /// A street of the data and its locality, with the names under which a search came upon them.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Place {
+pub(crate) struct Spot {
     /// Empty for addresses that have no street.
     pub street_pid: String,
     pub street_name: String,
@@ -31,7 +32,7 @@ pub(crate) struct Place {
     pub neighbour_of: Option<String>,
 }
 
-impl Place {
+impl Spot {
     /// Reads the columns that every `sql/lookup/*.sql` about streets gives.
     pub(crate) fn from_row(row: &Row) -> Self {
         Self {
@@ -83,12 +84,12 @@ pub(crate) struct Record {
     pub longitude: f64,
     /// Another name of a principal address.
     pub is_alias: bool,
-    pub place: Arc<Place>,
+    pub spot: Arc<Spot>,
 }
 
 impl Record {
     /// Reads the columns that every `sql/lookup/*.sql` about addresses gives.
-    pub(crate) fn from_row(row: &Row, place: Arc<Place>) -> Self {
+    pub(crate) fn from_row(row: &Row, spot: Arc<Spot>) -> Self {
         Self {
             pid: row.get("pid"),
             building_name: row.get("building_name"),
@@ -105,64 +106,57 @@ impl Record {
             latitude: row.get("latitude"),
             longitude: row.get("longitude"),
             is_alias: row.get("is_alias"),
-            place,
+            spot,
         }
     }
 
-    /// `UNIT 1`, `REAR`; `None` without a unit.
-    pub(crate) fn unit_label(&self) -> Option<String> {
-        labelled(self.flat_type.as_deref(), self.flat_number.as_deref(), |code| FLAT_TYPE.name(code))
+    /// `UNIT 1`, for a remark.
+    pub(crate) fn unit_words(&self) -> String {
+        words(self.flat_type.as_deref().map(|code| FLAT_TYPE.name(code).unwrap_or(code)), self.flat_number.as_deref())
     }
 
-    /// `LEVEL 2`, `GROUND`; `None` without a level.
-    pub(crate) fn level_label(&self) -> Option<String> {
-        labelled(self.level_type.as_deref(), self.level_number.as_deref(), |code| LEVEL_TYPE.name(code))
+    /// `LEVEL 2`, for a remark.
+    pub(crate) fn level_words(&self) -> String {
+        words(
+            self.level_type.as_deref().map(|code| LEVEL_TYPE.name(code).unwrap_or(code)),
+            self.level_number.as_deref(),
+        )
     }
 
-    /// `103-107`, or `LOT 7` where there is no house number; `None` without either.
-    pub(crate) fn number_label(&self) -> Option<String> {
-        match (&self.number_first, &self.number_last, &self.lot_number) {
-            (Some(first), Some(last), _) => Some(format!("{first}-{last}")),
-            (Some(first), None, _) => Some(first.clone()),
-            (None, _, Some(lot)) => Some(format!("LOT {lot}")),
-            (None, ..) => None,
+    /// The address as answers give it, codes spelled out.
+    pub(crate) fn place(&self) -> Place {
+        let word = |code: &Option<String>, name: fn(&str) -> Option<&'static str>| {
+            code.as_deref().map(|code| name(code).unwrap_or(code).to_owned())
+        };
+        let spot = &*self.spot;
+        let named = !spot.street_name.is_empty();
+        Place {
+            pid: self.pid.clone(),
+            building_name: self.building_name.clone(),
+            lot_number: self.lot_number.clone(),
+            flat_type: word(&self.flat_type, |code| FLAT_TYPE.name(code)),
+            flat_number: self.flat_number.clone(),
+            level_type: word(&self.level_type, |code| LEVEL_TYPE.name(code)),
+            level_number: self.level_number.clone(),
+            number_first: self.number_first.clone(),
+            number_last: self.number_last.clone(),
+            street_name: named.then(|| spot.street_name.clone()),
+            street_type: spot.street_type.clone(),
+            street_suffix: word(&spot.street_suffix, |code| SUFFIX.name(code)),
+            locality: spot.locality_name.clone(),
+            state: spot.state.clone(),
+            postcode: self.postcode.clone(),
+            locality_pid: spot.locality_pid.clone(),
+            geocode_type: self.geocode_type.clone(),
+            reliability: self.reliability,
+            latitude: self.latitude,
+            longitude: self.longitude,
         }
-    }
-
-    /// The address on one line: `UNIT 1, LEVEL 2, 103-107 COMO PARADE WEST, MORDIALLOC VIC 3195`. Two records with the
-    /// same label are the same address.
-    pub(crate) fn label(&self) -> String {
-        let place = &self.place;
-        let street = [self.number_label().unwrap_or_default(), place.street_label()].join(" ");
-        let area = [place.locality_name.as_str(), &place.state, self.postcode.as_deref().unwrap_or_default()].join(" ");
-        let parts =
-            [self.unit_label(), self.level_label(), Some(street.trim().to_owned()), Some(area.trim_end().to_owned())];
-        parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
-    }
-
-    /// The contract's word for how precise the point is.
-    pub(crate) fn precision(&self) -> &'static str {
-        match self.geocode_type.as_deref() {
-            Some("STL") => "STREET",
-            Some("LOC") => "LOCALITY",
-            _ => "PROPERTY",
-        }
-    }
-
-    /// A made-up identifier: the source had none.
-    pub(crate) fn is_made_up(&self) -> bool {
-        self.pid.starts_with("GX")
     }
 }
 
-fn labelled(kind: Option<&str>, number: Option<&str>, name: impl Fn(&str) -> Option<&'static str>) -> Option<String> {
-    let word = kind.map(|code| name(code).unwrap_or(code));
-    match (word, number) {
-        (Some(word), Some(number)) => Some(format!("{word} {number}")),
-        (Some(word), None) => Some(word.to_owned()),
-        (None, Some(number)) => Some(format!("UNIT {number}")),
-        (None, None) => None,
-    }
+fn words(kind: Option<&str>, number: Option<&str>) -> String {
+    [kind, number].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -170,31 +164,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_has_every_part_in_the_usual_order() {
+    fn codes_become_words() {
         let text = |text: &str| Some(text.to_owned());
-        let place = Place {
+        let spot = Spot {
             street_name: "COMO".into(),
             street_type: text("PARADE"),
             street_suffix: text("W"),
             locality_name: "MORDIALLOC".into(),
             state: "VIC".into(),
-            ..Place::default()
+            ..Spot::default()
         };
-        let mut record = Record {
+        assert_eq!(spot.street_label(), "COMO PARADE WEST");
+        let record = Record {
             flat_type: text("APT"),
             flat_number: text("3"),
             level_type: text("L"),
             level_number: text("2"),
             number_first: text("460"),
             number_last: text("462"),
-            lot_number: text("7"),
             postcode: text("3195"),
-            place: Arc::new(place),
+            spot: Arc::new(spot),
             ..Record::default()
         };
-        assert_eq!(record.label(), "APARTMENT 3, LEVEL 2, 460-462 COMO PARADE WEST, MORDIALLOC VIC 3195");
-        record = Record { flat_type: None, flat_number: None, level_type: None, level_number: None, ..record };
-        record = Record { number_first: None, number_last: None, postcode: None, ..record };
-        assert_eq!(record.label(), "LOT 7 COMO PARADE WEST, MORDIALLOC VIC");
+        assert_eq!(record.place().label(), "APARTMENT 3, LEVEL 2, 460-462 COMO PARADE WEST, MORDIALLOC VIC 3195");
+        assert_eq!((record.unit_words(), record.level_words()), ("APARTMENT 3".into(), "LEVEL 2".into()));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use super::Place;
+use super::Spot;
 use super::keys::{Anywhere, Begun, Pairs, distinct, postcode, state, streets_by_postcode};
 use crate::db::Database;
 use crate::error::ApiError;
@@ -30,30 +30,30 @@ pub(super) struct Streets<'a> {
     pub deadline: Instant,
 }
 
-fn places(rows: &[Row]) -> Vec<Place> {
-    rows.iter().map(Place::from_row).collect()
+fn spots(rows: &[Row]) -> Vec<Spot> {
+    rows.iter().map(Spot::from_row).collect()
 }
 
 impl Streets<'_> {
     /// By exact name where the readings say they are.
-    pub(super) async fn here(&self, readings: &[Reading]) -> Result<Vec<Place>, ApiError> {
+    pub(super) async fn here(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
         let pairs = Pairs::finished(readings);
         let postcode = postcode(readings);
         let alone = if postcode.is_some() { streets_by_postcode(readings) } else { Vec::new() };
         self.exactly(&pairs, &alone, postcode).await
     }
 
-    async fn exactly(&self, pairs: &Pairs, alone: &[String], postcode: Option<String>) -> Result<Vec<Place>, ApiError> {
+    async fn exactly(&self, pairs: &Pairs, alone: &[String], postcode: Option<String>) -> Result<Vec<Spot>, ApiError> {
         if pairs.streets.is_empty() && alone.is_empty() {
             return Ok(Vec::new());
         }
         let rows =
             self.database.query(self.deadline, HERE, &[&pairs.streets, &pairs.localities, &alone, &postcode]).await?;
-        Ok(places(&rows))
+        Ok(spots(&rows))
     }
 
     /// By what the last word may be the beginning of.
-    pub(super) async fn begun(&self, readings: &[Reading]) -> Result<Vec<Place>, ApiError> {
+    pub(super) async fn begun(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
         let keys = Begun::gather(readings);
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -76,11 +76,11 @@ impl Streets<'_> {
                 ],
             )
             .await?;
-        Ok(places(&rows))
+        Ok(spots(&rows))
     }
 
     /// By name alone, the busiest first.
-    pub(super) async fn anywhere(&self, readings: &[Reading]) -> Result<Vec<Place>, ApiError> {
+    pub(super) async fn anywhere(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
         let keys = Anywhere::gather(readings);
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -90,11 +90,11 @@ impl Streets<'_> {
             .database
             .query(self.deadline, ANYWHERE, &[&keys.street, &keys.types, &keys.locality, &keys.low, &keys.high, &state])
             .await?;
-        Ok(places(&rows))
+        Ok(spots(&rows))
     }
 
     /// By a name that may be a misspelling, in the localities and the postcode of the readings.
-    pub(super) async fn alike(&self, readings: &[Reading]) -> Result<Vec<Place>, ApiError> {
+    pub(super) async fn alike(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
         let pairs = Pairs::all(readings);
         let postcode = postcode(readings);
         let alone = match postcode {
@@ -103,24 +103,24 @@ impl Streets<'_> {
         };
         let rows =
             self.database.query(self.deadline, ALIKE, &[&pairs.streets, &pairs.localities, &alone, &postcode]).await?;
-        Ok(places(&rows))
+        Ok(spots(&rows))
     }
 
     /// By exact name, in localities whose name may be the misspelt one.
-    pub(super) async fn elsewhere(&self, readings: &[Reading]) -> Result<Vec<Place>, ApiError> {
+    pub(super) async fn elsewhere(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
         let pairs = Pairs::all(readings);
         let rows = self
             .database
             .query(self.deadline, ELSEWHERE, &[&pairs.streets, &pairs.localities, &state(readings)])
             .await?;
-        Ok(places(&rows))
+        Ok(spots(&rows))
     }
 
     /// By exact name in localities next to those of the readings.
-    pub(super) async fn near(&self, readings: &[Reading]) -> Result<Vec<Place>, ApiError> {
+    pub(super) async fn near(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
         let pairs = Pairs::finished(readings);
         let rows = self.database.query(self.deadline, NEAR, &[&pairs.streets, &pairs.localities]).await?;
-        Ok(places(&rows))
+        Ok(spots(&rows))
     }
 
     /// Which names in the readings are localities.
@@ -134,7 +134,7 @@ impl Streets<'_> {
 
     /// Both street and locality misspelt: localities by trigrams, then the like streets in them; and without a locality,
     /// the streets' names by trigrams.
-    pub(super) async fn guessed(&self, readings: &[Reading]) -> Result<Vec<Place>, ApiError> {
+    pub(super) async fn guessed(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
         let pairs = Pairs::all(readings);
         let like = self.like(LIKE_LOCALITIES, &distinct(pairs.localities.iter().map(String::as_str))).await?;
         let meant = pairs.streets.iter().zip(&pairs.localities).flat_map(|(street, locality)| {
@@ -145,7 +145,7 @@ impl Streets<'_> {
         let mut found = match streets.is_empty() {
             true => Vec::new(),
             false => {
-                places(&self.database.query(self.deadline, ALIKE, &[&streets, &localities, &none.0, &none.1]).await?)
+                spots(&self.database.query(self.deadline, ALIKE, &[&streets, &localities, &none.0, &none.1]).await?)
             }
         };
         let alone = readings.iter().filter(|r| r.locality.is_none()).filter_map(|r| r.street.as_ref());
@@ -164,7 +164,7 @@ impl Streets<'_> {
                     &[&words, &any, &any, &none.as_slice(), &none.as_slice(), &state(readings)],
                 )
                 .await?;
-            found.extend(places(&rows));
+            found.extend(spots(&rows));
         }
         Ok(found)
     }
@@ -179,7 +179,7 @@ impl Streets<'_> {
     }
 
     /// Streets of the localities that the readings name, or begin to name, and nothing else.
-    pub(super) async fn in_locality(&self, readings: &[Reading]) -> Result<Vec<Place>, ApiError> {
+    pub(super) async fn in_locality(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
         let alone = readings.iter().filter(|r| r.street.is_none()).filter_map(|r| r.locality.as_ref());
         let (mut low, mut high) = (Vec::new(), Vec::new());
         for locality in alone.filter(|l| l.name.len() >= 3) {
@@ -200,6 +200,6 @@ impl Streets<'_> {
             .database
             .query(self.deadline, IN_LOCALITY, &[&low, &high, &state(readings), &postcode(readings)])
             .await?;
-        Ok(places(&rows))
+        Ok(spots(&rows))
     }
 }

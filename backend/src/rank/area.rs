@@ -3,7 +3,7 @@
 use super::issue::Verdict;
 use super::spelling::{edits, prefix_edits};
 use super::street::CORRECTED;
-use crate::lookup::{Place, Record};
+use crate::lookup::{Record, Spot};
 use crate::parse::{Locality, Tail};
 
 /// A neighbouring locality was written: about 75 points are left.
@@ -11,15 +11,15 @@ const NEIGHBOUR: u16 = 25;
 /// Nothing says where the street is: far from valid.
 pub(super) const NOWHERE: u16 = 40;
 
-/// The points a locality as written costs for `place`, none when it can't be meant.
-pub(super) fn locality(typed: &Locality, place: &Place, tolerant: bool) -> Option<Verdict> {
-    let meant = place.asked_locality.as_str();
-    if let Some(neighbour) = place.neighbour_of.as_deref() {
-        let message = format!("The street is in {}, next to {neighbour}", place.locality_name);
+/// The points a locality as written costs for `spot`, none when it can't be meant.
+pub(super) fn locality(typed: &Locality, spot: &Spot, tolerant: bool) -> Option<Verdict> {
+    let meant = spot.asked_locality.as_str();
+    if let Some(neighbour) = spot.neighbour_of.as_deref() {
+        let message = format!("The street is in {}, next to {neighbour}", spot.locality_name);
         return (typed.name == neighbour).then(|| Verdict::differs(NEIGHBOUR, message));
     }
-    let alias = || match place.locality_alias {
-        true => Verdict::differs(10, format!("The locality is officially {}", place.locality_name)),
+    let alias = || match spot.locality_alias {
+        true => Verdict::differs(10, format!("The locality is officially {}", spot.locality_name)),
         false => Verdict::good(),
     };
     if typed.name == meant {
@@ -46,11 +46,11 @@ pub(super) fn no_locality(tail: &Tail) -> Verdict {
 }
 
 /// The state.
-pub(super) fn state(tail: &Tail, place: &Place) -> Verdict {
+pub(super) fn state(tail: &Tail, spot: &Spot) -> Verdict {
     match tail.states.as_slice() {
-        [] => Verdict::missing(1, format!("The state is missing: {}", place.state)),
-        states if states.contains(&place.state.as_str()) => Verdict::quiet(u16::from(states.len() > 1)),
-        _ => Verdict::differs(32, format!("The state is {}", place.state)),
+        [] => Verdict::missing(1, format!("The state is missing: {}", spot.state)),
+        states if states.contains(&spot.state.as_str()) => Verdict::quiet(u16::from(states.len() > 1)),
+        _ => Verdict::differs(32, format!("The state is {}", spot.state)),
     }
 }
 

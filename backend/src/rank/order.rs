@@ -15,7 +15,7 @@ pub(crate) struct Scored {
 }
 
 /// Compares texts with numbers in them the way people do: 9 before 12, 12 before 12A.
-pub(crate) fn natural(a: &str, b: &str) -> Ordering {
+fn natural(a: &str, b: &str) -> Ordering {
     fn key(text: &str) -> (&str, u64, &str) {
         let from = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
         let digits = text[from..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |count| from + count);
@@ -37,8 +37,8 @@ fn compare(a: &Scored, b: &Scored) -> Ordering {
     Reverse(a.score.confidence)
         .cmp(&Reverse(b.score.confidence))
         .then_with(|| a.score.oddity.cmp(&b.score.oddity))
-        .then_with(|| y.place.addresses.cmp(&x.place.addresses))
-        .then_with(|| x.place.street_pid.cmp(&y.place.street_pid))
+        .then_with(|| y.spot.addresses.cmp(&x.spot.addresses))
+        .then_with(|| x.spot.street_pid.cmp(&y.spot.street_pid))
         .then_with(|| natural_option(x.number_first.as_ref(), y.number_first.as_ref()))
         .then_with(|| natural_option(x.level_number.as_ref(), y.level_number.as_ref()))
         .then_with(|| natural_option(x.flat_number.as_ref(), y.flat_number.as_ref()))
@@ -50,8 +50,9 @@ fn compare(a: &Scored, b: &Scored) -> Ordering {
 pub(crate) fn ranked(scored: Vec<Scored>) -> Vec<Scored> {
     let mut by_label: HashMap<String, Scored> = HashMap::with_capacity(scored.len());
     for candidate in scored {
-        let rank =
-            |s: &Scored| (Reverse(s.score.confidence), s.record.is_made_up(), s.score.oddity, s.record.pid.clone());
+        let rank = |s: &Scored| {
+            (Reverse(s.score.confidence), s.record.pid.starts_with("GX"), s.score.oddity, s.record.pid.clone())
+        };
         match by_label.get(&candidate.label) {
             Some(known) if rank(known) <= rank(&candidate) => {}
             _ => {

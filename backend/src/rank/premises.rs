@@ -26,7 +26,7 @@ pub(super) fn number(head: &Head, record: &Record) -> Verdict {
     match (head.number.as_deref(), head.number_last.as_deref()) {
         (Some(asked), None) if first == Some(asked) && last.is_none() => Verdict::good(),
         (Some(asked), None) if first == Some(asked) || (first.is_some() && last == Some(asked)) => {
-            Verdict::differs(3, format!("The number is one end of {}", record.number_label().unwrap_or_default()))
+            Verdict::differs(3, format!("The number is one end of {}", record.place().number().unwrap_or_default()))
         }
         (Some(asked), Some(asked_last)) if first == Some(asked) && last == Some(asked_last) => Verdict::good(),
         (Some(asked), Some(_)) if first == Some(asked) => Verdict::differs(24, "The range of numbers is another"),
@@ -42,7 +42,7 @@ fn lot(head: &Head, record: &Record) -> Verdict {
     match (&head.lot, &record.lot_number, &record.number_first) {
         (Some(asked), Some(lot), None) if asked == lot => Verdict::good(),
         (Some(asked), Some(lot), Some(_)) if asked == lot => {
-            Verdict::missing(3, format!("The lot has the number {}", record.number_label().unwrap_or_default()))
+            Verdict::missing(3, format!("The lot has the number {}", record.place().number().unwrap_or_default()))
         }
         (Some(_), ..) => Verdict::differs(OTHER_NUMBER, "There is no such lot on the street"),
         (None, ..) => Verdict::missing(NO_NUMBER, "The street number is missing"),
@@ -54,7 +54,7 @@ pub(super) fn unit(head: &Head, record: &Record) -> Verdict {
     let inside = record.flat_number.is_some() || record.flat_type.is_some();
     let flat = match &head.flat {
         None if !inside => Verdict::good(),
-        None => Verdict::missing(BUILDING, format!("The unit is missing: {}", record.unit_label().unwrap_or_default())),
+        None => Verdict::missing(BUILDING, format!("The unit is missing: {}", record.unit_words())),
         Some(_) if !inside => Verdict::differs(BUILDING, "There is no such unit at this number"),
         Some(asked) => same_unit(asked, record),
     };
@@ -65,7 +65,7 @@ fn same_unit(asked: &Unit, record: &Record) -> Verdict {
     if asked.number != record.flat_number {
         return Verdict::differs(OTHER_UNIT, "There is no such unit at this number");
     }
-    let label = || format!("The unit is {}", record.unit_label().unwrap_or_default());
+    let label = || format!("The unit is {}", record.unit_words());
     match (asked.kind, record.flat_type.as_deref()) {
         // `1/23` is unit 1 rather than shop 1, where there are both.
         (None, Some(kind)) if !DWELLINGS.contains(&kind) => Verdict::quiet(2),
@@ -88,9 +88,7 @@ fn level(head: &Head, record: &Record, in_unit: bool) -> Verdict {
     match &head.level {
         None if !has => Verdict::good(),
         None if in_unit => Verdict::quiet(2),
-        None => {
-            Verdict::missing(BUILDING, format!("The level is missing: {}", record.level_label().unwrap_or_default()))
-        }
+        None => Verdict::missing(BUILDING, format!("The level is missing: {}", record.level_words())),
         Some(_) if !has => Verdict::differs(16, "The level is not in the data"),
         Some(asked) => {
             let alike = |kind: &str| matches!(kind, "L" | "FL");
@@ -100,7 +98,7 @@ fn level(head: &Head, record: &Record, in_unit: bool) -> Verdict {
             };
             match same_kind && asked.number == record.level_number {
                 true => Verdict::good(),
-                false => Verdict::differs(30, format!("The level is {}", record.level_label().unwrap_or_default())),
+                false => Verdict::differs(30, format!("The level is {}", record.level_words())),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::issue::Verdict;
 use super::spelling::{edits, prefix_edits};
-use crate::lookup::Place;
+use crate::lookup::Spot;
 use crate::parse::Street;
 
 /// What one corrected word costs; a further edit costs [`EDIT`] more.
@@ -11,18 +11,18 @@ const EDIT: u16 = 3;
 /// Another street type than the one written: below valid.
 const OTHER_TYPE: u16 = 28;
 
-/// The points `typed` costs for `place`, none when it can't be meant. Misspellings count only when `tolerant`.
-pub(super) fn fit(typed: &Street, place: &Place, tolerant: bool) -> Option<Verdict> {
-    if let Some(name) = name(typed, place, tolerant) {
-        return Some(name.and(kind(typed, place)).and(suffix(typed, place)));
+/// The points `typed` costs for `spot`, none when it can't be meant. Misspellings count only when `tolerant`.
+pub(super) fn fit(typed: &Street, spot: &Spot, tolerant: bool) -> Option<Verdict> {
+    if let Some(name) = name(typed, spot, tolerant) {
+        return Some(name.and(kind(typed, spot)).and(suffix(typed, spot)));
     }
-    if tolerant { with_corrected_type(typed, place) } else { None }
+    if tolerant { with_corrected_type(typed, spot) } else { None }
 }
 
-fn name(typed: &Street, place: &Place, tolerant: bool) -> Option<Verdict> {
-    let meant = place.asked_name.as_str();
-    let alias = || match place.street_alias {
-        true => Verdict::differs(6, format!("The street is officially {}", place.street_label())),
+fn name(typed: &Street, spot: &Spot, tolerant: bool) -> Option<Verdict> {
+    let meant = spot.asked_name.as_str();
+    let alias = || match spot.street_alias {
+        true => Verdict::differs(6, format!("The street is officially {}", spot.street_label())),
         false => Verdict::good(),
     };
     if typed.name == meant {
@@ -44,8 +44,8 @@ fn corrected(edits: usize, typed: &str, meant: &str) -> Verdict {
     Verdict::differs(points, format!("\"{typed}\" was read as {meant}"))
 }
 
-fn kind(typed: &Street, place: &Place) -> Verdict {
-    match (typed.types.is_empty(), place.asked_type.as_deref()) {
+fn kind(typed: &Street, spot: &Spot) -> Verdict {
+    match (typed.types.is_empty(), spot.asked_type.as_deref()) {
         (true, None) => Verdict::good(),
         // A street name that is being typed has not come to its type yet.
         (true, Some(_)) if typed.open => Verdict::good(),
@@ -60,8 +60,8 @@ fn kind(typed: &Street, place: &Place) -> Verdict {
     }
 }
 
-fn suffix(typed: &Street, place: &Place) -> Verdict {
-    match (typed.suffix, place.asked_suffix.as_deref()) {
+fn suffix(typed: &Street, spot: &Spot) -> Verdict {
+    match (typed.suffix, spot.asked_suffix.as_deref()) {
         (None, None) => Verdict::good(),
         (None, Some(_)) if typed.open || typed.type_open => Verdict::quiet(1),
         (None, Some(suffix)) => Verdict::missing(6, format!("The street suffix is missing: {suffix}")),
@@ -72,11 +72,11 @@ fn suffix(typed: &Street, place: &Place) -> Verdict {
 }
 
 /// `COLLINS STERET`: the last word as a misspelt type.
-fn with_corrected_type(typed: &Street, place: &Place) -> Option<Verdict> {
-    let meant = place.asked_type.as_deref().filter(|_| typed.types.is_empty())?;
+fn with_corrected_type(typed: &Street, spot: &Spot) -> Option<Verdict> {
+    let meant = spot.asked_type.as_deref().filter(|_| typed.types.is_empty())?;
     let (stem, last) = typed.name.rsplit_once(' ')?;
     let found = if typed.open { prefix_edits(last, meant) } else { edits(last, meant) }.filter(|&edits| edits > 0)?;
     let street = Street { name: stem.to_owned(), open: false, suffix: typed.suffix, ..Street::default() };
-    let name = name(&street, place, true)?;
-    Some(name.and(corrected(found, last, meant)).and(suffix(&street, place)))
+    let name = name(&street, spot, true)?;
+    Some(name.and(corrected(found, last, meant)).and(suffix(&street, spot)))
 }

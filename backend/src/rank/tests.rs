@@ -12,7 +12,7 @@ fn some(text: &str) -> Option<String> {
 
 /// unit, level, number, last, lot of an address on Como Parade West, Mordialloc
 fn record(unit: &str, level: &str, number: &str, last: &str, lot: &str) -> Record {
-    let place = Place {
+    let spot = Spot {
         street_pid: "S1".into(),
         street_name: "COMO".into(),
         street_type: some("PARADE"),
@@ -24,7 +24,7 @@ fn record(unit: &str, level: &str, number: &str, last: &str, lot: &str) -> Recor
         asked_type: some("PARADE"),
         asked_suffix: some("W"),
         asked_locality: "MORDIALLOC".into(),
-        ..Place::default()
+        ..Spot::default()
     };
     Record {
         pid: "GAVIC1".into(),
@@ -36,7 +36,7 @@ fn record(unit: &str, level: &str, number: &str, last: &str, lot: &str) -> Recor
         number_last: some(last),
         lot_number: some(lot),
         postcode: some("3195"),
-        place: Arc::new(place),
+        spot: Arc::new(spot),
         ..Record::default()
     }
 }
@@ -50,7 +50,7 @@ fn scored(text: &str, record: &Record, known: &Known) -> Option<Score> {
     let parsed = Parsed::new(text, Typing::Done);
     let mut readings = parsed.readings.clone();
     readings.extend(parsed.relaxed());
-    best(&Readings::new(&readings, true).fits(&record.place, known), record)
+    best(&Readings::new(&readings, true).fits(&record.spot, known), record)
 }
 
 #[rstest]
@@ -122,21 +122,21 @@ fn lots(#[case] text: &str, #[case] (number, lot): (&str, &str), #[case] expecte
 
 #[test]
 fn aliases_and_neighbours_are_worth_less() {
-    let with = |change: &dyn Fn(&mut Place)| {
+    let with = |change: &dyn Fn(&mut Spot)| {
         let mut record = record("", "", "460", "", "");
-        let mut place = (*record.place).clone();
-        change(&mut place);
-        record.place = Arc::new(place);
+        let mut spot = (*record.spot).clone();
+        change(&mut spot);
+        record.spot = Arc::new(spot);
         let score = scored("460 como parade west aspendale vic 3195", &record, &Known::default()).unwrap();
         assert!(!score.issues.is_empty());
         score.confidence
     };
-    let alias = with(&|place| {
-        place.asked_locality = "ASPENDALE".into();
-        place.locality_alias = true;
+    let alias = with(&|spot| {
+        spot.asked_locality = "ASPENDALE".into();
+        spot.locality_alias = true;
     });
     assert!((85..=92).contains(&alias), "{alias}");
-    let neighbour = with(&|place| place.neighbour_of = some("ASPENDALE"));
+    let neighbour = with(&|spot| spot.neighbour_of = some("ASPENDALE"));
     assert!((70..=79).contains(&neighbour), "{neighbour}");
 }
 
@@ -185,7 +185,7 @@ proptest! {
         let scored = |(number, confidence): &(u8, u8)| {
             let mut record = record("", "", &number.to_string(), "", "");
             record.pid = format!("GAVIC{number}");
-            let label = record.label();
+            let label = record.place().label();
             Scored { record, score: Score { confidence: *confidence, issues: Vec::new(), oddity: 0 }, label }
         };
         let mut list: Vec<_> = numbers.iter().map(scored).collect();

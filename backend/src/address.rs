@@ -1,0 +1,94 @@
+//! GET /api/v1/addresses/{gnafPid}: one address with its aliases and its primary and secondary addresses.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use serde_json::{Map, Value, json};
+use tokio_postgres::Row;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::input::Deadline;
+use crate::lookup::{Record, Spot};
+use crate::reply::{Lifetime, Reply, Tags};
+
+const BY_PID: &str = include_str!("sql/lookup/address_by_pid.sql");
+const RELATIVES: &str = include_str!("sql/lookup/address_relatives.sql");
+/// Relatives of one kind that are listed; a tower has hundreds of units.
+const MOST: i64 = 500;
+
+/// Answers with the address.
+///
+/// # Errors
+/// `ADDRESS_NOT_FOUND` when there is none; `SERVICE_UNAVAILABLE` when the database can't answer.
+pub(crate) async fn address(
+    State(app): State<App>,
+    Deadline(deadline): Deadline,
+    Path(pid): Path<String>,
+) -> Result<Reply, ApiError> {
+    let not_found = || ApiError::not_found("ADDRESS_NOT_FOUND", "There is no address with this identifier");
+    let pid = pid.to_ascii_uppercase();
+    if pid.is_empty() || pid.len() > 30 || !pid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Err(not_found());
+    }
+    let mut tags = Tags::new(&app.facts.release());
+    let Some(row) = app.database.query_opt(deadline, BY_PID, &[&pid]).await? else { return Err(not_found()) };
+    let relatives = app.database.query(deadline, RELATIVES, &[&pid, &MOST]).await?;
+    let place = record(&row).place();
+    place.tag(&mut tags);
+    let label = place.label();
+    let mut position = place.position();
+    if let Some(fields) = position.as_object_mut() {
+        fields.insert("precision".into(), place.precision().name().into());
+        fields.insert("reliability".into(), json!(place.reliability));
+    }
+    let mut body = Map::new();
+    body.insert("gnafPid".into(), place.pid.clone().into());
+    body.insert("address".into(), label.clone().into());
+    body.insert("formattedAddress".into(), label.into());
+    body.insert("components".into(), place.components());
+    body.insert("coordinates".into(), position);
+    for (name, column) in [
+        ("buildingName", "building_name"),
+        ("lotNumber", "lot_number"),
+        ("legalParcelId", "legal_parcel_id"),
+        ("meshBlock", "mesh_block"),
+        ("privateStreet", "private_street"),
+        ("locationDescription", "location_description"),
+        ("geocodeType", "geocode_type"),
+    ] {
+        if let Some(value) = row.get::<_, Option<String>>(column) {
+            body.insert(name.into(), value.into());
+        }
+    }
+    if let Some(sources) = row.get::<_, Option<i16>>("sources") {
+        body.insert("gnafConfidence".into(), sources.into());
+    }
+    body.insert("isAlias".into(), row.get::<_, bool>("is_alias").into());
+    body.insert("aliases".into(), related(&relatives, "alias").into());
+    body.insert("principals".into(), related(&relatives, "principal").into());
+    body.insert("primary".into(), related(&relatives, "primary").into_iter().next().unwrap_or(Value::Null));
+    body.insert("secondaries".into(), related(&relatives, "secondary").into());
+    Reply::cached(&body, Lifetime::ADDRESS, tags)
+}
+
+fn record(row: &Row) -> Record {
+    Record::from_row(row, Arc::new(Spot::from_row(row)))
+}
+
+/// `{gnafPid, address, type?}` of each relative of one kind.
+fn related(rows: &[Row], relation: &str) -> Vec<Value> {
+    let of_kind = rows.iter().filter(|row| row.get::<_, &str>("relation") == relation);
+    of_kind
+        .map(|row| {
+            let mut relative = Map::new();
+            let place = record(row).place();
+            relative.insert("gnafPid".into(), place.pid.clone().into());
+            relative.insert("address".into(), place.label().into());
+            if let Some(kind) = row.get::<_, Option<String>>("kind") {
+                relative.insert("type".into(), kind.into());
+            }
+            relative.into()
+        })
+        .collect()
+}

@@ -1,0 +1,167 @@
+//! GET /api/v1/addresses/search: addresses for what was typed so far.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::degrade::{no_fuzzy, with_mark};
+use crate::error::ApiError;
+use crate::input::{Deadline, Fields, Query, Text, refuse};
+use crate::lookup::{Found, Wanted, find};
+use crate::parse::Typing;
+use crate::parse::codes::STATE;
+use crate::rank::Scored;
+use crate::reply::{Lifetime, Reply, Tags};
+
+const FLAG: &str = "INVALID_BOOLEAN_FLAG";
+
+/// What a client asks for.
+struct Question {
+    text: String,
+    wanted: Wanted,
+    coordinates: bool,
+    components: bool,
+}
+
+impl Question {
+    fn read(fields: &Fields, second_stage: bool) -> Result<Self, ApiError> {
+        const TEXT: Text = Text { max: 500, invalid: "INVALID_QUERY", too_long: "QUERY_TOO_LONG" };
+        let text = fields.required_text("q", "MISSING_QUERY", TEXT)?;
+        let count = fields.integer("limit", 1..=50, "INVALID_LIMIT")?.unwrap_or(10) as usize;
+        let from = fields.integer("offset", 0..=100_000, "INVALID_OFFSET")?.unwrap_or(0) as usize;
+        let wanted = Wanted {
+            typing: Typing::Going,
+            state: state(fields)?,
+            postcode: postcode(fields)?,
+            from,
+            count,
+            second_stage,
+        };
+        let coordinates = fields.flag("includeCoordinates", false, FLAG)?;
+        let components = fields.flag("includeComponents", true, FLAG)?;
+        Ok(Self { text, wanted, coordinates, components })
+    }
+}
+
+fn state(fields: &Fields) -> Result<Option<&'static str>, ApiError> {
+    const CODE: &str = "INVALID_STATE";
+    match fields.text("state", Text { max: 10, invalid: CODE, too_long: CODE })? {
+        None => Ok(None),
+        Some(word) => match STATE.code(&word.to_ascii_uppercase()).filter(|code| word.eq_ignore_ascii_case(code)) {
+            Some(state) => Ok(Some(state)),
+            None => refuse(CODE, "`state` must be one of NSW, VIC, QLD, SA, WA, TAS, NT, ACT, OT"),
+        },
+    }
+}
+
+fn postcode(fields: &Fields) -> Result<Option<String>, ApiError> {
+    const CODE: &str = "INVALID_POSTCODE";
+    match fields.text("postcode", Text { max: 10, invalid: CODE, too_long: CODE })? {
+        Some(text) if text.len() != 4 || !text.bytes().all(|b| b.is_ascii_digit()) => {
+            refuse(CODE, "`postcode` must be four digits")
+        }
+        postcode => Ok(postcode),
+    }
+}
+
+/// Answers a search.
+///
+/// # Errors
+/// The contract's codes for each parameter; `SERVICE_UNAVAILABLE` when the database can't answer.
+pub(crate) async fn search(
+    State(app): State<App>,
+    Deadline(deadline): Deadline,
+    Query(fields): Query,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let begun = Instant::now();
+    let question = Question::read(&fields, !no_fuzzy(&headers))?;
+    let mut tags = Tags::new(&app.facts.release());
+    let found = find(&app.database, deadline, &question.text, &question.wanted).await?;
+    for scored in &found.page {
+        scored.record.place().tag(&mut tags);
+    }
+    let meaning = body(&question, &found);
+    let mut whole = meaning.clone();
+    whole.insert("executionTime".into(), (begun.elapsed().as_millis() as u64).into());
+    let lifetime = if found.page.is_empty() || found.degraded { Lifetime::EMPTY } else { Lifetime::SEARCH };
+    let reply = Reply::cached_weak(&whole, &meaning, lifetime, tags)?;
+    Ok(with_mark(reply.into_response(), found.degraded))
+}
+
+/// Everything but the time it took.
+fn body(question: &Question, found: &Found) -> Map<String, Value> {
+    let results: Vec<Value> = found.page.iter().map(|scored| result(scored, question)).collect();
+    let mut body = Map::new();
+    body.insert("results".into(), results.into());
+    body.insert("total".into(), found.total.into());
+    if found.total_is_capped {
+        body.insert("totalIsCapped".into(), true.into());
+    }
+    body.insert("limit".into(), question.wanted.count.into());
+    body.insert("offset".into(), question.wanted.from.into());
+    body
+}
+
+fn result(scored: &Scored, question: &Question) -> Value {
+    let place = scored.record.place();
+    let mut result = json!({
+        "gnafPid": place.pid,
+        "address": scored.label,
+        "formattedAddress": scored.label,
+        "confidence": scored.score.confidence,
+    });
+    if let Some(fields) = result.as_object_mut() {
+        if question.components {
+            fields.insert("components".into(), place.components());
+        }
+        if question.coordinates {
+            let mut position = place.position();
+            if let Some(position) = position.as_object_mut() {
+                position.insert("precision".into(), place.precision().name().into());
+            }
+            fields.insert("coordinates".into(), position);
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: Value) -> Result<Question, ApiError> {
+        let Value::Object(values) = value else { panic!("not an object") };
+        Question::read(&Fields::from_object(values), true)
+    }
+
+    #[rstest]
+    #[case(json!({}), "MISSING_QUERY")]
+    #[case(json!({"q": "  "}), "MISSING_QUERY")]
+    #[case(json!({"q": "x".repeat(501)}), "QUERY_TOO_LONG")]
+    #[case(json!({"q": "x", "limit": 0}), "INVALID_LIMIT")]
+    #[case(json!({"q": "x", "limit": 51}), "INVALID_LIMIT")]
+    #[case(json!({"q": "x", "offset": -1}), "INVALID_OFFSET")]
+    #[case(json!({"q": "x", "state": "XYZ"}), "INVALID_STATE")]
+    #[case(json!({"q": "x", "state": "Victoria"}), "INVALID_STATE")]
+    #[case(json!({"q": "x", "postcode": "300"}), "INVALID_POSTCODE")]
+    #[case(json!({"q": "x", "postcode": "30O0"}), "INVALID_POSTCODE")]
+    #[case(json!({"q": "x", "includeComponents": "perhaps"}), "INVALID_BOOLEAN_FLAG")]
+    fn each_fault_has_its_code(#[case] fields: Value, #[case] code: &str) {
+        assert_eq!(read(fields).err().map(|error| error.code), Some(code));
+    }
+
+    #[test]
+    fn what_is_absent_has_the_contracts_defaults() {
+        let question = read(json!({"q": " 6 coll ", "state": "vic"})).unwrap();
+        assert_eq!((question.wanted.count, question.wanted.from, question.wanted.state), (10, 0, Some("VIC")));
+        assert!(question.components && !question.coordinates);
+        assert_eq!(question.text, "6 coll");
+    }
+}

@@ -1,0 +1,183 @@
+//! POST /api/v1/addresses/validate: whether an address exists, and how it is written.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::degrade::{no_fuzzy, with_mark};
+use crate::error::ApiError;
+use crate::input::{Deadline, Json, Text};
+use crate::lookup::{Found, Wanted, find};
+use crate::parse::Typing;
+use crate::place::Place;
+use crate::rank::{AMBIGUOUS, EXACT, Issue, Kind, Scored, Severity, VALID};
+use crate::reply::{Lifetime, Reply, Tags};
+
+/// The contract's code for a flag that is none.
+pub(crate) const FLAG: &str = "INVALID_BOOLEAN_FLAG";
+/// The limits of an address.
+pub(crate) const ADDRESS: Text = Text { max: 500, invalid: "INVALID_ADDRESS", too_long: "ADDRESS_TOO_LONG" };
+/// Addresses looked at, to find equals and to suggest.
+const LOOKED_AT: usize = 6;
+const SUGGESTIONS: usize = 5;
+/// From here the best match is likely the address that is meant, valid or not.
+const LIKELY: u8 = 60;
+
+/// How to validate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Only an exact match after normalisation is valid.
+    pub strict: bool,
+    pub components: bool,
+    pub suggestions: bool,
+    /// Whether misspellings are corrected.
+    pub second_stage: bool,
+}
+
+/// The contract's answer.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Validation {
+    pub is_valid: bool,
+    pub confidence: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gnaf_pid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standardized_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub components: Option<Value>,
+    pub suggestions: Vec<Value>,
+    pub issues: Vec<Issue>,
+    pub source: &'static str,
+    /// What the answer was made from, for its tags.
+    #[serde(skip)]
+    pub places: Vec<Place>,
+    #[serde(skip)]
+    pub degraded: bool,
+}
+
+/// Answers a validation.
+///
+/// # Errors
+/// `MISSING_ADDRESS`, `INVALID_ADDRESS`, `ADDRESS_TOO_LONG`, `INVALID_BOOLEAN_FLAG`; `SERVICE_UNAVAILABLE` when the database
+/// can't answer.
+pub(crate) async fn validate(
+    State(app): State<App>,
+    Deadline(deadline): Deadline,
+    headers: HeaderMap,
+    Json(fields): Json,
+) -> Result<Response, ApiError> {
+    let address = fields.required_text("address", "MISSING_ADDRESS", ADDRESS)?;
+    let options = Options {
+        strict: fields.flag("strictMode", false, FLAG)?,
+        components: fields.flag("includeComponents", true, FLAG)?,
+        suggestions: fields.flag("includeSuggestions", true, FLAG)?,
+        second_stage: !no_fuzzy(&headers),
+    };
+    let mut tags = Tags::new(&app.facts.release());
+    let validation = judge(&app, deadline, &address, options).await?;
+    for place in &validation.places {
+        place.tag(&mut tags);
+    }
+    let lifetime =
+        if validation.places.is_empty() || validation.degraded { Lifetime::EMPTY } else { Lifetime::VALIDATE };
+    let reply = Reply::cached(&validation, lifetime, tags)?;
+    Ok(with_mark(reply.into_response(), validation.degraded))
+}
+
+/// Validates one address.
+///
+/// # Errors
+/// What the database says.
+pub(crate) async fn judge(
+    app: &App,
+    deadline: Instant,
+    address: &str,
+    options: Options,
+) -> Result<Validation, ApiError> {
+    let wanted = Wanted {
+        typing: Typing::Done,
+        state: None,
+        postcode: None,
+        from: 0,
+        count: LOOKED_AT,
+        second_stage: options.second_stage,
+    };
+    let found = find(&app.database, deadline, address, &wanted).await?;
+    Ok(verdict(found, options))
+}
+
+/// The answer for what was found.
+fn verdict(found: Found, options: Options) -> Validation {
+    let Found { page, listed, postal, degraded, .. } = found;
+    let Some(best) = page.first() else { return nothing(postal, degraded) };
+    let mut confidence = best.score.confidence;
+    let mut issues = best.score.issues.clone();
+    let equal = page.iter().filter(|other| other.score.confidence == confidence).count();
+    let ambiguous = equal > 1 && !listed;
+    if ambiguous {
+        confidence = confidence.min(AMBIGUOUS);
+        let message = "Several addresses fit equally well".into();
+        issues.insert(0, Issue { kind: Kind::AmbiguousMatch, message, severity: Severity::Error });
+    }
+    let is_valid = confidence >= if options.strict { EXACT } else { VALID };
+    if options.strict && !is_valid && confidence >= VALID {
+        let message = "The address is not written exactly as it is registered".into();
+        issues.push(Issue { kind: Kind::InvalidFormat, message, severity: Severity::Error });
+    }
+    let likely = is_valid || (!ambiguous && !listed && confidence >= LIKELY);
+    let place = best.record.place();
+    let suggestions = match options.suggestions && !is_valid {
+        true => page.iter().take(SUGGESTIONS).map(suggestion).collect(),
+        false => Vec::new(),
+    };
+    Validation {
+        is_valid,
+        confidence,
+        gnaf_pid: likely.then(|| place.pid.clone()),
+        standardized_address: likely.then(|| best.label.clone()),
+        components: (likely && options.components).then(|| place.components()),
+        suggestions,
+        issues,
+        source: "gnaf",
+        places: page.iter().map(|scored| scored.record.place()).collect(),
+        degraded,
+    }
+}
+
+fn suggestion(scored: &Scored) -> Value {
+    json!({"address": scored.label, "confidence": scored.score.confidence, "gnafPid": scored.record.pid})
+}
+
+fn nothing(postal: bool, degraded: bool) -> Validation {
+    let message =
+        if postal { "A post office box or mail bag is not a place" } else { "No address like this was found" };
+    Validation::invalid(Kind::InvalidFormat, message, degraded)
+}
+
+impl Validation {
+    /// Nothing to say but why.
+    pub(crate) fn invalid(kind: Kind, message: impl Into<std::borrow::Cow<'static, str>>, degraded: bool) -> Self {
+        Self {
+            is_valid: false,
+            confidence: 0,
+            gnaf_pid: None,
+            standardized_address: None,
+            components: None,
+            suggestions: Vec::new(),
+            issues: vec![Issue { kind, message: message.into(), severity: Severity::Error }],
+            source: "gnaf",
+            places: Vec::new(),
+            degraded,
+        }
+    }
+
+    /// Whether it is valid with something to look at.
+    pub(crate) fn has_warnings(&self) -> bool {
+        self.is_valid && self.issues.iter().any(|issue| issue.severity == Severity::Warning)
+    }
+}
