@@ -67,11 +67,6 @@ impl Parsed {
         let usual: Vec<&Reading> = self.readings.iter().collect();
         bounded(relaxed::readings(&self.words.list, self.typing).into_iter().filter(|r| !usual.contains(&r)).collect())
     }
-
-    /// Characters in the words of the text; search begins at three.
-    pub(crate) fn weight(&self) -> usize {
-        self.words.list.iter().map(|word| word.text.len()).sum()
-    }
 }
 
 fn bounded(mut readings: Vec<Reading>) -> Vec<Reading> {
