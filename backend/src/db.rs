@@ -94,20 +94,22 @@ impl Database {
         PoolState { connections: state.connections, idle: state.idle_connections }
     }
 
-    /// Statements only read, so one that met a dead connection is asked again on another, once.
+    /// Statements only read, so one that met a dead connection is asked again on another: a
+    /// server that restarted leaves every pooled connection dead at once.
     async fn attempts(
         &self,
         deadline: Instant,
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, ApiError> {
-        for last in [false, true] {
+        let most = self.pool.state().connections.saturating_add(1);
+        for attempt in 0..=most {
             let mut connection = self.connection().await?;
             match ask(&mut connection, deadline, sql, params).await {
                 Ok(rows) => return Ok(rows),
                 Err(Failure::Refused(error)) => return Err(error),
                 Err(Failure::Gone(error)) => {
-                    tracing::warn!(%error, last, "a database connection was lost");
+                    tracing::warn!(%error, attempt, "a database connection was lost");
                 }
             }
         }
