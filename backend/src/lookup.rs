@@ -11,7 +11,7 @@ mod streets;
 use futures::future::try_join3;
 use tokio::time::Instant;
 
-use self::addresses::{Fitting, along, fitting, numbered, off_street};
+use self::addresses::{Along, Fitting, along, fitting, numbered, off_street};
 pub(crate) use self::record::{Record, Spot};
 use self::streets::Streets;
 use crate::db::Database;
@@ -242,11 +242,11 @@ impl Search<'_> {
             spots = self.streets.in_locality(&bare).await?;
         }
         let judge = Readings::new(&bare, true);
+        spots.retain(|spot| self.wanted.state.is_none_or(|state| spot.state == state));
         let fitting = fitting(&judge, spots, &Known::default());
         let Streets { database, deadline } = self.streets;
-        let along = along(database, deadline, &fitting, from, count).await?;
-        let page = along.scored.into_iter().filter(|scored| self.wanted.allows(scored)).collect();
-        let (total, total_is_capped) = (along.total.min(MOST), along.total > MOST);
+        let Along { page, total } = along(database, deadline, &fitting, self.wanted).await?;
+        let (total, total_is_capped) = (total.min(MOST), total > MOST);
         Ok(Found { page, total, total_is_capped, degraded, listed: true, postal: false })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::keys::distinct;
-use super::{Record, Spot};
+use super::{Record, Spot, Wanted};
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::parse::{Head, Reading};
@@ -111,8 +111,12 @@ pub(super) async fn numbered(
 }
 
 fn judged(record: Record, fits: &[Fit<'_>]) -> Option<Scored> {
+    scored(record, fits).filter(|scored| scored.score.confidence >= WORST)
+}
+
+fn scored(record: Record, fits: &[Fit<'_>]) -> Option<Scored> {
     let score = best(fits, &record)?;
-    (score.confidence >= WORST).then(|| Scored { label: record.place().label(), record, score })
+    Some(Scored { label: record.place().label(), record, score })
 }
 
 /// Addresses that have a locality but no street.
@@ -140,19 +144,20 @@ pub(super) async fn off_street(
 
 /// The addresses along streets.
 pub(super) struct Along {
-    pub scored: Vec<Scored>,
+    pub page: Vec<Scored>,
     /// Addresses on all of these streets.
     pub total: u64,
 }
 
-/// `count` addresses after the first `from`, street by street in the order of `fitting`.
+/// `count` addresses after the first `from`, street by street in the order of `fitting`, with one postcode or any.
 pub(super) async fn along(
     database: &Database,
     deadline: Instant,
     fitting: &[Fitting<'_>],
-    from: usize,
-    count: usize,
+    wanted: &Wanted,
 ) -> Result<Along, ApiError> {
+    let Wanted { from, count, .. } = *wanted;
+    let postcode = wanted.postcode.as_deref();
     // A street that two sources have, or that came under two names, is one street.
     let mut labels: Vec<(String, u64)> = Vec::new();
     let mut streets: Vec<(&Fitting<'_>, i64)> = Vec::new();
@@ -172,33 +177,43 @@ pub(super) async fn along(
         streets.push((spot, rank as i64));
     }
     let total = labels.iter().map(|(_, addresses)| addresses).sum();
-    // Streets that lie wholly before or after the page need not be read.
-    let (mut before, mut wanted, mut skipped) = (0_u64, Vec::new(), 0_u64);
+    // Streets that lie wholly before or after the page need not be read, unless a postcode decides which addresses count.
+    let (mut before, mut on_page, mut skipped) = (0_u64, Vec::new(), 0_u64);
     for (rank, (_, addresses)) in labels.iter().enumerate() {
         let (begin, end) = (before, before + addresses);
         before = end;
         if end <= from as u64 {
             skipped = end;
         } else if begin < (from + count) as u64 {
-            wanted.push(rank as i64);
+            on_page.push(rank as i64);
         }
     }
-    streets.retain(|(_, rank)| wanted.contains(rank));
+    match postcode {
+        None => streets.retain(|(_, rank)| on_page.contains(rank)),
+        Some(_) => (skipped, _) = (0, streets.truncate(KEYS)),
+    }
     if streets.is_empty() {
-        return Ok(Along { scored: Vec::new(), total });
+        return Ok(Along { page: Vec::new(), total });
     }
     let pids: Vec<&str> = streets.iter().map(|(spot, _)| spot.spot.street_pid.as_str()).collect();
     let ranks: Vec<i64> = streets.iter().map(|(_, rank)| *rank).collect();
     let offset = from as i64 - skipped as i64;
-    let rows = database.query(deadline, ALONG, &[&pids, &ranks, &offset, &(count as i64)]).await?;
-    let mut scored: Vec<Scored> = Vec::with_capacity(rows.len());
+    let rows = database.query(deadline, ALONG, &[&pids, &ranks, &offset, &(count as i64), &postcode]).await?;
+    let mut page: Vec<Scored> = Vec::with_capacity(rows.len());
     for row in &rows {
         let at: i64 = row.get("at");
         let Some((spot, _)) = streets.get((at - 1) as usize) else { continue };
         let record = Record::from_row(row, spot.spot.clone());
-        if let Some(next) = judged(record, &spot.fits).filter(|next| scored.iter().all(|one| one.label != next.label)) {
-            scored.push(next);
+        // Low as its confidence is without a number, what is listed was asked for.
+        if let Some(next) =
+            self::scored(record, &spot.fits).filter(|next| page.iter().all(|one| one.label != next.label))
+        {
+            page.push(next);
         }
     }
-    Ok(Along { scored, total })
+    let total = match postcode {
+        None => total,
+        Some(_) => rows.first().map_or(0, |row| row.get::<_, i64>("total") as u64),
+    };
+    Ok(Along { page, total })
 }

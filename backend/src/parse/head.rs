@@ -192,6 +192,12 @@ fn read(words: &[Word]) -> (Head, usize) {
     (head, at)
 }
 
+/// The lot meant by `L12` where no other number follows.
+fn lot_of(head: &Head) -> Option<String> {
+    let lot = head.number.as_deref()?.strip_prefix('L').filter(|lot| starts_with_digit(lot))?;
+    (head.lot.is_none() && head.number_last.is_none()).then(|| lot.to_owned())
+}
+
 /// The ways to read the start of `words`, likeliest first, each with the index of the first word after it.
 pub(super) fn heads(words: &[Word]) -> Vec<(Head, usize)> {
     let (first, rest) = read(words);
@@ -220,6 +226,10 @@ pub(super) fn heads(words: &[Word]) -> Vec<(Head, usize)> {
         let unit = Head { flat, level: None, ..first.clone() };
         heads.push((first, rest));
         heads.push((unit, rest));
+    } else if let Some(lot) = lot_of(&first) {
+        let lot = Head { lot: Some(lot), number: None, ..first.clone() };
+        heads.push((first, rest));
+        heads.push((lot, rest));
     } else {
         heads.push((first, rest));
     }
