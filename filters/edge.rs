@@ -185,7 +185,7 @@ mod tests {
         let fields: Vec<_> =
             fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
         match Edge(config).request(&Head::new("POST", target, Headers::Raw(&fields)), &mut Verdict::default()) {
-            Flow::Continue => None,
+            Flow::Continue | Flow::Answer(_) => None,
             Flow::Reply(cause) => {
                 assert!(cause.close);
                 Some(cause.reason)

@@ -9,10 +9,12 @@ pub mod cache_key;
 pub mod cache_policy;
 pub mod cache_status;
 pub mod client;
+pub mod cors;
 pub mod edge;
 pub mod head;
 pub mod meta;
 pub mod reply;
+pub mod request_body;
 pub mod request_id;
 pub mod route;
 pub mod target;
@@ -20,7 +22,7 @@ pub mod units;
 pub mod verdict;
 
 use head::Head;
-use reply::Cause;
+use reply::{Cause, Reply};
 use verdict::Verdict;
 
 /// What a filter says to one request.
@@ -28,8 +30,19 @@ use verdict::Verdict;
 pub enum Flow {
     /// On to the next filter.
     Continue,
-    /// The request ends here with this answer.
+    /// The request is refused.
     Reply(Cause),
+    /// The request ends here with an answer that is no refusal.
+    Answer(Reply),
+}
+
+/// Which filter ended a request, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stop {
+    /// By name, and why.
+    Refused(&'static str, Cause),
+    /// With this answer.
+    Answered(Reply),
 }
 
 impl Flow {
@@ -90,10 +103,14 @@ pub struct Filters {
     pub request_id: request_id::NameRequest,
     /// Framing and bounds.
     pub edge: edge::Edge,
+    /// Scripts on other origins.
+    pub cors: cors::Cors,
     /// First route that matches.
     pub route: route::Routes,
     /// API key to identity.
     pub client: client::Clients,
+    /// What body the route takes.
+    pub request_body: request_body::Bodies,
     /// Normal form of the request, and its key.
     pub cache_key: cache_key::Keys,
 }
@@ -103,29 +120,32 @@ impl Filters {
     ///
     /// 1. `request_id` first, so that every refusal carries a name;
     /// 2. `edge` before anything reads a field, because nothing can be trusted in a request whose framing is in doubt;
-    /// 3. `route` before `client`, because the route says whether a key is needed at all;
-    /// 4. `client` before limits (they are per client) and before the body is read (cheap refusals first);
-    /// 5. `cache_key` last: it costs the most, and only a request that will be answered needs it.
+    /// 3. `cors` before `route` and `client`, because a preflight has no key and its method is on no route;
+    /// 4. `route` before `client`, because the route says whether a key is needed at all;
+    /// 5. `client` before limits (they are per client) and before the body is looked at (cheap refusals first);
+    /// 6. `request_body` before anything reads the body;
+    /// 7. `cache_key` last: it costs the most, and only a request that will be answered needs it.
     #[must_use]
-    pub fn order(&self) -> [&dyn Filter; 5] {
-        [&self.request_id, &self.edge, &self.route, &self.client, &self.cache_key]
+    pub fn order(&self) -> [&dyn Filter; 7] {
+        [&self.request_id, &self.edge, &self.cors, &self.route, &self.client, &self.request_body, &self.cache_key]
     }
 
-    /// Walks the list until a filter replies; says which one.
-    pub fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Result<(), (&'static str, Cause)> {
-        for filter in self.order() {
-            if let Flow::Reply(cause) = filter.request(head, verdict) {
-                return Err((filter.name(), cause));
-            }
-        }
-        Ok(())
+    /// Walks the list until a filter ends the request.
+    pub fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Result<(), Stop> {
+        self.walk(|filter| filter.request(head, verdict))
     }
 
     /// The same list, when the upstream is needed.
-    pub fn forward(&self, verdict: &mut Verdict) -> Result<(), (&'static str, Cause)> {
+    pub fn forward(&self, verdict: &mut Verdict) -> Result<(), Stop> {
+        self.walk(|filter| filter.forward(verdict))
+    }
+
+    fn walk(&self, mut ask: impl FnMut(&dyn Filter) -> Flow) -> Result<(), Stop> {
         for filter in self.order() {
-            if let Flow::Reply(cause) = filter.forward(verdict) {
-                return Err((filter.name(), cause));
+            match ask(filter) {
+                Flow::Continue => {}
+                Flow::Reply(cause) => return Err(Stop::Refused(filter.name(), cause)),
+                Flow::Answer(reply) => return Err(Stop::Answered(reply)),
             }
         }
         Ok(())

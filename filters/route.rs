@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::head::Head;
 use crate::reply::{Cause, Code};
+use crate::request_body::Announced;
 use crate::units::{Size, Span};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow, cache_key, cache_policy, target};
@@ -267,7 +268,9 @@ impl Routes {
                 if route.has_method(method) {
                     return Ok(route);
                 }
-                allow.push(route.allow.as_str());
+                if !allow.contains(&route.allow.as_str()) {
+                    allow.push(&route.allow);
+                }
             }
         }
         Err(allow)
@@ -286,7 +289,6 @@ impl Filter for Routes {
                     .closing(),
             );
         }
-        let body = Announced::of(head);
         let route = match self.find(head.method, &verdict.target) {
             Ok(route) => route,
             Err(allow) => {
@@ -296,7 +298,7 @@ impl Filter for Routes {
                     Cause::new(Code::MethodNotAllowed, "method", "The endpoint does not have this method.")
                 };
                 cause.allow = (!allow.is_empty()).then(|| allow.join(", ").into());
-                cause.close = body != Announced::Nothing;
+                cause.close = Announced::of(head) != Announced::Nothing;
                 return Flow::Reply(cause);
             }
         };
@@ -304,61 +306,8 @@ impl Filter for Routes {
             verdict.target.pop();
         }
         verdict.route = Some(Arc::clone(route));
-        judge_body(route, head, body)
+        Flow::Continue
     }
-}
-
-/// The body a head announces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Announced {
-    Nothing,
-    Bytes(u64),
-    Chunks,
-}
-
-impl Announced {
-    fn of(head: &Head<'_>) -> Self {
-        if head.headers.has("transfer-encoding") {
-            return Announced::Chunks;
-        }
-        // Its digits were checked by `edge`; a number beyond u64 is larger than any limit.
-        match head.headers.text("content-length").map(|text| text.parse().unwrap_or(u64::MAX)) {
-            None | Some(0) => Announced::Nothing,
-            Some(bytes) => Announced::Bytes(bytes),
-        }
-    }
-}
-
-fn judge_body(route: &Route, head: &Head<'_>, announced: Announced) -> Flow {
-    if announced == Announced::Nothing {
-        return Flow::Continue;
-    }
-    let Some(body) = route.config.body.filter(|_| cache_key::has_body(head.method)) else {
-        return Flow::Reply(
-            Cause::new(Code::InvalidRequest, "unexpected_body", "The endpoint takes no body.").closing(),
-        );
-    };
-    if matches!(announced, Announced::Bytes(bytes) if bytes > body.max.0) {
-        return Flow::Reply(too_large(route));
-    }
-    if head.headers.get("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
-        let cause =
-            Cause::new(Code::UnsupportedMediaType, "content_encoding", "Send the body without a content coding.");
-        return Flow::Reply(cause.closing());
-    }
-    if !body.kind.admits(head.headers.get("content-type")) {
-        let cause = Cause::new(Code::UnsupportedMediaType, "media_type", "Send the body as application/json.");
-        return Flow::Reply(cause.closing());
-    }
-    Flow::Continue
-}
-
-/// The refusal of a body over the route's limit, also for whoever counts chunks.
-#[must_use]
-pub fn too_large(route: &Route) -> Cause {
-    Cause::new(Code::PayloadTooLarge, "body_size", "The body is larger than the endpoint accepts.")
-        .detail("limit", route.max_body())
-        .closing()
 }
 
 fn check(config: &Config) -> Result<(), String> {

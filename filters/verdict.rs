@@ -17,6 +17,8 @@ pub struct Verdict {
     pub request_id: RequestId,
     /// The client's own correlation id where it sent a usable one; else the request id serves ([`crate::request_id`]).
     pub correlation: Option<Box<str>>,
+    /// Who else may read the answer ([`crate::cors`]).
+    pub cors: crate::cors::Allowed,
     /// The first route that matches ([`crate::route`]).
     pub route: Option<Arc<Route>>,
     /// Who asks ([`crate::client`]); `None` on routes without a key.

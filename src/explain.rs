@@ -26,9 +26,14 @@ pub(crate) fn request(plan: &Plan, method: &str, url: &str, body: Option<&str>) 
     for filter in plan.filters.order() {
         // Who asks is not part of the question; that a key is needed is said below.
         let flow = if filter.name() == "client" { Flow::Continue } else { filter.request(&head, &mut verdict) };
-        if let Flow::Reply(cause) = flow {
-            refused = Some((filter.name(), cause));
-            break;
+        match flow {
+            Flow::Continue => {}
+            Flow::Reply(cause) => {
+                refused = Some((filter.name(), cause));
+                break;
+            }
+            // Only a preflight is answered by a filter, and that needs fields which no one gives here.
+            Flow::Answer(_) => break,
         }
     }
     let route = verdict.route.clone();

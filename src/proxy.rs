@@ -75,8 +75,8 @@ impl ProxyHttp for Gateway {
             ctx.see(&head);
             outcome
         };
-        if let Err((by, cause)) = judged {
-            return respond::refuse(session, ctx, by, cause).await.map(|()| true);
+        if let Err(stop) = judged {
+            return respond::stop(session, ctx, stop).await.map(|()| true);
         }
         let Some(route) = ctx.verdict.route.clone() else {
             let cause = Cause::new(Code::InternalError, "no_route", "The gateway failed.");
@@ -97,16 +97,15 @@ impl ProxyHttp for Gateway {
         let plan = Arc::clone(&ctx.plan);
         match plan.filters.forward(&mut ctx.verdict) {
             Ok(()) => Ok(true),
-            Err((by, cause)) => respond::refuse(session, ctx, by, cause).await.map(|()| false),
+            Err(stop) => respond::stop(session, ctx, stop).await.map(|()| false),
         }
     }
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let route = route_of(ctx)?;
         ctx.tries += 1;
-        let asked = *ctx.asked.get_or_insert_with(Instant::now);
-        // What earlier tries took is gone.
-        let left = route.config.timeout.0.saturating_sub(asked.elapsed()).max(Duration::from_millis(1));
+        ctx.asked.get_or_insert_with(Instant::now);
+        let left = left(ctx, &route).max(Duration::from_millis(1));
         let peer = ctx.plan.pool(&route).and_then(|pool| pool.peer(left));
         peer.ok_or_else(|| {
             refusal(ctx, "upstream", answer::unavailable("no_upstream", "The service behind is not known yet."))
@@ -127,7 +126,8 @@ impl ProxyHttp for Gateway {
         let head = head_of(session);
         let origin =
             request::Origin { peer: head.peer, tls, host: head.host().and_then(|h| std::str::from_utf8(h).ok()) };
-        request::shape(upstream_request, &route, &ctx.verdict, host, &origin)
+        request::shape(upstream_request, &route, &ctx.verdict, host, &origin)?;
+        request::tell_time(upstream_request, left(ctx, &route))
     }
 
     async fn request_body_filter(
@@ -247,13 +247,14 @@ impl ProxyHttp for Gateway {
         let cause = ctx.refusal.take().or_else(|| answer::cause(e));
         let dead = FailToProxy { error_code: 0, can_reuse_downstream: false };
         let Some(cause) = cause.filter(|_| session.response_written().is_none()) else { return dead };
-        let (status, close) = (cause.status(), cause.close);
+        let status = cause.status();
         if status == 500 {
             tracing::error!(request = ctx.verdict.request_id.as_str(), error = %e, "the gateway failed");
         }
         let by = ctx.refused.map_or("upstream", |(by, _)| by);
-        match respond::refuse(session, ctx, by, cause).await {
-            Ok(()) => FailToProxy { error_code: status, can_reuse_downstream: !close },
+        // Pingora gives the connection up after a failure beyond the cache, so the client must hear that it ends.
+        match respond::refuse(session, ctx, by, cause.closing()).await {
+            Ok(()) => FailToProxy { error_code: status, can_reuse_downstream: false },
             Err(_gone) => dead,
         }
     }
@@ -295,6 +296,11 @@ fn head_of(session: &Session) -> Head<'_> {
 
 fn route_of(ctx: &Context) -> Result<Arc<Route>> {
     ctx.verdict.route.clone().ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
+}
+
+/// What is left of the time that the route gives the upstream; earlier tries used some.
+fn left(ctx: &Context, route: &Route) -> Duration {
+    route.config.timeout.0.saturating_sub(ctx.asked.map(|asked| asked.elapsed()).unwrap_or_default())
 }
 
 /// Puts a cause into the context for `fail_to_proxy`.

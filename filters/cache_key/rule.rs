@@ -23,6 +23,9 @@ pub struct Rule {
     pub default: Option<Value>,
 }
 
+/// U+FFFD, which nobody means.
+const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
+
 impl Rule {
     /// The normal form of a text, or `None` where it is the default.
     fn text<'a>(&self, value: &'a str) -> Option<Cow<'a, str>> {
@@ -85,6 +88,10 @@ pub(super) fn query(raw: &str, rules: &BTreeMap<String, Rule>, out: &mut String)
     target::query(raw, &mut String::new())?;
     let mut kept: Vec<(&str, String)> = Vec::with_capacity(rules.len());
     for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
+        // The parser puts this in place of bytes that are not UTF-8; the answer would be one for another text.
+        if name.contains(REPLACEMENT) || value.contains(REPLACEMENT) {
+            return Err("not_utf8");
+        }
         if let Some((name, rule)) = rules.get_key_value(name.as_ref())
             && let Some(value) = rule.text(&value)
         {
@@ -130,6 +137,14 @@ mod tests {
     fn rounding(#[case] raw: &str, #[case] rounded: &str) {
         let rule = Rule { decimals: Some(6), ..Rule::default() };
         assert_eq!(rule.text(raw).unwrap(), rounded);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused() {
+        let rules = BTreeMap::from([("q".to_owned(), Rule { fold: true, ..Rule::default() })]);
+        for raw in ["q=%ff%fe", "q=%C3%28", "x=%80", "q=%EF%BF%BD"] {
+            assert_eq!(query(raw, &rules, &mut String::new()), Err("not_utf8"), "{raw}");
+        }
     }
 
     #[test]

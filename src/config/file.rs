@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use addrgate_filters::units::{Secret, Size, Span};
-use addrgate_filters::{client, edge, route};
+use addrgate_filters::{client, cors, edge, route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,9 @@ pub(crate) struct File {
     /// Bounds of what a client may send.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// Scripts on other origins.
+    #[serde(default)]
+    pub(crate) cors: cors::Config,
     /// The services behind, by name.
     pub(crate) upstreams: BTreeMap<String, Upstream>,
     /// Who may use the routes with a key, by name.

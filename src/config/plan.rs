@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use addrgate_filters::route::{self, Auth, Body, Kind, Routes};
 use addrgate_filters::units::{Secret, Size, Span};
-use addrgate_filters::{Filters, cache_key, client, edge, request_id};
+use addrgate_filters::{Filters, cache_key, client, cors, edge, request_body, request_id};
 
 use super::file::{File, Limits};
 use crate::telemetry::{METRICS, RouteMetrics};
@@ -78,6 +78,10 @@ impl Plan {
             problems.push(Problem::new(&["clients"], message));
             client::Clients::default()
         });
+        let cors = cors::Cors::new(&file.cors).unwrap_or_else(|message| {
+            problems.push(Problem::new(&["cors"], message));
+            cors::Cors::default()
+        });
         let admin_token = check::token(&file, folder).unwrap_or_else(|problem| {
             problems.push(problem);
             None
@@ -98,8 +102,10 @@ impl Plan {
         let filters = Filters {
             request_id: request_id::NameRequest,
             edge,
+            cors,
             route: routes,
             client: clients,
+            request_body: request_body::Bodies,
             cache_key: cache_key::Keys,
         };
         let hash = digest(&file);

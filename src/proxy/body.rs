@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use addrgate_filters::Flow;
 use addrgate_filters::reply::{Cause, Code};
-use addrgate_filters::route::{Route, too_large};
+use addrgate_filters::request_body::too_large;
+use addrgate_filters::route::Route;
 use bytes::{Bytes, BytesMut};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -39,8 +40,8 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     Ok(body.and_then(|body| {
         let plan = Arc::clone(&ctx.plan);
         match plan.filters.cache_key.body(&head_of(session), &body, &mut ctx.verdict) {
-            Flow::Continue => Ok(()),
             Flow::Reply(cause) => Err(cause),
+            Flow::Continue | Flow::Answer(_) => Ok(()),
         }
     }))
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use addrgate_filters::Stop;
+use addrgate_filters::cors::EXPOSED;
 use addrgate_filters::reply::{Cause, Code, Reply, render, wants_problem};
 use addrgate_filters::route::Answer;
 use addrgate_filters::verdict::Verdict;
@@ -22,6 +24,14 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut Context, by: &'stati
     let problem = wants_problem(head_of(session).headers);
     let reply = render(&cause, &ctx.verdict, problem, chrono::Utc::now());
     write(session, ctx, &reply).await
+}
+
+/// Ends the request as a filter wants.
+pub(super) async fn stop(session: &mut Session, ctx: &mut Context, stop: Stop) -> Result<()> {
+    match stop {
+        Stop::Refused(by, cause) => refuse(session, ctx, by, cause).await,
+        Stop::Answered(reply) => write(session, ctx, &reply).await,
+    }
 }
 
 /// Answers itself.
@@ -72,7 +82,9 @@ async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Resul
     for (name, value) in &reply.fields {
         answer.insert_header(*name, value)?;
     }
-    answer.set_content_length(reply.body.len())?;
+    if reply.status != 204 {
+        answer.set_content_length(reply.body.len())?;
+    }
     dress(&mut answer, &ctx.verdict, ctx.started.elapsed())?;
     if reply.close {
         session.set_keepalive(None);
@@ -95,6 +107,13 @@ pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Dur
     answer.insert_header("x-correlation-id", verdict.correlation())?;
     answer.insert_header("x-response-time", format!("{}ms", elapsed.as_millis()))?;
     answer.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    if let Some(origin) = &verdict.cors.origin {
+        answer.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, &**origin)?;
+        answer.insert_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
+    }
+    if verdict.cors.varies {
+        answer.append_header(header::VARY, "Origin")?;
+    }
     Ok(())
 }
 

@@ -4,6 +4,8 @@
 //! validators in where it revalidates. On cached routes only an allow-list passes: a field that could change the answer but
 //! is not in the key would poison the cache.
 
+use std::time::Duration;
+
 use addrgate_filters::head::Headers;
 use addrgate_filters::reply::wants_problem;
 use addrgate_filters::route::Route;
@@ -45,6 +47,7 @@ fn never(name: &HeaderName) -> bool {
             | "expect"
             | "x-request-id"
             | "x-correlation-id"
+            | "x-request-timeout"
     ) || name.starts_with("x-forwarded-")
         || name.starts_with("cf-")
 }
@@ -106,6 +109,11 @@ pub(crate) fn shape(
         request.insert_header("x-forwarded-proto", if origin.tls { "https" } else { "http" })?;
     }
     Ok(())
+}
+
+/// Tells the upstream how long it has, in milliseconds, so that it gives up before we do and can say why.
+pub(crate) fn tell_time(request: &mut RequestHeader, left: Duration) -> pingora::Result<()> {
+    request.insert_header("x-request-timeout", left.as_millis().to_string())
 }
 
 #[cfg(test)]

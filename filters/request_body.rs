@@ -1,0 +1,123 @@
+//! Judges the body that a request head announces by what its route takes (`body: { max: 64KiB, type: json }`).
+//!
+//! After `client`, so that strangers learn nothing of it; before the body is read, so that what is refused costs nothing.
+
+use crate::cache_key;
+use crate::head::Head;
+use crate::reply::{Cause, Code};
+use crate::route::Route;
+use crate::verdict::Verdict;
+use crate::{Filter, Flow};
+
+/// The filter.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bodies;
+
+impl Filter for Bodies {
+    fn name(&self) -> &'static str {
+        "request_body"
+    }
+
+    fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+        verdict.route.as_ref().map_or(Flow::Continue, |route| judge(route, head))
+    }
+}
+
+/// The body a head announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announced {
+    Nothing,
+    Bytes(u64),
+    Chunks,
+}
+
+impl Announced {
+    pub(crate) fn of(head: &Head<'_>) -> Self {
+        if head.headers.has("transfer-encoding") {
+            return Announced::Chunks;
+        }
+        // Its digits were checked by `edge`; a number beyond u64 is larger than any limit.
+        match head.headers.text("content-length").map(|text| text.parse().unwrap_or(u64::MAX)) {
+            None | Some(0) => Announced::Nothing,
+            Some(bytes) => Announced::Bytes(bytes),
+        }
+    }
+}
+
+fn judge(route: &Route, head: &Head<'_>) -> Flow {
+    let announced = Announced::of(head);
+    if announced == Announced::Nothing {
+        return Flow::Continue;
+    }
+    let Some(body) = route.config.body.filter(|_| cache_key::has_body(head.method)) else {
+        return Flow::Reply(
+            Cause::new(Code::InvalidRequest, "unexpected_body", "The endpoint takes no body.").closing(),
+        );
+    };
+    if matches!(announced, Announced::Bytes(bytes) if bytes > body.max.0) {
+        return Flow::Reply(too_large(route));
+    }
+    if head.headers.get("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        let cause =
+            Cause::new(Code::UnsupportedMediaType, "content_encoding", "Send the body without a content coding.");
+        return Flow::Reply(cause.closing());
+    }
+    if !body.kind.admits(head.headers.get("content-type")) {
+        let cause = Cause::new(Code::UnsupportedMediaType, "media_type", "Send the body as application/json.");
+        return Flow::Reply(cause.closing());
+    }
+    Flow::Continue
+}
+
+/// The refusal of a body over the route's limit, also for whoever counts chunks.
+#[must_use]
+pub fn too_large(route: &Route) -> Cause {
+    Cause::new(Code::PayloadTooLarge, "body_size", "The body is larger than the endpoint accepts.")
+        .detail("limit", route.max_body())
+        .closing()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::head::Headers;
+    use crate::route::Routes;
+
+    fn ask(method: &str, path: &str, fields: &[(&str, &str)]) -> Result<(), Cause> {
+        let routes = json!([
+            {"name": "search", "paths": ["/search"]},
+            {"name": "validate", "paths": ["/v"], "methods": ["POST"], "body": {"max": "10B"}},
+            {"name": "rest", "paths": ["/x"], "methods": ["GET", "POST"], "body": {"max": "1KiB", "type": "any"}},
+        ]);
+        let routes = Routes::new(serde_json::from_value(routes).unwrap()).unwrap();
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
+        let head = Head::new(method, path, Headers::Raw(&fields));
+        let mut verdict = Verdict::default();
+        assert_eq!(routes.request(&head, &mut verdict), Flow::Continue);
+        match Bodies.request(&head, &mut verdict) {
+            Flow::Reply(cause) => Err(cause),
+            _ => Ok(()),
+        }
+    }
+
+    #[rstest]
+    #[case("GET", "/search", &[("content-length", "1")], Some("unexpected_body"))]
+    #[case("GET", "/search", &[("content-length", "0")], None)]
+    #[case("GET", "/x", &[("transfer-encoding", "chunked")], Some("unexpected_body"))]
+    #[case("POST", "/v", &[("content-length", "11"), ("content-type", "application/json")], Some("body_size"))]
+    #[case("POST", "/v", &[("content-length", "10"), ("content-type", "Application/JSON; charset=utf-8")], None)]
+    #[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/geo+json")], None)]
+    #[case("POST", "/v", &[("content-length", "10"), ("content-type", "text/plain")], Some("media_type"))]
+    #[case("POST", "/v", &[("content-length", "10")], Some("media_type"))]
+    #[case("POST", "/v", &[("transfer-encoding", "chunked"), ("content-type", "application/json"), ("content-encoding", "gzip")], Some("content_encoding"))]
+    #[case("POST", "/x", &[("content-length", "10"), ("content-type", "text/plain")], None)]
+    fn bodies(#[case] method: &str, #[case] path: &str, #[case] fields: &[(&str, &str)], #[case] reason: Option<&str>) {
+        let answer = ask(method, path, fields);
+        assert_eq!(answer.as_ref().err().map(|cause| cause.reason), reason);
+        assert!(answer.err().is_none_or(|cause| cause.close), "an unread body ends the connection");
+    }
+}
