@@ -86,7 +86,7 @@ create() {
 }
 
 start() {
-  local attempt port
+  local attempt port options=${POSTGRES_OPTIONS:-} # pg_ctl hands them to a shell, where a line would end the command
   # Two starts at once take turns.
   exec 9>"$dir/lock"
   if command -v flock >/dev/null; then flock -w 120 9 || { echo "another start of $dir hangs" >&2; exit 1; }; fi
@@ -102,7 +102,7 @@ start() {
       port=$(cat "$dir/port" 2>/dev/null || echo $((20000 + (RANDOM * 32768 + RANDOM) % 12000)))
       "${as_owner[@]}" "$bin/pg_ctl" -D "$home" -l "$home/server.log" -w -t 60 -s start -o "-p $port \
         -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 -c shared_buffers=256MB \
-        -c max_wal_size=4GB -c jit=off ${POSTGRES_OPTIONS:-}" >/dev/null 2>&1 </dev/null 9>&- && break
+        -c max_wal_size=4GB -c jit=off ${options//$'\n'/ }" >/dev/null 2>&1 </dev/null 9>&- && break
       rm -f "$dir/port"
       sleep 0.5
     done

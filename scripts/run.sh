@@ -119,8 +119,11 @@ if [ ! -s "$folder/api-key" ]; then
   made=$("$bin/addrgate" keys new)
   (umask 077; sed -n 's/^key: *//p' <<<"$made" >"$folder/api-key"; sed -n 's/^digest: *//p' <<<"$made" >"$folder/api-key.digest")
 fi
-ADDRGATE_KEY_SHA256=$(cat "$folder/api-key.digest")
-export ADDRGATE_KEY_SHA256
+if [ ! -s "$folder/admin-token" ]; then
+  (umask 077; head -c 32 /dev/urandom | sha256sum | cut -c1-48 >"$folder/admin-token")
+fi
+ADDRGATE_KEY_SHA256=$(cat "$folder/api-key.digest") ADDRGATE_ADMIN_TOKEN=$(cat "$folder/admin-token")
+export ADDRGATE_KEY_SHA256 ADDRGATE_ADMIN_TOKEN
 
 background env ADDRESS_SERVICE_LISTEN="127.0.0.1:$service_port" "$bin/address-service" serve \
   >"$folder/address-service.log" 2>&1
@@ -134,13 +137,13 @@ echo "$gateway_pid" >"$folder/gateway.pid"
 wait_for address-service "$service_pid" "http://127.0.0.1:$service_port/api/v1/health" "$folder/address-service.log"
 wait_for addrgate "$gateway_pid" "$url/api/v1/health" "$folder/addrgate.log"
 
-shown=${ADDRGATE_RUN_DIR:-.run}
+shown=$(printf %q "${ADDRGATE_RUN_DIR:-.run}") # as a shell reads it
 cat <<MESSAGE
 
   addrgate answers on $url (logs: $shown/*.log). Try, in another terminal in this folder:
 
   curl -H "X-API-Key: \$(cat $shown/api-key)" "$url/api/v1/addresses/search?q=24+firebrace+st+horsham"
-  curl -H "X-API-Key: \$(cat $shown/api-key)" --json '{"address": "unit 1, 24 firebrace st, horsham"}' $url/api/v1/addresses/validate
+  curl -H "X-API-Key: \$(cat $shown/api-key)" --json '{"address": "unit 1, 2 alexandr av, horsham"}' $url/api/v1/addresses/validate
   curl -H "X-API-Key: \$(cat $shown/api-key)" --json '{"coordinates": {"latitude": -36.7170, "longitude": 142.1990}}' $url/api/v1/spatial/boundaries
 
   Ctrl-C stops everything.

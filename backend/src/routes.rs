@@ -10,7 +10,7 @@ use axum::handler::Handler;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
@@ -108,13 +108,20 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// How long whoever asks will wait (`X-Request-Timeout`, milliseconds), less what the answer needs to get there: an answer
+/// that says why is better than none.
+fn told(headers: &HeaderMap) -> Option<Duration> {
+    let wait = Duration::from_millis(headers.get("x-request-timeout")?.to_str().ok()?.parse().ok()?);
+    Some(wait - (wait / 10).min(Duration::from_millis(200)))
+}
+
 /// Gives the request its deadline and its place among those being answered.
 async fn guard(State((app, class)): State<(App, Class)>, mut request: Request, next: Next) -> Response {
     let _place = match class.is_counted().then(|| app.requests.clone().try_acquire_owned()).transpose() {
         Ok(place) => place,
         Err(_) => return ApiError::unavailable("Too many requests at a time", 1).into_response(),
     };
-    let deadline = Instant::now() + class.deadline();
+    let deadline = Instant::now() + told(request.headers()).map_or(class.deadline(), |told| told.min(class.deadline()));
     request.extensions_mut().insert(Deadline(deadline));
     // Handlers keep the deadline themselves; this holds for whatever they forget.
     match timeout_at(deadline + Duration::from_millis(100), next.run(request)).await {

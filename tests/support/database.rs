@@ -49,7 +49,8 @@ impl Database {
 
     /// The server's log lines about this database at ERROR or worse.
     pub fn errors(&self) -> Vec<String> {
-        let log = std::fs::read_to_string(given("TEST_POSTGRES_LOG")).unwrap();
+        let path = given("TEST_POSTGRES_LOG");
+        let log = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let mine = format!(",{},", self.name);
         let bad = ["ERROR:", "FATAL:", "PANIC:"];
         log.lines()

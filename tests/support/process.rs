@@ -112,6 +112,8 @@ impl Process {
 
 fn is_bad(line: &str) -> bool {
     match serde_json::from_str::<Value>(line) {
+        // A line of the access log has no level.
+        Ok(line) if line["level"].is_null() => line["status"].is_null(),
         Ok(line) => !matches!(line["level"].as_str(), Some("INFO" | "DEBUG" | "TRACE" | "info" | "debug" | "trace")),
         Err(_) => !line.trim().is_empty(),
     }

@@ -8,6 +8,9 @@ use super::{Client, Database, Process, database, free_port, program, project, un
 const KEY: &str = "test-key-of-the-black-box-tests-not-a-secret";
 const DIGEST: &str = "sha256:60b52f873112a6cef2801c50048db5e9575c603d47054a013023fa09779cce9d";
 
+/// What the gateway's admin listener asks for.
+pub const ADMIN_TOKEN: &str = "test-admin-token-of-the-black-box-tests";
+
 /// What a test wants otherwise.
 #[derive(Default)]
 pub struct Wishes {
@@ -56,7 +59,7 @@ impl Stack {
         let given = upstream.into_iter().chain(wishes.gateway).collect::<Vec<_>>();
         let (gateway, place, admin) = start_gateway(&given).await;
         let client = Client::new(&format!("http://{place}"), KEY);
-        until("the gateway reaches the service", || async { client.get("/api/v1/health").await.status == 200 }).await;
+        until("the gateway reaches the service", || async { client.reaches("/api/v1/health").await }).await;
         Self { client, direct, gateway, service, admin, expected: Vec::new() }
     }
 
@@ -82,7 +85,7 @@ async fn start_gateway(environment: &[(&str, String)]) -> (Process, String, Stri
         let [public, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
         let mut command = Command::new(program("addrgate"));
         command.args(["run", "--config"]).arg(project("config.yaml"));
-        command.env("ADDRGATE_LISTEN", &public).env("ADDRGATE_ADMIN", &admin);
+        command.env("ADDRGATE_LISTEN", &public).env("ADDRGATE_ADMIN", &admin).env("ADDRGATE_ADMIN_TOKEN", ADMIN_TOKEN);
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         let mut gateway = Process::start("addrgate", command);
         let client = Client::new(&format!("http://{admin}"), "");

@@ -94,3 +94,14 @@ fn no_path_is_in_the_table_twice() {
     paths.sort_unstable();
     paths.windows(2).for_each(|pair| assert_ne!(pair[0], pair[1]));
 }
+
+#[rstest]
+#[case("2500", Some(2_300))]
+#[case("1000", Some(900))]
+#[case("0", Some(0))]
+#[case("-1", None)]
+#[case("soon", None)]
+fn whoever_waits_is_answered_before_they_give_up(#[case] sent: &'static str, #[case] left: Option<u64>) {
+    let headers = HeaderMap::from_iter([(http::HeaderName::from_static("x-request-timeout"), sent.parse().unwrap())]);
+    assert_eq!(told(&headers), left.map(Duration::from_millis));
+}
