@@ -10,24 +10,25 @@ use bytes::{Bytes, BytesMut};
 
 use crate::request_id::RequestId;
 
-/// The text that takes the place of the last `}`; and the state while a body streams through.
+/// The text that takes the place of the last `}`; and how far the body has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     text: String,
-    held: bool,
+    left: usize,
 }
 
 impl Stamp {
-    /// Made when the answer's head is written; `elapsed` is the time since the request's head was read.
+    /// Made when the answer's head is written, for a body of `length` bytes; `elapsed` is the time since the request's head
+    /// was read.
     #[must_use]
-    pub fn new(id: &RequestId, elapsed: Duration, now: chrono::DateTime<chrono::Utc>) -> Self {
+    pub fn new(id: &RequestId, elapsed: Duration, now: chrono::DateTime<chrono::Utc>, length: usize) -> Self {
         let text = format!(
             r#","meta":{{"requestId":"{}","responseTime":{},"timestamp":"{}"}}}}"#,
             id.as_str(),
             elapsed.as_millis(),
             now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
         );
-        Self { text, held: false }
+        Self { text, left: length }
     }
 
     /// By how many bytes the body grows.
@@ -36,40 +37,30 @@ impl Stamp {
         self.text.len() - 1
     }
 
-    /// The text itself, for a writer that has the whole body at hand: everything but its last byte, then this.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Takes the next piece of a body, gives what can be sent. Holds back a `}` at the end of a piece until it is known
-    /// whether it is the last.
+    /// Takes the next piece of a body, gives what is to be sent. The last piece is known by the length, because not every
+    /// path says which one it is.
     ///
     /// A body that does not end in `}` is sent as it is and padded with spaces, which JSON allows, because its length has
     /// been announced.
     #[must_use]
-    pub fn piece(&mut self, piece: Option<Bytes>, last: bool) -> Option<Bytes> {
-        let mut piece = piece.unwrap_or_default();
-        let mut out = BytesMut::new();
-        if self.held && (!piece.is_empty()) {
-            out.extend_from_slice(b"}");
-            self.held = false;
+    pub fn piece(&mut self, piece: Bytes) -> Bytes {
+        let is_last = !piece.is_empty() && piece.len() >= self.left;
+        self.left = self.left.saturating_sub(piece.len());
+        if !is_last {
+            return piece;
         }
-        if piece.last() == Some(&b'}') {
-            piece.truncate(piece.len() - 1);
-            self.held = true;
+        let mut out = BytesMut::with_capacity(piece.len() + self.growth());
+        match piece.strip_suffix(b"}") {
+            Some(rest) => {
+                out.extend_from_slice(rest);
+                out.extend_from_slice(self.text.as_bytes());
+            }
+            None => {
+                out.extend_from_slice(&piece);
+                out.resize(piece.len() + self.growth(), b' ');
+            }
         }
-        if out.is_empty() && !last {
-            // Nothing to join: the piece goes on without a copy.
-            return (!piece.is_empty()).then_some(piece);
-        }
-        out.extend_from_slice(&piece);
-        if last && self.held {
-            out.extend_from_slice(self.text.as_bytes());
-        } else if last {
-            out.resize(out.len() + self.growth(), b' ');
-        }
-        (!out.is_empty()).then(|| out.freeze())
+        out.freeze()
     }
 }
 
@@ -80,19 +71,20 @@ mod tests {
 
     use super::*;
 
-    fn stamp() -> Stamp {
-        Stamp::new(&RequestId::new(), Duration::from_millis(12), chrono::DateTime::UNIX_EPOCH)
+    fn stamp(length: usize) -> Stamp {
+        Stamp::new(&RequestId::new(), Duration::from_millis(12), chrono::DateTime::UNIX_EPOCH, length)
     }
 
     fn through(body: &[u8], cuts: &[usize]) -> Vec<u8> {
-        let mut stamp = stamp();
+        let mut stamp = stamp(body.len());
         let mut out = Vec::new();
         let mut rest = Bytes::copy_from_slice(body);
         for cut in cuts {
             let piece = rest.split_to((*cut).min(rest.len()));
-            out.extend(stamp.piece(Some(piece), false).unwrap_or_default());
+            out.extend(stamp.piece(piece));
         }
-        out.extend(stamp.piece(Some(rest), true).unwrap_or_default());
+        out.extend(stamp.piece(rest));
+        out.extend(stamp.piece(Bytes::new()));
         out
     }
 
@@ -106,18 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn the_end_may_come_alone() {
-        let mut stamp = stamp();
-        let first = stamp.piece(Some(Bytes::from_static(b"{\"a\":{}}")), false).unwrap();
-        let last = stamp.piece(None, true).unwrap();
-        assert_eq!(&first[..], b"{\"a\":{}");
-        assert!(last.starts_with(b",\"meta\"") && last.ends_with(b"}}"));
-    }
-
-    #[test]
     fn what_does_not_end_in_a_brace_keeps_the_announced_length() {
         let out = through(b"{\"a\":1}\n", &[3]);
-        assert_eq!(out.len(), 8 + stamp().growth());
+        assert_eq!(out.len(), 8 + stamp(0).growth());
         assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), serde_json::json!({"a": 1}));
     }
 
@@ -128,7 +111,7 @@ mod tests {
         ) {
             let body = serde_json::json!({"data": inner}).to_string();
             let out = through(body.as_bytes(), &cuts);
-            prop_assert_eq!(out.len(), body.len() + stamp().growth());
+            prop_assert_eq!(out.len(), body.len() + stamp(0).growth());
             prop_assert_eq!(&serde_json::from_slice::<Value>(&out).unwrap()["data"], &Value::from(inner));
         }
     }

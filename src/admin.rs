@@ -135,6 +135,10 @@ impl Admin {
     fn gather(&self) {
         METRICS.in_flight.set(i64::try_from(self.shared.in_flight()).unwrap_or(i64::MAX));
         METRICS.uptime.set(self.shared.started.elapsed().as_secs_f64());
+        let size = self.shared.caching.store.size();
+        for (what, value) in [("entries", size.entries), ("bytes", size.bytes), ("filling", size.filling as u64)] {
+            METRICS.cache_holds.with_label_values(&[what]).set(value as f64);
+        }
         METRICS.upstream_healthy.reset();
         for pool in &self.shared.plan().pools {
             METRICS.upstream_healthy.with_label_values(&[pool.name()]).set(pool.health().0 as f64);

@@ -1,12 +1,16 @@
 //! What one request carries from phase to phase of Pingora's path.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use addrgate_filters::cache_policy::directives::RequestDirectives;
+use addrgate_filters::cache_policy::storing::Reason;
+use addrgate_filters::cache_status::Forward;
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::reply::Cause;
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Outcome, head::Head};
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::config::Plan;
@@ -30,6 +34,10 @@ pub(crate) struct Context {
     pub(crate) refused: Option<(&'static str, &'static str)>,
     /// What the cache did.
     pub(crate) cache: CacheOutcome,
+    /// What it needs to know.
+    pub(crate) cached: Cached,
+    /// Refreshes a stale answer behind a reply; no client waits.
+    pub(crate) background: bool,
     /// `meta` on its way out.
     pub(crate) stamp: Option<Stamp>,
     /// Body bytes read so far.
@@ -45,6 +53,42 @@ pub(crate) struct Context {
     seen: Seen,
     finished: bool,
     _in_flight: InFlight,
+}
+
+/// The cache's part of a request.
+#[derive(Debug)]
+pub(crate) struct Cached {
+    /// The cache was asked.
+    pub(crate) on: bool,
+    /// The request's own directives, where they are honoured.
+    pub(crate) wish: Option<RequestDirectives>,
+    /// The invalidation clock when the request began.
+    pub(crate) clock: u64,
+    /// When the upstream was asked, by the wall clock that `Date` and `Age` use.
+    pub(crate) requested: Option<SystemTime>,
+    /// The fields of a 304 that validated what is kept.
+    pub(crate) validated: Option<HeaderMap>,
+    /// Why the upstream was asked.
+    pub(crate) forward: Forward,
+    /// What it answered.
+    pub(crate) upstream_status: Option<u16>,
+    /// Why its answer was not kept.
+    pub(crate) unkept: Option<Reason>,
+}
+
+impl Default for Cached {
+    fn default() -> Self {
+        Self {
+            on: false,
+            wish: None,
+            clock: 0,
+            requested: None,
+            validated: None,
+            forward: Forward::UriMiss,
+            upstream_status: None,
+            unkept: None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +108,8 @@ impl Context {
             refusal: None,
             refused: None,
             cache: CacheOutcome::Own,
+            cached: Cached::default(),
+            background: false,
             stamp: None,
             body_read: 0,
             body_sent: false,
@@ -86,6 +132,10 @@ impl Context {
     /// Ends the request: filters, metrics, log line. Once, whatever happens.
     pub(crate) fn finish(&mut self, status: u16, bytes: u64) {
         if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        if self.background {
+            self.plan.filters.finish(&self.verdict, Outcome { status, elapsed: self.started.elapsed() });
             return;
         }
         let line = Line {

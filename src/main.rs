@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod admin;
+mod caching;
 mod config;
 mod context;
 mod explain;
@@ -13,7 +14,6 @@ mod proxy;
 mod server;
 mod shared;
 mod shutdown;
-#[allow(dead_code, unused_imports, reason = "the cache phases of the request path use it next")]
 mod store;
 mod telemetry;
 mod upstream;

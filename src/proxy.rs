@@ -4,7 +4,7 @@
 //! same filters. Then the cache, and only for what it does not have the upstream.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::meta::Stamp;
@@ -14,6 +14,8 @@ use addrgate_filters::verdict::Verdict;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header;
+use pingora::cache::key::HashBinary;
+use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::modules::http::compression::ResponseCompressionBuilder;
@@ -28,8 +30,10 @@ use crate::telemetry::{CacheOutcome, METRICS};
 use crate::upstream::{answer, request};
 
 mod body;
+mod cache;
 mod compression;
 mod respond;
+mod status;
 
 pub(crate) use respond::own_reply;
 
@@ -67,6 +71,9 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        if cache::resume(session, ctx) {
+            return Ok(false);
+        }
         let judged = {
             let Context { plan, verdict, judged, .. } = ctx;
             let plan = Arc::clone(plan);
@@ -92,8 +99,49 @@ impl ProxyHttp for Gateway {
         Ok(false)
     }
 
+    fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        cache::enable(session, ctx);
+        Ok(())
+    }
+
+    fn cache_key_callback(&self, session: &Session, ctx: &mut Context) -> Result<CacheKey> {
+        cache::key(session, ctx)
+    }
+
+    fn cache_miss(&self, session: &mut Session, ctx: &mut Context) {
+        cache::missed(session, ctx);
+        session.cache.cache_miss();
+    }
+
+    async fn cache_hit_filter(
+        &self,
+        _: &mut Session,
+        meta: &CacheMeta,
+        _: &mut HitHandler,
+        _is_fresh: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<ForcedFreshness>> {
+        Ok(cache::found(meta, ctx))
+    }
+
+    fn cache_vary_filter(&self, meta: &CacheMeta, _: &mut Context, request: &RequestHeader) -> Option<HashBinary> {
+        cache::variant(meta, request)
+    }
+
+    fn cache_not_modified_filter(&self, session: &Session, answer: &ResponseHeader, _: &mut Context) -> Result<bool> {
+        Ok(cache::not_modified(session, answer))
+    }
+
+    fn should_serve_stale(&self, session: &mut Session, ctx: &mut Context, error: Option<&Error>) -> bool {
+        cache::stale(session, ctx, error)
+    }
+
     /// Only here is the upstream really needed.
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        if ctx.cached.wish.is_some_and(|wish| wish.only_if_cached) {
+            let cause = Cause::new(Code::GatewayTimeout, "only_if_cached", "Nothing is kept that answers the request.");
+            return respond::refuse(session, ctx, "cache", cause).await.map(|()| false);
+        }
         let plan = Arc::clone(&ctx.plan);
         match plan.filters.forward(&mut ctx.verdict) {
             Ok(()) => Ok(true),
@@ -105,6 +153,7 @@ impl ProxyHttp for Gateway {
         let route = route_of(ctx)?;
         ctx.tries += 1;
         ctx.asked.get_or_insert_with(Instant::now);
+        ctx.cached.requested = Some(SystemTime::now());
         let left = left(ctx, &route).max(Duration::from_millis(1));
         let peer = ctx.plan.pool(&route).and_then(|pool| pool.peer(left));
         peer.ok_or_else(|| {
@@ -164,7 +213,21 @@ impl ProxyHttp for Gateway {
         }
         session.upstream_compression.adjust_level(0);
         respond::strip(upstream_response);
+        ctx.cached.upstream_status = Some(upstream_response.status.as_u16());
+        if upstream_response.status == http::StatusCode::NOT_MODIFIED {
+            ctx.cached.validated = Some(upstream_response.headers.clone());
+        }
+        cache::invalidate(session, upstream_response, ctx);
         Ok(())
+    }
+
+    fn response_cache_filter(
+        &self,
+        session: &Session,
+        answer: &ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<RespCacheable> {
+        cache::store(session, answer, ctx)
     }
 
     /// The whole answer has the route's time, however slowly it comes.
@@ -192,6 +255,7 @@ impl ProxyHttp for Gateway {
         if upstream_response.status.is_informational() {
             return Ok(());
         }
+        status::tell(session, upstream_response, ctx)?;
         stamp(session, upstream_response, ctx)?;
         respond::dress(upstream_response, &ctx.verdict, ctx.started.elapsed())?;
         compression::choose(session, upstream_response, &ctx.plan.file.compression)
@@ -201,11 +265,11 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        end_of_stream: bool,
+        _: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         if let Some(stamp) = &mut ctx.stamp {
-            *body = stamp.piece(body.take(), end_of_stream);
+            *body = body.take().map(|piece| stamp.piece(piece));
         }
         Ok(None)
     }
@@ -326,7 +390,7 @@ fn count_upstream(ctx: &Context, route: &Route, outcome: &str, elapsed: Option<D
     }
 }
 
-/// Makes room for `meta` in a successful JSON answer.
+/// Makes room for `meta` in a successful JSON answer whose length is known.
 fn stamp(session: &mut Session, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
     let wanted = ctx.verdict.route.as_ref().is_some_and(|route| route.config.meta);
     if !wanted {
@@ -342,11 +406,10 @@ fn stamp(session: &mut Session, answer: &mut ResponseHeader, ctx: &mut Context) 
     if answer.status != http::StatusCode::OK || coded || !answer::is_json(answer) {
         return Ok(());
     }
-    let stamp = Stamp::new(&ctx.verdict.request_id, ctx.started.elapsed(), chrono::Utc::now());
     let length = answer.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    if let Some(length) = length {
-        answer.set_content_length(length + stamp.growth())?;
-    }
+    let Some(length) = length else { return Ok(()) };
+    let stamp = Stamp::new(&ctx.verdict.request_id, ctx.started.elapsed(), chrono::Utc::now(), length);
+    answer.set_content_length(length + stamp.growth())?;
     if session.req_header().method != http::Method::HEAD {
         ctx.stamp = Some(stamp);
     }

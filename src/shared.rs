@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::caching::Caching;
 use crate::config::Plan;
 use crate::telemetry::{AccessLog, METRICS};
 
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) last_reload: ArcSwap<String>,
     /// Where access log lines go.
     pub(crate) access: AccessLog,
+    /// The cache.
+    pub(crate) caching: Caching,
     /// When the process began.
     pub(crate) started: Instant,
 }
@@ -33,6 +36,7 @@ impl Shared {
     pub(crate) fn new(plan: Plan, access: AccessLog) -> Arc<Self> {
         METRICS.config(&plan.hash, true);
         Arc::new(Self {
+            caching: Caching::new(&plan.file.cache),
             plan: ArcSwap::from_pointee(plan),
             changed: watch::Sender::new(()),
             ready: AtomicBool::new(true),

@@ -22,8 +22,7 @@ mod hit;
 mod miss;
 mod storage;
 
-pub(crate) use entry::{Entry, Id, Kept, Meta};
-pub(crate) use hit::Joined;
+pub(crate) use entry::{Entry, Id, Kept, Meta, tags};
 pub(crate) use storage::cache_key;
 
 /// Variants kept of one key; the oldest gives way.
@@ -84,6 +83,7 @@ impl Store {
     }
 
     /// The kept answer for a request, fresh or stale.
+    #[cfg(test)]
     pub(crate) fn find(&self, key: &Key, request: Headers<'_>) -> Option<Arc<Entry>> {
         match self.memory.get(&Id::primary(*key))? {
             Slot::Answer(entry) => Some(entry),

@@ -8,6 +8,7 @@ use super::{
     Policy, SetCookie,
     directives::{ResponseDirectives, Scope},
     freshness::{self, Exchange, Source, Windows},
+    reuse::Times,
     targeted,
     vary::Vary,
 };
@@ -66,11 +67,17 @@ impl Reason {
         }
     }
 
-    /// Whether the next answer for the same key is likely to be refused for the same reason, so that its requests should
+    /// The reasons for which the next answer under the same key is likely to be refused too, so that its requests should
     /// not wait for each other (hit-for-miss). Errors pass, and a request's own wish says nothing of the next request.
-    pub fn is_lasting(self) -> bool {
-        !matches!(self, Self::Error | Self::RequestNoStore | Self::Authorization | Self::Useless)
-    }
+    pub const LASTING: [Self; 7] = [
+        Self::NoStore,
+        Self::Private,
+        Self::SetCookie,
+        Self::Partial,
+        Self::VaryStar,
+        Self::NotUnderstood,
+        Self::NoLifetime,
+    ];
 }
 
 /// An answer that may be kept.
@@ -101,6 +108,15 @@ impl Storable {
     /// When it stops being fresh.
     pub fn fresh_until(&self, received: SystemTime) -> SystemTime {
         self.made(received) + self.lifetime
+    }
+
+    /// Its times, as kept.
+    pub fn times(&self, received: SystemTime) -> Times {
+        Times {
+            made: self.made(received),
+            fresh_until: self.fresh_until(received),
+            stale_on_request: self.windows.on_request,
+        }
     }
 }
 

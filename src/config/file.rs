@@ -9,10 +9,12 @@ use addrgate_filters::{client, cors, edge, route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::caching;
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen` and `log.level`"))]
+#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen`, `cache` and `log.level`"))]
 pub(crate) struct File {
     /// The version of this format: 1.
     pub(crate) version: u32,
@@ -27,6 +29,9 @@ pub(crate) struct File {
     /// Scripts on other origins.
     #[serde(default)]
     pub(crate) cors: cors::Config,
+    /// The cache that all routes share. Needs a restart.
+    #[serde(default)]
+    pub(crate) cache: caching::Config,
     /// The services behind, by name.
     pub(crate) upstreams: BTreeMap<String, Upstream>,
     /// Who may use the routes with a key, by name.

@@ -130,6 +130,7 @@ impl Plan {
         for (name, differs) in [
             ("server", new.server != old.server),
             ("admin.listen", new.admin.listen != old.admin.listen),
+            ("cache", new.cache != old.cache),
             ("log.level", new.log.level != old.log.level),
         ] {
             if differs {

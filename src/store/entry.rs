@@ -53,6 +53,22 @@ impl Kept {
     pub(crate) fn until(&self) -> SystemTime {
         self.times.fresh_until + self.keep
     }
+
+    /// With a head, in Pingora's form.
+    pub(crate) fn into_cache_meta(self, head: ResponseHeader) -> CacheMeta {
+        let seconds = |window: Duration| u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
+        let mut meta = CacheMeta::new(
+            self.times.fresh_until,
+            self.stored,
+            seconds(self.windows.while_revalidate),
+            seconds(self.windows.if_error),
+            head,
+        );
+        // Age is counted from here (RFC 9111 section 4.2.3).
+        meta.set_epoch_override(self.times.made);
+        meta.extensions_mut().insert(self);
+        meta
+    }
 }
 
 /// An answer's identity, policy and head, without its body.
@@ -76,20 +92,10 @@ impl Meta {
 
     /// The same for Pingora. `None` where the stored head can't be read back.
     pub(crate) fn to_cache_meta(&self) -> Option<CacheMeta> {
-        let seconds = |window: Duration| u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
-        let mut meta = CacheMeta::new(
-            self.kept.times.fresh_until,
-            self.kept.stored,
-            seconds(self.kept.windows.while_revalidate),
-            seconds(self.kept.windows.if_error),
-            read_head(&self.head)?,
-        );
-        // Age is counted from here (RFC 9111 section 4.2.3).
-        meta.set_epoch_override(self.kept.times.made);
+        let mut meta = self.kept.clone().into_cache_meta(read_head(&self.head)?);
         if let Some(variance) = self.id.variance {
             meta.set_variance(variance);
         }
-        meta.extensions_mut().insert(self.kept.clone());
         Some(meta)
     }
 }

@@ -73,6 +73,10 @@ pub(crate) struct Metrics {
     pub(crate) upstream_healthy: GaugeVec,
     /// Requests in flight.
     pub(crate) in_flight: IntGauge,
+    /// What the memory tier holds: `entries`, `bytes`, and answers still coming in (`filling`).
+    pub(crate) cache_holds: GaugeVec,
+    /// Refreshes behind a reply, begun.
+    pub(crate) cache_refreshes: IntCounter,
     /// Access log lines that were dropped.
     pub(crate) access_dropped: IntCounter,
     /// Reloads by result.
@@ -127,6 +131,15 @@ impl Metrics {
             ),
             upstream_healthy: gauges("addrgate_upstream_healthy", "Healthy addresses of an upstream.", &["upstream"]),
             in_flight: gauge("addrgate_in_flight", "Requests in flight."),
+            cache_holds: gauges(
+                "addrgate_cache_holds",
+                "What the memory tier holds: entries, bytes, and answers still coming in.",
+                &["what"],
+            ),
+            cache_refreshes: register(
+                &registry,
+                IntCounter::new("addrgate_cache_refreshes_total", "Stale answers refreshed behind a reply."),
+            ),
             access_dropped: register(
                 &registry,
                 IntCounter::new(

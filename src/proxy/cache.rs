@@ -1,0 +1,217 @@
+//! The cache phases: what Pingora asks about keys, freshness, storing and stale use, answered by the policy.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use addrgate_filters::cache_policy::conditional::is_not_modified;
+use addrgate_filters::cache_policy::directives::RequestDirectives;
+use addrgate_filters::cache_policy::freshness::Exchange;
+use addrgate_filters::cache_policy::reuse::{Reuse, decide};
+use addrgate_filters::cache_policy::storing::{self, Asked};
+use addrgate_filters::cache_policy::vary::{Vary, variance};
+use addrgate_filters::cache_policy::{fields, invalidation};
+use addrgate_filters::cache_status::Forward;
+use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::verdict::Verdict;
+use addrgate_filters::{Filter, Flow};
+use http::{HeaderMap, StatusCode, header};
+use pingora::cache::key::HashBinary;
+use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, NoCacheReason, RespCacheable};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::context::Context;
+use crate::store::{Kept, Request, cache_key, tags};
+use crate::telemetry::METRICS;
+
+/// Where a refresh behind the reply finds its verdict. Taken off what clients send.
+pub(super) const TICKET: &str = "x-addrgate-refresh";
+
+/// Turns the cache on where the filters found a key.
+pub(super) fn enable(session: &mut Session, ctx: &mut Context) {
+    let Some(route) = ctx.verdict.route.clone() else { return };
+    let method = session.req_header().method.clone();
+    let Some(caching) = route.cache.as_ref().filter(|cache| cache.covers(method.as_str())) else { return };
+    if ctx.verdict.key.is_none() {
+        return;
+    }
+    if caching.policy.request_directives {
+        let lines = session.req_header().headers.get_all(header::CACHE_CONTROL).iter();
+        ctx.cached.wish = Some(RequestDirectives::read(lines.map(http::HeaderValue::as_bytes)));
+    }
+    ctx.cached.on = true;
+    ctx.cached.clock = ctx.shared.caching.store.clock();
+    ctx.shared.caching.enable(&mut session.cache, route.config.timeout.0);
+}
+
+/// The key, with the fields that may select a variant.
+pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
+    let key = ctx.verdict.key.ok_or_else(|| Error::explain(ErrorType::InternalError, "a cached request without a key"))?;
+    let mut key = cache_key(key);
+    key.extensions.insert(Request(Arc::new(session.req_header().headers.clone())));
+    Ok(key)
+}
+
+/// Nothing is kept, or nothing for these selecting fields.
+pub(super) fn missed(session: &Session, ctx: &mut Context) {
+    let headers = Headers::Map(&session.req_header().headers);
+    let varies = ctx.verdict.key.is_some_and(|key| ctx.shared.caching.store.variance(&key, headers).is_some());
+    ctx.cached.forward = if varies { Forward::VaryMiss } else { Forward::UriMiss };
+}
+
+/// Something is kept: whether it serves this request.
+pub(super) fn found(meta: &CacheMeta, ctx: &mut Context) -> Option<ForcedFreshness> {
+    let kept = meta.extensions().get::<Kept>()?;
+    match decide(&kept.times, ctx.cached.wish.as_ref(), SystemTime::now()) {
+        Reuse::Fresh | Reuse::Stale => {
+            ctx.cached.forward = Forward::Stale;
+            None
+        }
+        Reuse::StaleAccepted => Some(ForcedFreshness::ForceFresh),
+        Reuse::Unwanted => {
+            ctx.cached.forward = Forward::Request;
+            Some(ForcedFreshness::ForceExpired)
+        }
+    }
+}
+
+/// The variant that a request selects.
+pub(super) fn variant(meta: &CacheMeta, request: &RequestHeader) -> Option<HashBinary> {
+    let fields = meta.extensions().get::<Kept>()?.vary.as_ref()?;
+    Some(variance(fields, Headers::Map(&request.headers)))
+}
+
+/// Whether and how an answer is kept.
+pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Context) -> Result<RespCacheable> {
+    let uncacheable = |reason: &'static str| Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(reason)));
+    let Some(route) = ctx.verdict.route.clone() else { return uncacheable("no-route") };
+    let Some(caching) = &route.cache else { return uncacheable("no-route") };
+    let received = SystemTime::now();
+    let exchange = Exchange { requested: ctx.cached.requested.unwrap_or(received), received };
+    // A validated answer is the kept one with the 304's fields (RFC 9111 section 4.3.4).
+    let validated = ctx.cached.validated.take().zip(session.cache.maybe_cache_meta());
+    let (status, mut headers) = match &validated {
+        Some((fresh, meta)) => {
+            let mut headers = meta.headers().clone();
+            fields::update(&mut headers, fresh);
+            (meta.response_header().status, headers)
+        }
+        None => (answer.status, answer.headers.clone()),
+    };
+    let request = &session.req_header().headers;
+    let asked = Asked {
+        authorization: request.contains_key(header::AUTHORIZATION),
+        no_store: ctx.cached.wish.is_some_and(|wish| wish.no_store),
+    };
+    let storable =
+        match storing::decide(&caching.policy, asked, status.as_u16(), &headers, &exchange, rand::random::<f64>()) {
+            Ok(storable) => storable,
+            Err(reason) => {
+                ctx.cached.unkept = Some(reason);
+                return uncacheable(reason.as_str());
+            }
+        };
+    fields::strip_unstorable(&mut headers, &storable.directives);
+    let kept = Kept {
+        times: storable.times(received),
+        windows: storable.windows,
+        stored: received,
+        keep: storable.keep,
+        vary: match storable.vary {
+            Vary::Fields(names) => Some(Arc::from(names)),
+            Vary::Nothing | Vary::Everything => None,
+        },
+        tags: tags(&headers),
+        clock: ctx.cached.clock,
+    };
+    Ok(RespCacheable::Cacheable(kept.into_cache_meta(with_fields(answer, status, &headers)?)))
+}
+
+/// A head of its own with other fields.
+fn with_fields(answer: &ResponseHeader, status: StatusCode, headers: &HeaderMap) -> Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(status, Some(headers.len()))?;
+    if answer.status == status {
+        head.set_reason_phrase(answer.get_reason_phrase())?;
+    }
+    for (name, value) in headers {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    Ok(head)
+}
+
+/// Whether the client has what would be sent.
+pub(super) fn not_modified(session: &Session, answer: &ResponseHeader) -> bool {
+    let request = session.req_header();
+    answer.status == StatusCode::OK && is_not_modified(Headers::Map(&request.headers), &answer.headers)
+}
+
+/// Whether a stale answer goes out; Pingora has looked at its windows. Without an error it is being refreshed: by this
+/// request, where it holds the lock.
+pub(super) fn stale(session: &mut Session, ctx: &mut Context, error: Option<&Error>) -> bool {
+    let Some(error) = error else {
+        if ctx.background {
+            return false;
+        }
+        if session.cache.is_cache_lock_writer() {
+            let verdict = Verdict {
+                request_id: ctx.verdict.request_id,
+                route: ctx.verdict.route.clone(),
+                target: ctx.verdict.target.clone(),
+                key: ctx.verdict.key,
+                body: ctx.verdict.body.clone(),
+                ..Verdict::default()
+            };
+            METRICS.cache_refreshes.inc();
+            let ticket = ctx.shared.caching.leave(verdict).to_string();
+            // Digits are a valid value.
+            let _always_valid = session.req_header_mut().insert_header(TICKET, ticket);
+        }
+        return true;
+    };
+    if *error.esource() == ErrorSource::Downstream {
+        return false;
+    }
+    (ctx.refusal, ctx.refused) = (None, None);
+    true
+}
+
+/// What of a request that refreshes behind the reply was decided by the one that was answered. `false`: it is no such
+/// request.
+pub(super) fn resume(session: &mut Session, ctx: &mut Context) -> bool {
+    let ticket = session.req_header_mut().remove_header(TICKET);
+    if session.subrequest_ctx.is_none() {
+        return false;
+    }
+    ctx.background = true;
+    let ticket = ticket.and_then(|ticket| ticket.to_str().ok()?.parse().ok());
+    if let Some(verdict) = ticket.and_then(|ticket| ctx.shared.caching.take(ticket)) {
+        ctx.verdict = verdict;
+    }
+    true
+}
+
+/// An unsafe request that was done makes what is kept of its target invalid (RFC 9111 section 4.4). A method that the
+/// route caches by its body only reads.
+pub(super) fn invalidate(session: &Session, answer: &ResponseHeader, ctx: &Context) {
+    let request = session.req_header();
+    let method = request.method.as_str();
+    let Some(route) = &ctx.verdict.route else { return };
+    let reads = route.cache.as_ref().is_some_and(|cache| cache.covers(method));
+    if reads || !invalidation::applies(method, answer.status.as_u16()) {
+        return;
+    }
+    let head = super::head_of(session);
+    let authority = head.host().and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
+    let own = std::iter::once(ctx.verdict.target.clone());
+    for target in own.chain(invalidation::also(&answer.headers, authority, &ctx.verdict.target)) {
+        let head = Head::new("GET", &target, Headers::Map(&request.headers));
+        let mut verdict = Verdict { client: ctx.verdict.client.clone(), ..Verdict::default() };
+        let filters = &ctx.plan.filters;
+        let known = filters.route.request(&head, &mut verdict) == Flow::Continue
+            && filters.cache_key.request(&head, &mut verdict) == Flow::Continue;
+        if let Some(key) = verdict.key.filter(|_| known) {
+            ctx.shared.caching.store.invalidate(&key);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Tells the client, the log and the metrics what the cache did: `Cache-Status`, `X-Cache`.
+
+use std::time::SystemTime;
+
+use addrgate_filters::cache_status::{Forward, Outcome, Status};
+use pingora::Result;
+use pingora::cache::CachePhase;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::context::Context;
+use crate::store::Kept;
+use crate::telemetry::CacheOutcome;
+
+/// Adds the fields to an answer that went through the cache, and notes the outcome.
+pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    if !ctx.cached.on {
+        return Ok(());
+    }
+    let status = status(session, answer, ctx);
+    ctx.cache = match status.outcome {
+        Outcome::Hit(_) | Outcome::Collapsed => CacheOutcome::Hit,
+        Outcome::Stale(_) => CacheOutcome::Stale,
+        Outcome::Revalidated => CacheOutcome::Revalidated,
+        Outcome::Forwarded(Forward::Bypass | Forward::Method) => CacheOutcome::Pass,
+        Outcome::Forwarded(_) => CacheOutcome::Miss,
+    };
+    answer.insert_header("cache-status", status.to_string())?;
+    answer.insert_header("x-cache", status.word())
+}
+
+fn status(session: &Session, answer: &ResponseHeader, ctx: &Context) -> Status {
+    let cache = &session.cache;
+    let kept = cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Kept>());
+    let ttl = kept.map(|kept| seconds_left(kept.times.fresh_until));
+    let forwarded = |why, stored, ttl, detail| Status {
+        ttl,
+        stored,
+        detail,
+        ..Status::forwarded(why, ctx.cached.upstream_status.unwrap_or(answer.status.as_u16()))
+    };
+    let plain = |outcome| Status { outcome, ttl, forwarded_status: None, stored: false, detail: None };
+    match cache.phase() {
+        CachePhase::Hit if cache.lock_duration().is_some() => plain(Outcome::Collapsed),
+        CachePhase::Hit => plain(Outcome::Hit("L1")),
+        CachePhase::StaleUpdating => plain(Outcome::Stale("updating")),
+        CachePhase::Stale => plain(Outcome::Stale("error")),
+        CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => {
+            Status { forwarded_status: Some(304), ..plain(Outcome::Revalidated) }
+        }
+        CachePhase::Miss | CachePhase::Expired => forwarded(ctx.cached.forward, true, ttl, None),
+        CachePhase::Bypass => forwarded(Forward::Bypass, false, None, None),
+        CachePhase::Disabled(_) | CachePhase::Uninit | CachePhase::CacheKey => {
+            forwarded(ctx.cached.forward, false, None, ctx.cached.unkept.map(|reason| reason.as_str()))
+        }
+    }
+}
+
+/// Negative once it is stale.
+fn seconds_left(until: SystemTime) -> i64 {
+    let whole = |left: std::time::Duration| i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+    match until.duration_since(SystemTime::now()) {
+        Ok(left) => whole(left),
+        Err(past) => -whole(past.duration()),
+    }
+}
