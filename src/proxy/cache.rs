@@ -47,7 +47,8 @@ pub(super) fn enable(session: &mut Session, ctx: &mut Context) {
 
 /// The key, with the fields that may select a variant.
 pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
-    let key = ctx.verdict.key.ok_or_else(|| Error::explain(ErrorType::InternalError, "a cached request without a key"))?;
+    let key =
+        ctx.verdict.key.ok_or_else(|| Error::explain(ErrorType::InternalError, "a cached request without a key"))?;
     let mut key = cache_key(key);
     key.extensions.insert(Request(Arc::new(session.req_header().headers.clone())));
     Ok(key)
