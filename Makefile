@@ -1,6 +1,6 @@
 # The one door: every command of the project. `make` alone lists them.
 
-.PHONY: help run test lint build clean accuracy bench-queries
+.PHONY: help run test lint build clean accuracy conformance bench-queries
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -24,6 +24,9 @@ clean: ## stops the private PostgreSQL and deletes .run/ and target/
 
 accuracy: ## how well the service finds what people write; ACCURACY_SAMPLE=2000 for a quick look
 	@bash scripts/accuracy.sh
+
+conformance: ## the public HTTP cache suite against the gateway, beside the scores that others have published
+	@bash scripts/conformance.sh
 
 bench-queries: ## how long the address service takes per question, on a million addresses
 	@bash scripts/bench-queries.sh

@@ -1,14 +1,10 @@
 //! What Pingora's cache is made of: the store, the lock that lets one request fetch for many, and the memory of answers
 //! that were not worth waiting for. One per process; a reload changes none of it.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use addrgate_filters::cache_policy::storing::Reason;
 use addrgate_filters::units::{Size, Span};
-use addrgate_filters::verdict::Verdict;
 use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
 use pingora::cache::predictor::{CacheablePredictor, Predictor};
 use pingora::cache::{CacheOptionOverrides, HttpCache};
@@ -45,8 +41,6 @@ pub(crate) struct Caching {
     lock: &'static CacheKeyLockImpl,
     predictor: &'static (dyn CacheablePredictor + Sync),
     wait: Duration,
-    refreshes: Mutex<HashMap<u64, Verdict>>,
-    last: AtomicU64,
 }
 
 impl Caching {
@@ -61,8 +55,6 @@ impl Caching {
             lock: Box::leak(CacheLock::new_boxed(LOST)),
             predictor: Box::leak(Box::new(predictor)),
             wait: config.wait.0,
-            refreshes: Mutex::default(),
-            last: AtomicU64::new(0),
         }
     }
 
@@ -71,18 +63,6 @@ impl Caching {
         let mut patience = CacheOptionOverrides::default();
         patience.wait_timeout = Some(self.wait.min(timeout));
         cache.enable(self.store, None, Some(self.predictor), Some(self.lock), Some(patience));
-    }
-
-    /// Leaves a verdict for the request that refreshes behind the reply; gives its ticket.
-    pub(crate) fn leave(&self, verdict: Verdict) -> u64 {
-        let ticket = self.last.fetch_add(1, Ordering::Relaxed);
-        self.refreshes.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, verdict);
-        ticket
-    }
-
-    /// Takes it.
-    pub(crate) fn take(&self, ticket: u64) -> Option<Verdict> {
-        self.refreshes.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket)
     }
 }
 

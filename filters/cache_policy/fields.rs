@@ -21,8 +21,17 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     header::UPGRADE,
 ];
 
-/// Fields that describe the stored bytes: a 304 has other bytes, or none, so its values are not taken over.
-const OF_THE_BODY: [HeaderName; 3] = [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_RANGE];
+/// Fields that describe the stored bytes: a 304 has other bytes, or none, so its values are not taken over. The entity tag
+/// is among them: it is what the 304 confirmed.
+const OF_THE_BODY: [HeaderName; 7] = [
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::ETAG,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
 
 /// Removes the hop-by-hop fields and those that `Connection` nominates. `Transfer-Encoding` stays when `keep_framing`,
 /// for a head that Pingora still has to frame; it is dropped from what is stored.

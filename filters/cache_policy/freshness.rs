@@ -89,10 +89,12 @@ pub fn initial_age(headers: &HeaderMap, exchange: &Exchange) -> Duration {
     (age_value(headers) + delay).max(Duration::from_secs(apparent.as_secs()))
 }
 
-/// `Age`: the first member of the first line (RFC 9111 section 5.1); what is no delta-seconds counts as 0.
+/// `Age`: the first member of the first line (RFC 9111 section 5.1), without parameters; what is no delta-seconds is
+/// ignored.
 fn age_value(headers: &HeaderMap) -> Duration {
     let first = headers.get(header::AGE).and_then(|line| list::members(line.as_bytes()).next());
-    Duration::from_secs(first.and_then(delta).unwrap_or(0).into())
+    let value = first.map(|member| member.split(|b| *b == b';').next().unwrap_or(member).trim_ascii());
+    Duration::from_secs(value.and_then(delta).unwrap_or(0).into())
 }
 
 /// `Date`, when there is a valid one.

@@ -25,9 +25,6 @@ use crate::context::Context;
 use crate::store::{Kept, Request, cache_key, tags};
 use crate::telemetry::METRICS;
 
-/// Where a refresh behind the reply finds its verdict. Taken off what clients send.
-pub(super) const TICKET: &str = "x-addrgate-refresh";
-
 /// Turns the cache on where the filters found a key.
 pub(super) fn enable(session: &mut Session, ctx: &mut Context) {
     let Some(route) = ctx.verdict.route.clone() else { return };
@@ -148,47 +145,26 @@ pub(super) fn not_modified(session: &Session, answer: &ResponseHeader) -> bool {
 }
 
 /// Whether a stale answer goes out; Pingora has looked at its windows. Without an error it is being refreshed: by this
-/// request, where it holds the lock.
+/// request, where it holds the lock, else by another.
 pub(super) fn stale(session: &mut Session, ctx: &mut Context, error: Option<&Error>) -> bool {
     let Some(error) = error else {
-        if ctx.background {
+        let refreshes = session.cache.is_cache_lock_writer();
+        // A refresh behind the reply is a copy of this request's head; it has no body to send. So whoever holds the lock
+        // of a body-keyed answer waits for it, and the others get the stale one meanwhile.
+        if ctx.background || (refreshes && ctx.verdict.body.is_some()) {
             return false;
         }
-        if session.cache.is_cache_lock_writer() {
-            let verdict = Verdict {
-                request_id: ctx.verdict.request_id,
-                route: ctx.verdict.route.clone(),
-                target: ctx.verdict.target.clone(),
-                key: ctx.verdict.key,
-                body: ctx.verdict.body.clone(),
-                ..Verdict::default()
-            };
-            METRICS.cache_refreshes.inc();
-            let ticket = ctx.shared.caching.leave(verdict).to_string();
-            // Digits are a valid value.
-            let _always_valid = session.req_header_mut().insert_header(TICKET, ticket);
-        }
+        METRICS.cache_refreshes.inc_by(refreshes.into());
         return true;
     };
     if *error.esource() == ErrorSource::Downstream {
         return false;
     }
+    if !matches!(error.etype(), ErrorType::HTTPStatus(_)) {
+        // Pingora gives the connection up after a failed exchange, so the client must hear that it ends.
+        session.set_keepalive(None);
+    }
     (ctx.refusal, ctx.refused) = (None, None);
-    true
-}
-
-/// What of a request that refreshes behind the reply was decided by the one that was answered. `false`: it is no such
-/// request.
-pub(super) fn resume(session: &mut Session, ctx: &mut Context) -> bool {
-    let ticket = session.req_header_mut().remove_header(TICKET);
-    if session.subrequest_ctx.is_none() {
-        return false;
-    }
-    ctx.background = true;
-    let ticket = ticket.and_then(|ticket| ticket.to_str().ok()?.parse().ok());
-    if let Some(verdict) = ticket.and_then(|ticket| ctx.shared.caching.take(ticket)) {
-        ctx.verdict = verdict;
-    }
     true
 }
 

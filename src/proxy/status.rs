@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use addrgate_filters::cache_status::{Forward, Outcome, Status};
+use http::header;
 use pingora::Result;
 use pingora::cache::CachePhase;
 use pingora::http::ResponseHeader;
@@ -17,7 +18,17 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Con
     if !ctx.cached.on {
         return Ok(());
     }
-    let status = status(session, answer, ctx);
+    let kept = session.cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Kept>());
+    if let Some(kept) = kept {
+        let age = kept.times.age(SystemTime::now()).as_secs();
+        // A fresh answer right from its origin has no age (RFC 9111 section 5.1).
+        if age > 0 || !session.cache.upstream_used() {
+            answer.insert_header(header::AGE, age)?;
+        } else {
+            answer.remove_header(&header::AGE);
+        }
+    }
+    let status = status(session, answer, ctx, kept);
     ctx.cache = match status.outcome {
         Outcome::Hit(_) | Outcome::Collapsed => CacheOutcome::Hit,
         Outcome::Stale(_) => CacheOutcome::Stale,
@@ -29,9 +40,8 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Con
     answer.insert_header("x-cache", status.word())
 }
 
-fn status(session: &Session, answer: &ResponseHeader, ctx: &Context) -> Status {
+fn status(session: &Session, answer: &ResponseHeader, ctx: &Context, kept: Option<&Kept>) -> Status {
     let cache = &session.cache;
-    let kept = cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Kept>());
     let ttl = kept.map(|kept| seconds_left(kept.times.fresh_until));
     let forwarded = |why, stored, ttl, detail| Status {
         ttl,
