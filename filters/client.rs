@@ -8,6 +8,7 @@
 //! clients:
 //!   web-portal:
 //!     keys: ["sha256:9f86d081..."]   # `addrgate keys new` prints a key and this line; empty texts are skipped
+//!     limits: [5000/15m]             # in place of `rate_limit.client`; []: none
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,8 +22,9 @@ use subtle::ConstantTimeEq;
 use crate::head::Head;
 use crate::reply::Code;
 use crate::route::Auth;
+use crate::units::Rate;
 use crate::verdict::Verdict;
-use crate::{Filter, Flow};
+use crate::{Filter, Flow, rate_limit};
 
 /// One client, as written; its name is the key of the map.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -31,13 +33,18 @@ pub struct Config {
     /// Digests of at most two keys, each `sha256:` and 64 hex digits. An empty text is skipped, so that
     /// `${ADDRGATE_KEY_SHA256:-}` may stay unset.
     pub keys: Vec<String>,
+    /// What it may ask, in place of `rate_limit.client`; an empty list: as much as it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Vec<Rate>>,
 }
 
 /// A known client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// The name in the configuration; in logs, metrics and limits.
-    pub name: String,
+    pub name: Arc<str>,
+    /// Its own limits, where it has any.
+    pub limits: Option<Vec<Rate>>,
 }
 
 /// The digest of a key, as the configuration writes it.
@@ -66,7 +73,8 @@ impl Clients {
     pub fn new(configs: &BTreeMap<String, Config>) -> Result<Self, String> {
         let mut clients = HashMap::new();
         for (name, config) in configs {
-            let client = Arc::new(Client { name: name.clone() });
+            rate_limit::check(config.limits.iter().flatten()).map_err(|e| format!("client `{name}`: {e}"))?;
+            let client = Arc::new(Client { name: name.as_str().into(), limits: config.limits.clone() });
             let digests: Vec<&String> = config.keys.iter().filter(|text| !text.is_empty()).collect();
             if digests.len() > 2 {
                 return Err(format!("client `{name}` has {} keys; two at most", digests.len()));
@@ -137,7 +145,7 @@ mod tests {
     use crate::route;
 
     fn clients() -> Clients {
-        let web = Config { keys: vec![digest_of("old"), digest_of("new"), String::new()] };
+        let web = Config { keys: vec![digest_of("old"), digest_of("new"), String::new()], ..Config::default() };
         Clients::new(&BTreeMap::from([("web".to_owned(), web)])).unwrap()
     }
 
@@ -156,7 +164,7 @@ mod tests {
     #[case("new")]
     fn both_keys_of_a_client_work(#[case] key: &str) {
         let (flow, verdict) = ask(&[key], "api_key");
-        assert_eq!((flow, verdict.client.unwrap().name.as_str()), (Flow::Continue, "web"));
+        assert_eq!((flow, &*verdict.client.unwrap().name), (Flow::Continue, "web"));
     }
 
     #[rstest]
@@ -186,7 +194,8 @@ mod tests {
     #[case(vec![digest_of("1"), digest_of("2"), digest_of("3")], "two at most")]
     #[case(vec![digest_of("1"), digest_of("1")], "the same key")]
     fn wrong_configs(#[case] keys: Vec<String>, #[case] message: &str) {
-        let error = Clients::new(&BTreeMap::from([("web".to_owned(), Config { keys })])).unwrap_err();
+        let error =
+            Clients::new(&BTreeMap::from([("web".to_owned(), Config { keys, ..Config::default() })])).unwrap_err();
         assert!(error.contains(message) && error.contains("web"), "{error}");
     }
 

@@ -13,6 +13,7 @@ pub mod cors;
 pub mod edge;
 pub mod head;
 pub mod meta;
+pub mod rate_limit;
 pub mod reply;
 pub mod request_body;
 pub mod request_id;
@@ -109,6 +110,8 @@ pub struct Filters {
     pub route: route::Routes,
     /// API key to identity.
     pub client: client::Clients,
+    /// How much a client may ask.
+    pub rate_limit: rate_limit::RateLimit,
     /// What body the route takes.
     pub request_body: request_body::Bodies,
     /// Normal form of the request, and its key.
@@ -123,11 +126,21 @@ impl Filters {
     /// 3. `cors` before `route` and `client`, because a preflight has no key and its method is on no route;
     /// 4. `route` before `client`, because the route says whether a key is needed at all;
     /// 5. `client` before limits (they are per client) and before the body is looked at (cheap refusals first);
-    /// 6. `request_body` before anything reads the body;
-    /// 7. `cache_key` last: it costs the most, and only a request that will be answered needs it.
+    /// 6. `rate_limit` before the body is looked at, so that a flood costs as little as it can;
+    /// 7. `request_body` before anything reads the body;
+    /// 8. `cache_key` last: it costs the most, and only a request that will be answered needs it.
     #[must_use]
-    pub fn order(&self) -> [&dyn Filter; 7] {
-        [&self.request_id, &self.edge, &self.cors, &self.route, &self.client, &self.request_body, &self.cache_key]
+    pub fn order(&self) -> [&dyn Filter; 8] {
+        [
+            &self.request_id,
+            &self.edge,
+            &self.cors,
+            &self.route,
+            &self.client,
+            &self.rate_limit,
+            &self.request_body,
+            &self.cache_key,
+        ]
     }
 
     /// Walks the list until a filter ends the request.

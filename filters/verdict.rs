@@ -23,6 +23,10 @@ pub struct Verdict {
     pub route: Option<Arc<Route>>,
     /// Who asks ([`crate::client`]); `None` on routes without a key.
     pub client: Option<Arc<Client>>,
+    /// How the client stands with its limits ([`crate::rate_limit`]).
+    pub limit: Option<crate::rate_limit::Standing>,
+    /// Nobody waits for the answer: it refreshes one that is kept.
+    pub background: bool,
     /// Path and query in canonical form: what is in the key, and what is forwarded ([`crate::cache_key`]).
     pub target: String,
     /// Under which key the answer is kept; `None` where it can't be cached, or not before the body is read.

@@ -36,8 +36,6 @@ pub(crate) struct Context {
     pub(crate) cache: CacheOutcome,
     /// What it needs to know.
     pub(crate) cached: Cached,
-    /// Refreshes a stale answer behind a reply; no client waits.
-    pub(crate) background: bool,
     /// `meta` on its way out.
     pub(crate) stamp: Option<Stamp>,
     /// Body bytes read so far.
@@ -109,7 +107,6 @@ impl Context {
             refused: None,
             cache: CacheOutcome::Own,
             cached: Cached::default(),
-            background: false,
             stamp: None,
             body_read: 0,
             body_sent: false,
@@ -134,14 +131,14 @@ impl Context {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
-        if self.background {
+        if self.verdict.background {
             self.plan.filters.finish(&self.verdict, Outcome { status, elapsed: self.started.elapsed() });
             return;
         }
         let line = Line {
             request_id: self.verdict.request_id.as_str(),
             correlation: self.verdict.correlation.as_deref(),
-            client: self.verdict.client.as_ref().map(|client| client.name.as_str()),
+            client: self.verdict.client.as_ref().map(|client| &*client.name),
             peer: self.seen.peer,
             route: self.verdict.route.as_ref().map(|route| route.name()),
             method: &self.seen.method,

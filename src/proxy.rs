@@ -72,7 +72,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         // Pingora refreshes a stale answer by a copy of the request that got it.
-        ctx.background = session.subrequest_ctx.is_some();
+        ctx.verdict.background = session.subrequest_ctx.is_some();
         let judged = {
             let Context { plan, verdict, judged, .. } = ctx;
             let plan = Arc::clone(plan);

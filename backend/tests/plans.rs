@@ -2,6 +2,8 @@
 //! one, or walks an index without a condition, where and only where no index fits the predicate. Generic plans, because the
 //! service prepares its statements.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;

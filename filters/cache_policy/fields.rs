@@ -152,7 +152,7 @@ mod tests {
         ]);
         update(&mut stored, &fresh);
         let expected = headers(&[
-            ("etag", "\"2\""),
+            ("etag", "\"1\""),
             ("x", "c"),
             ("keep", "1"),
             ("content-length", "5"),

@@ -198,7 +198,7 @@ mod tests {
     #[case(&["0, 7200"], 0)]
     #[case(&["7200", "0"], 7200)]
     #[case(&["0", "7200"], 0)]
-    #[case(&["7200;foo=bar"], 0)]
+    #[case(&["7200;foo=bar"], 7200)]
     #[case(&["2147483649"], 2_147_483_648)]
     fn ages(#[case] lines: &[&str], #[case] expected: u64) {
         let fields: Vec<_> = lines.iter().map(|line| ("age", (*line).to_owned())).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use addrgate_filters::units::{Secret, Size, Span};
-use addrgate_filters::{client, cors, edge, route};
+use addrgate_filters::{client, cors, edge, rate_limit, route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,9 @@ pub(crate) struct File {
     /// Who may use the routes with a key, by name.
     #[serde(default)]
     pub(crate) clients: BTreeMap<String, client::Config>,
+    /// How much a client may ask.
+    #[serde(default)]
+    pub(crate) rate_limit: rate_limit::Config,
     /// The routes; the first match wins. Left out: everything goes to the one upstream, uncached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) routes: Option<Vec<route::Config>>,

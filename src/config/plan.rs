@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use addrgate_filters::route::{self, Auth, Body, Kind, Routes};
 use addrgate_filters::units::{Secret, Size, Span};
-use addrgate_filters::{Filters, cache_key, client, cors, edge, request_body, request_id};
+use addrgate_filters::{Filters, cache_key, client, cors, edge, rate_limit, request_body, request_id};
 
 use super::file::{File, Limits};
 use crate::telemetry::{METRICS, RouteMetrics};
@@ -82,6 +82,10 @@ impl Plan {
             problems.push(Problem::new(&["cors"], message));
             cors::Cors::default()
         });
+        let rate_limit = rate_limit::RateLimit::new(&file.rate_limit).unwrap_or_else(|message| {
+            problems.push(Problem::new(&["rate_limit"], message));
+            rate_limit::RateLimit::default()
+        });
         let admin_token = check::token(&file, folder).unwrap_or_else(|problem| {
             problems.push(problem);
             None
@@ -105,6 +109,7 @@ impl Plan {
             cors,
             route: routes,
             client: clients,
+            rate_limit,
             request_body: request_body::Bodies,
             cache_key: cache_key::Keys,
         };

@@ -151,7 +151,7 @@ pub(super) fn stale(session: &mut Session, ctx: &mut Context, error: Option<&Err
         let refreshes = session.cache.is_cache_lock_writer();
         // A refresh behind the reply is a copy of this request's head; it has no body to send. So whoever holds the lock
         // of a body-keyed answer waits for it, and the others get the stale one meanwhile.
-        if ctx.background || (refreshes && ctx.verdict.body.is_some()) {
+        if ctx.verdict.background || (refreshes && ctx.verdict.body.is_some()) {
             return false;
         }
         METRICS.cache_refreshes.inc_by(refreshes.into());

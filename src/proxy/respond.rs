@@ -107,6 +107,15 @@ pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Dur
     answer.insert_header("x-correlation-id", verdict.correlation())?;
     answer.insert_header("x-response-time", format!("{}ms", elapsed.as_millis()))?;
     answer.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    if let Some(limit) = &verdict.limit {
+        let mut done = Ok(());
+        limit.write(|name, value| {
+            if done.is_ok() {
+                done = answer.insert_header(name, value);
+            }
+        });
+        done?;
+    }
     if let Some(origin) = &verdict.cors.origin {
         answer.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, &**origin)?;
         answer.insert_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;

@@ -55,7 +55,13 @@ impl Stack {
         let place = listening(&mut service).await;
         let direct = Client::new(&format!("http://{place}"), KEY);
 
-        let upstream = [("ADDRGATE_UPSTREAM", place), ("ADDRGATE_KEY_SHA256", DIGEST.to_owned())];
+        // Tests ask faster than clients may.
+        let upstream = [
+            ("ADDRGATE_UPSTREAM", place),
+            ("ADDRGATE_KEY_SHA256", DIGEST.to_owned()),
+            ("ADDRGATE_LIMIT", "1000000/15m".to_owned()),
+            ("ADDRGATE_BURST", "1000000/1m".to_owned()),
+        ];
         let given = upstream.into_iter().chain(wishes.gateway).collect::<Vec<_>>();
         let (gateway, place, admin) = start_gateway(&given).await;
         let client = Client::new(&format!("http://{place}"), KEY);
