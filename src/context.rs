@@ -9,11 +9,12 @@ use addrgate_filters::cache_status::Forward;
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::reply::Cause;
 use addrgate_filters::verdict::Verdict;
-use addrgate_filters::{Outcome, head::Head};
+use addrgate_filters::{Outcome, Stop, head::Head};
 use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::config::Plan;
+use crate::door::DateSlot;
 use crate::shared::{InFlight, Shared};
 use crate::telemetry::{CacheOutcome, Line, METRICS};
 
@@ -24,8 +25,12 @@ pub(crate) struct Context {
     pub(crate) plan: Arc<Plan>,
     /// What the filters found.
     pub(crate) verdict: Verdict,
-    /// Whether the verdict came with the request, so that it is not made again.
-    pub(crate) judged: bool,
+    /// How the filters ended the request, if they did, where the verdict came with it and is not made again.
+    pub(crate) judged: Option<Option<Stop>>,
+    /// Whether its connection ends with it.
+    pub(crate) last: bool,
+    /// Where the origin's `Date` is put; not on HTTP/2.
+    pub(crate) date: Option<Arc<DateSlot>>,
     /// When its head was read.
     pub(crate) started: Instant,
     /// Why it is refused, from where the reason arises to where the answer is written.
@@ -101,7 +106,9 @@ impl Context {
         Self {
             plan: shared.plan_kept(),
             verdict: Verdict::default(),
-            judged: false,
+            judged: None,
+            last: false,
+            date: None,
             started: Instant::now(),
             refusal: None,
             refused: None,

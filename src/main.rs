@@ -9,6 +9,7 @@ mod admin;
 mod caching;
 mod config;
 mod context;
+mod door;
 mod explain;
 mod proxy;
 mod server;

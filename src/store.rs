@@ -82,8 +82,12 @@ impl Store {
         Self { memory, fills: filling::Fills::default(), limits, clock: AtomicU64::new(0), invalidated }
     }
 
+    /// The kept answer for a request, if it is fresh.
+    pub(crate) fn fresh(&self, key: &Key, request: Headers<'_>, now: SystemTime) -> Option<Arc<Entry>> {
+        self.find(key, request).filter(|entry| entry.kept.times.is_fresh(now))
+    }
+
     /// The kept answer for a request, fresh or stale.
-    #[cfg(test)]
     pub(crate) fn find(&self, key: &Key, request: Headers<'_>) -> Option<Arc<Entry>> {
         match self.memory.get(&Id::primary(*key))? {
             Slot::Answer(entry) => Some(entry),
