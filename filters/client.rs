@@ -116,6 +116,9 @@ impl Filter for Clients {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+        if verdict.background {
+            return Flow::Continue;
+        }
         if !verdict.route.as_ref().is_some_and(|route| route.config.auth == Auth::ApiKey) {
             return Flow::Continue;
         }

@@ -13,6 +13,7 @@ use addrgate_filters::{Outcome, Stop, head::Head};
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use crate::coalesce::{End, LeadSlot};
 use crate::config::Plan;
 use crate::door::DateSlot;
 use crate::shared::{InFlight, Shared};
@@ -65,8 +66,14 @@ pub(crate) struct Cached {
     pub(crate) on: bool,
     /// The request's own directives, where they are honoured.
     pub(crate) wish: Option<RequestDirectives>,
-    /// The invalidation clock when the request began.
+    /// The invalidation clock when the fetch began.
     pub(crate) clock: u64,
+    /// The lead of those who wait for this request's fetch.
+    pub(crate) lead: LeadSlot,
+    /// It waited for another's fetch.
+    pub(crate) waited: bool,
+    /// What is kept is stale, and goes out while it is refreshed.
+    pub(crate) updating: bool,
     /// When the upstream was asked, by the wall clock that `Date` and `Age` use.
     pub(crate) requested: Option<SystemTime>,
     /// The fields of a 304 that validated what is kept.
@@ -85,6 +92,9 @@ impl Default for Cached {
             on: false,
             wish: None,
             clock: 0,
+            lead: LeadSlot::default(),
+            waited: false,
+            updating: false,
             requested: None,
             validated: None,
             forward: Forward::UriMiss,
@@ -138,6 +148,8 @@ impl Context {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
+        // Where the answer was kept or not, that was said already.
+        self.cached.lead.end(if self.asked.is_some() { End::Unkept } else { End::Abandoned });
         if self.verdict.background {
             self.plan.filters.finish(&self.verdict, Outcome { status, elapsed: self.started.elapsed() });
             return;

@@ -21,6 +21,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::time::Instant;
 
+use crate::coalesce::Lead;
 use crate::config::Plan;
 use crate::context::record;
 use crate::proxy::Gateway;
@@ -57,6 +58,8 @@ pub(crate) struct Carried {
     pub(crate) last: bool,
     /// Takes the origin's `Date`.
     pub(crate) date: Arc<DateSlot>,
+    /// The lead that was taken for it, where it is a request of the gateway's own.
+    pub(crate) lead: Option<Lead>,
 }
 
 /// What becomes of a request once its head, or its body, is there.
@@ -136,6 +139,7 @@ impl Door {
                         last: last || close,
                         date: visit.date(),
                         plan,
+                        lead: None,
                     };
                     let mut session = ServerSession::new_http1(visit.lend(lent)?);
                     session.set_connection_user_context(Some(Box::new(carried)));

@@ -60,7 +60,10 @@ impl ProxyHttp for Gateway {
     /// A connection that the door hands over brings the verdict.
     fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Context, carried: Box<dyn std::any::Any + Send + Sync>) {
         if let Ok(carried) = carried.downcast::<Carried>() {
-            let Carried { verdict, stop, plan, started, last, date } = *carried;
+            let Carried { verdict, stop, plan, started, last, date, lead } = *carried;
+            if let Some(lead) = lead {
+                ctx.cached.lead.hold(lead);
+            }
             (ctx.verdict, ctx.plan, ctx.started, ctx.last, ctx.date) = (verdict, plan, started, last, Some(date));
             ctx.judged = Some(stop);
         }
@@ -73,8 +76,6 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        // Pingora refreshes a stale answer by a copy of the request that got it.
-        ctx.verdict.background = session.subrequest_ctx.is_some();
         let stop = {
             let head = head_of(session);
             ctx.see(&head);
@@ -95,6 +96,7 @@ impl ProxyHttp for Gateway {
             return respond::refuse(session, ctx, "cache_key", cause).await.map(|()| true);
         }
         ctx.cache = CacheOutcome::Pass;
+        cache::prepare(session, ctx, &route).await?;
         Ok(false)
     }
 
@@ -114,13 +116,13 @@ impl ProxyHttp for Gateway {
 
     async fn cache_hit_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         meta: &CacheMeta,
         _: &mut HitHandler,
         _is_fresh: bool,
         ctx: &mut Context,
     ) -> Result<Option<ForcedFreshness>> {
-        Ok(cache::found(meta, ctx))
+        Ok(cache::found(session, meta, ctx))
     }
 
     fn cache_vary_filter(&self, meta: &CacheMeta, _: &mut Context, request: &RequestHeader) -> Option<HashBinary> {

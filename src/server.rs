@@ -54,7 +54,9 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     proxy.handle_init_modules();
     // HTTP/2 without TLS too: the door hands over what begins with its preface.
     proxy.server_options = Some(http2_options());
-    let mut public = Service::new("gateway".to_owned(), Door { shared: Arc::clone(&shared), proxy: Arc::new(proxy) });
+    let proxy = Arc::new(proxy);
+    shared.replays.connect(Arc::clone(&proxy));
+    let mut public = Service::new("gateway".to_owned(), Door { shared: Arc::clone(&shared), proxy });
     for address in &settings.listen {
         match &settings.tls {
             None => public.add_listener(

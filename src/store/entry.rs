@@ -56,6 +56,11 @@ impl Kept {
         self.times.fresh_until + self.keep
     }
 
+    /// Whether it may go out though stale, while it is refreshed (RFC 5861 section 3).
+    pub(crate) fn is_servable_stale(&self, now: SystemTime) -> bool {
+        !self.times.is_fresh(now) && now < self.times.fresh_until + self.windows.while_revalidate
+    }
+
     /// With a head, in Pingora's form.
     pub(crate) fn into_cache_meta(self, head: ResponseHeader) -> CacheMeta {
         let seconds = |window: Duration| u32::try_from(window.as_secs()).unwrap_or(u32::MAX);

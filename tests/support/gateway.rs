@@ -33,13 +33,14 @@ impl Gateway {
             let mut command = Command::new(program("addrgate"));
             command.args(["run", "--config"]).arg(&file).envs(environment.iter().copied());
             let mut process = Process::start("addrgate", command);
-            let control = Client::new(&format!("http://{admin}"), "");
+            let (control, client) =
+                (Client::new(&format!("http://{admin}"), ""), Client::new(&format!("http://{public}"), "key"));
             until("the gateway is ready or over", || async {
-                control.reaches("/readyz").await || process.lines().iter().any(|line| line.contains("can't listen"))
+                control.reaches("/readyz").await && client.reaches("/readyz").await
+                    || process.lines().iter().any(|line| line.contains("can't listen"))
             })
             .await;
             if process.is_running() || attempt == 3 {
-                let client = Client::new(&format!("http://{public}"), "key");
                 return Self { client, control, place: public, process, _folder: folder };
             }
         }
