@@ -197,7 +197,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Context,
     ) -> Result<()> {
         if upstream_response.status.is_informational() {
-            return Ok(());
+            return respond::interim(session, upstream_response).await;
         }
         let route = route_of(ctx)?;
         let elapsed = ctx.asked.map(|asked| asked.elapsed()).unwrap_or_default();
@@ -348,6 +348,8 @@ fn connection_bounds(session: &mut Session, ctx: &Context) {
     session.set_write_timeout(Some(limits.write_time.0));
     session.set_total_drain_timeout(Some(Duration::from_secs(1)));
     session.set_close_on_response_before_downstream_finish(true);
+    // Passed on by `respond::interim`.
+    session.as_downstream_mut().set_ignore_info_resp(true);
 }
 
 /// The borrowed view that the filters judge.

@@ -19,7 +19,9 @@ use tokio::sync::watch;
 use crate::config::reload::Reload;
 use crate::config::{Plan, Shutdown};
 use crate::door::Door;
+use crate::invalidation::Reader;
 use crate::proxy::Gateway;
+use crate::redis::{Keeper, Redis};
 use crate::shared::Shared;
 use crate::shutdown::{Signals, Stage, drained};
 use crate::telemetry::{AccessLog, METRICS};
@@ -46,7 +48,13 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     let Shutdown { delay, drain } = settings.shutdown;
     let conf = server_conf(threads, drain.0, settings.upgrade_socket.as_deref());
     let hash = plan.hash.clone();
-    let shared = Shared::new(plan, access);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let redis = plan.file.redis.as_ref().map(|config| Redis::new(config, folder)).transpose();
+    let redis = redis.map_err(|e| anyhow::anyhow!("redis: {e}"))?.flatten();
+    if redis.is_none() {
+        tracing::info!("no Redis is configured: cache, limits and purges are this instance's own");
+    }
+    let (shared, writer) = Shared::new(plan, access, redis);
     let mut server = Server::new_with_opt_and_conf(Opt { upgrade, ..Opt::default() }, conf);
     server.bootstrap();
 
@@ -77,6 +85,11 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     server.add_service(public);
     server.add_service(admin::service(&shared, path, &admin_listen));
     server.add_service(background_service("health checks", Checks(Arc::clone(&shared))));
+    if let (Some(redis), Some(writer)) = (&shared.redis, writer) {
+        server.add_service(background_service("redis", Keeper(Arc::clone(redis))));
+        server.add_service(background_service("second tier", writer));
+        server.add_service(background_service("invalidation log", Reader(Arc::clone(&shared.invalidation))));
+    }
     server.add_service(background_service("reload", Reload { shared: Arc::clone(&shared), path: path.to_owned() }));
 
     METRICS.ready.set(1);

@@ -214,6 +214,25 @@ async fn http2_is_handed_over_and_http1_0_served() {
 }
 
 #[tokio::test]
+async fn interim_answers_are_passed_on_however_they_arrive() {
+    let origin = Origin::start(|asked| async move {
+        let early = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+        let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncache-control: max-age=60\r\n\r\nok";
+        let keep = if asked.target == "/kept" { last.to_owned() } else { last.replace("max-age=60", "no-store") };
+        Answer::Raw((early.to_owned() + &keep).into_bytes())
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    for target in ["/kept", "/passing"] {
+        let answers = exchange(&gateway.place, get(target, "Connection: close\r\n").as_bytes()).await;
+        assert!(answers.starts_with("HTTP/1.1 103 "), "{target}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "{target}: {answers}");
+        assert!(answers.ends_with("ok"), "{target}: {answers}");
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn a_stop_ends_idle_connections_and_finishes_what_was_begun() {
     let origin = Origin::start(|asked| async move {
         support::origin::pause(if asked.target == "/slow" { 700 } else { 0 }).await;

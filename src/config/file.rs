@@ -9,12 +9,12 @@ use addrgate_filters::{client, cors, edge, rate_limit, route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caching;
+use crate::{caching, invalidation, redis};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen`, `cache` and `log.level`"))]
+#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen`, `cache`, `invalidation`, `redis` and `log.level`"))]
 pub(crate) struct File {
     /// The version of this format: 1.
     pub(crate) version: u32,
@@ -32,6 +32,12 @@ pub(crate) struct File {
     /// The cache that all routes share. Needs a restart.
     #[serde(default)]
     pub(crate) cache: caching::Config,
+    /// Purges that reach every instance. Needs a restart.
+    #[serde(default)]
+    pub(crate) invalidation: invalidation::Config,
+    /// Redis, shared by the instances. Needs a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) redis: Option<redis::Config>,
     /// The services behind, by name.
     pub(crate) upstreams: BTreeMap<String, Upstream>,
     /// Who may use the routes with a key, by name.
@@ -280,6 +286,6 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info,pingora_core=warn,pingora_proxy=error".to_owned(), access: true }
+        Self { level: "info,pingora_core=warn,pingora_proxy=error,redis=error".to_owned(), access: true }
     }
 }

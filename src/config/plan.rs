@@ -90,6 +90,7 @@ impl Plan {
             problems.push(problem);
             None
         });
+        problems.extend(check::redis(&file, folder));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -136,6 +137,8 @@ impl Plan {
             ("server", new.server != old.server),
             ("admin.listen", new.admin.listen != old.admin.listen),
             ("cache", new.cache != old.cache),
+            ("invalidation", new.invalidation != old.invalidation),
+            ("redis", new.redis != old.redis),
             ("log.level", new.log.level != old.log.level),
         ] {
             if differs {

@@ -7,6 +7,7 @@ use addrgate_filters::route;
 use addrgate_filters::units::Secret;
 
 use super::{File, Problem};
+use crate::redis::Redis;
 use crate::upstream::Pool;
 
 /// Everything that the file alone shows.
@@ -102,6 +103,13 @@ pub(super) fn upstream(config: &route::Config, pools: &[Arc<Pool>]) -> Result<Op
         (None, [only]) => Ok(Some(Arc::clone(only))),
         (None, _) => Err("there are several upstreams, so the route must name its own".to_owned()),
     }
+}
+
+/// What the parts that share Redis find wrong.
+pub(super) fn redis(file: &File, folder: &Path) -> Vec<Problem> {
+    let redis = file.redis.as_ref().and_then(|config| Redis::new(config, folder).err());
+    let found = [("redis", redis), ("invalidation", file.invalidation.check().err())];
+    found.into_iter().filter_map(|(part, message)| Some(Problem::new(&[part], message?))).collect()
 }
 
 /// The admin token, from the file or from its own file.
