@@ -109,6 +109,15 @@ pub enum Auth {
     None,
 }
 
+impl Auth {
+    /// Whether `Authorization` is read here: then it is no secret between client and upstream, so it is not forwarded, and
+    /// it is no reason not to keep an answer (RFC 9111 section 3.5).
+    #[must_use]
+    pub fn reads_token(self) -> bool {
+        matches!(self, Auth::Jwt | Auth::Any)
+    }
+}
+
 /// Answers of the gateway's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
