@@ -106,7 +106,7 @@ impl Default for Identity {
 }
 
 /// All that says who may do what, with the contents of the files it names.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Settings<'a> {
     /// All clients, those of `clients_file` included ([`merge`]).
     pub clients: &'a BTreeMap<String, Config>,

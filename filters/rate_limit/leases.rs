@@ -58,7 +58,7 @@ impl Leases {
         self.instances.load(Ordering::Acquire)
     }
 
-    /// What has to be asked. The first caller gets it, no other.
+    /// What has to be asked. The first caller gets it, no other; to be called within a Tokio runtime.
     #[must_use]
     pub fn asks(self: &Arc<Self>) -> Option<Asks> {
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()?;
