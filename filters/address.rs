@@ -82,6 +82,9 @@ impl Filter for Addresses {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+        if verdict.background {
+            return Flow::Continue;
+        }
         verdict.address = self.of(head);
         if self.0.allow.is_empty() || verdict.address.is_some_and(|address| self.0.allow.contain(address)) {
             return Flow::Continue;

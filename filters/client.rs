@@ -274,6 +274,9 @@ impl Filter for Clients {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+        if verdict.background {
+            return Flow::Continue;
+        }
         let auth = verdict.route.as_ref().map_or(Auth::None, |route| route.config.auth);
         if auth == Auth::None {
             return Flow::Continue;

@@ -82,15 +82,16 @@ impl Filter for Rollout {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
-        let Some(route) = verdict.route.clone() else { return Flow::Continue };
+        // A refresh goes where the answer came from; whoever makes it says so.
+        let Some(route) = verdict.route.clone().filter(|_| !verdict.background) else { return Flow::Continue };
         if let Some(config) = &route.config.rollout
             && let Some(who) = who(verdict)
             && part("rollout", route.name(), &who) < config.share
         {
             verdict.upstream = Some(config.upstream.as_str().into());
         }
-        // Who is sent there already needs no copy; nor does a refresh that nobody waits for.
-        let copied = is_read(&route, head.method) && verdict.upstream.is_none() && !verdict.background;
+        // Who is sent there already needs no copy.
+        let copied = is_read(&route, head.method) && verdict.upstream.is_none();
         if let Some(config) = route.config.shadow.as_ref().filter(|_| copied)
             && part("shadow", route.name(), verdict.request_id.as_str()) < config.share
         {

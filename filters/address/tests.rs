@@ -78,6 +78,9 @@ fn only_the_networks_that_are_allowed() {
     let (flow, _) = ask(config.clone(), "203.0.113.9", &[("X-Forwarded-For", "198.51.100.7")]);
     let Flow::Reply(cause) = flow else { panic!("{flow:?}") };
     assert_eq!((cause.code, cause.reason, cause.status()), (Code::Forbidden, "address", 403));
+    let mut refresh = Verdict { background: true, ..Verdict::default() };
+    let head = Head::new("GET", "/", Headers::Raw(&[]));
+    assert_eq!(Addresses(config.clone()).request(&head, &mut refresh), Flow::Continue, "a refresh has no address");
     let (flow, verdict) = ask(Config { mode: Mode::Observe, ..config }, "203.0.113.9", &[]);
     assert_eq!((flow, verdict.observed), (Flow::Continue, vec![("address", "address")]));
 }

@@ -91,6 +91,9 @@ fn nothing_is_copied_that_goes_there_anyway_or_that_nobody_waits_for() {
     assert_eq!(ask(&only_shadow, "GET", client(1)).shadow.as_deref(), Some("next"));
     let refresh = Verdict { background: true, ..client(1) };
     assert_eq!(ask(&only_shadow, "GET", refresh).shadow, None);
+    let refresh = Verdict { background: true, upstream: Some("next".into()), ..client(1) };
+    let nobody = route("r", json!({"rollout": {"upstream": "next", "share": 0.0}})).unwrap();
+    assert_eq!(ask(&nobody, "GET", refresh).upstream.as_deref(), Some("next"), "a refresh goes where it came from");
     let both = route("r", json!({"shadow": all, "rollout": all})).unwrap();
     assert_eq!(ask(&both, "GET", client(1)).shadow, None);
 }
