@@ -56,6 +56,14 @@ impl Flow {
     pub fn refuse(code: reply::Code, reason: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Flow::Reply(Cause::new(code, reason, message))
     }
+
+    fn stop(self, by: &'static str) -> Result<(), Stop> {
+        match self {
+            Flow::Continue => Ok(()),
+            Flow::Reply(cause) => Err(Stop::Refused(by, cause)),
+            Flow::Answer(reply) => Err(Stop::Answered(reply)),
+        }
+    }
 }
 
 /// Whether a filter acts or only counts what it would have done.
@@ -67,6 +75,19 @@ pub enum Mode {
     Enforce,
     /// Refusals are counted and logged (`observed`), and the request goes on: the safe way to tune a limit.
     Observe,
+}
+
+impl Mode {
+    /// What becomes of a refusal: sent, or noted in the verdict.
+    fn refuse(self, by: &'static str, cause: Cause, verdict: &mut Verdict) -> Flow {
+        match self {
+            Mode::Enforce => Flow::Reply(cause),
+            Mode::Observe => {
+                verdict.observed.push((by, cause.reason));
+                Flow::Continue
+            }
+        }
+    }
 }
 
 /// How a request ended, for [`Filter::finish`].
@@ -162,11 +183,7 @@ impl Filters {
 
     /// Awaits what [`Filters::request`] left to be awaited ([`Verdict::waiting`]); before anything else is done.
     pub async fn settle(&self, verdict: &mut Verdict) -> Result<(), Stop> {
-        match self.rate_limit.settle(verdict).await {
-            Flow::Continue => Ok(()),
-            Flow::Reply(cause) => Err(Stop::Refused(self.rate_limit.name(), cause)),
-            Flow::Answer(reply) => Err(Stop::Answered(reply)),
-        }
+        self.rate_limit.settle(verdict).await.stop(self.rate_limit.name())
     }
 
     /// The same list, when the upstream is needed.
@@ -176,11 +193,7 @@ impl Filters {
 
     fn walk(&self, mut ask: impl FnMut(&dyn Filter) -> Flow) -> Result<(), Stop> {
         for filter in self.order() {
-            match ask(filter) {
-                Flow::Continue => {}
-                Flow::Reply(cause) => return Err(Stop::Refused(filter.name(), cause)),
-                Flow::Answer(reply) => return Err(Stop::Answered(reply)),
-            }
+            ask(filter).stop(filter.name())?;
         }
         Ok(())
     }
