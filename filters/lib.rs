@@ -5,6 +5,7 @@
 //!
 //! What a filter refuses is a [`reply::Cause`]; only [`reply`] knows statuses and bodies.
 
+pub mod address;
 pub mod breaker;
 pub mod cache_key;
 pub mod cache_policy;
@@ -14,10 +15,12 @@ pub mod cors;
 pub mod edge;
 pub mod head;
 pub mod meta;
+pub mod proxy_protocol;
 pub mod rate_limit;
 pub mod reply;
 pub mod request_body;
 pub mod request_id;
+pub mod rollout;
 pub mod route;
 pub mod target;
 pub mod units;
@@ -53,6 +56,14 @@ impl Flow {
     pub fn refuse(code: reply::Code, reason: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Flow::Reply(Cause::new(code, reason, message))
     }
+
+    fn stop(self, by: &'static str) -> Result<(), Stop> {
+        match self {
+            Flow::Continue => Ok(()),
+            Flow::Reply(cause) => Err(Stop::Refused(by, cause)),
+            Flow::Answer(reply) => Err(Stop::Answered(reply)),
+        }
+    }
 }
 
 /// Whether a filter acts or only counts what it would have done.
@@ -64,6 +75,19 @@ pub enum Mode {
     Enforce,
     /// Refusals are counted and logged (`observed`), and the request goes on: the safe way to tune a limit.
     Observe,
+}
+
+impl Mode {
+    /// What becomes of a refusal: sent, or noted in the verdict.
+    fn refuse(self, by: &'static str, cause: Cause, verdict: &mut Verdict) -> Flow {
+        match self {
+            Mode::Enforce => Flow::Reply(cause),
+            Mode::Observe => {
+                verdict.observed.push((by, cause.reason));
+                Flow::Continue
+            }
+        }
+    }
 }
 
 /// How a request ended, for [`Filter::finish`].
@@ -105,16 +129,20 @@ pub struct Filters {
     pub request_id: request_id::NameRequest,
     /// Framing and bounds.
     pub edge: edge::Edge,
+    /// From where a client asks.
+    pub address: address::Addresses,
     /// Scripts on other origins.
     pub cors: cors::Cors,
     /// First route that matches.
     pub route: route::Routes,
-    /// API key to identity.
+    /// API key or token to client.
     pub client: client::Clients,
     /// How much a client may ask.
     pub rate_limit: rate_limit::RateLimit,
     /// What body the route takes.
     pub request_body: request_body::Bodies,
+    /// Which upstream, for a gradual rollout.
+    pub rollout: rollout::Rollout,
     /// Normal form of the request, and its key.
     pub cache_key: cache_key::Keys,
 }
@@ -124,22 +152,26 @@ impl Filters {
     ///
     /// 1. `request_id` first, so that every refusal carries a name;
     /// 2. `edge` before anything reads a field, because nothing can be trusted in a request whose framing is in doubt;
-    /// 3. `cors` before `route` and `client`, because a preflight has no key and its method is on no route;
-    /// 4. `route` before `client`, because the route says whether a key is needed at all;
-    /// 5. `client` before limits (they are per client) and before the body is looked at (cheap refusals first);
-    /// 6. `rate_limit` before the body is looked at, so that a flood costs as little as it can;
-    /// 7. `request_body` before anything reads the body;
-    /// 8. `cache_key` last: it costs the most, and only a request that will be answered needs it.
+    /// 3. `address` before all that depends on from where a client asks;
+    /// 4. `cors` before `route` and `client`, because a preflight has no key and its method is on no route;
+    /// 5. `route` before `client`, because the route says whether a key is needed at all;
+    /// 6. `client` before limits (they are per client) and before the body is looked at (cheap refusals first);
+    /// 7. `rate_limit` before the body is looked at, so that a flood costs as little as it can;
+    /// 8. `request_body` before anything reads the body;
+    /// 9. `rollout` before `cache_key`, because each upstream's answers are kept apart;
+    /// 10. `cache_key` last: it costs the most, and only a request that will be answered needs it.
     #[must_use]
-    pub fn order(&self) -> [&dyn Filter; 8] {
+    pub fn order(&self) -> [&dyn Filter; 10] {
         [
             &self.request_id,
             &self.edge,
+            &self.address,
             &self.cors,
             &self.route,
             &self.client,
             &self.rate_limit,
             &self.request_body,
+            &self.rollout,
             &self.cache_key,
         ]
     }
@@ -149,6 +181,11 @@ impl Filters {
         self.walk(|filter| filter.request(head, verdict))
     }
 
+    /// Awaits what [`Filters::request`] left to be awaited ([`Verdict::waiting`]); before anything else is done.
+    pub async fn settle(&self, verdict: &mut Verdict) -> Result<(), Stop> {
+        self.rate_limit.settle(verdict).await.stop(self.rate_limit.name())
+    }
+
     /// The same list, when the upstream is needed.
     pub fn forward(&self, verdict: &mut Verdict) -> Result<(), Stop> {
         self.walk(|filter| filter.forward(verdict))
@@ -156,11 +193,7 @@ impl Filters {
 
     fn walk(&self, mut ask: impl FnMut(&dyn Filter) -> Flow) -> Result<(), Stop> {
         for filter in self.order() {
-            match ask(filter) {
-                Flow::Continue => {}
-                Flow::Reply(cause) => return Err(Stop::Refused(filter.name(), cause)),
-                Flow::Answer(reply) => return Err(Stop::Answered(reply)),
-            }
+            ask(filter).stop(filter.name())?;
         }
         Ok(())
     }

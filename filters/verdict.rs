@@ -1,6 +1,7 @@
 //! What the filters have found out about one request. Made once, by the door or by the first phase of Pingora's path,
 //! and carried along: nothing is decided twice.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,12 +20,20 @@ pub struct Verdict {
     pub correlation: Option<Box<str>>,
     /// Who else may read the answer ([`crate::cors`]).
     pub cors: crate::cors::Allowed,
+    /// From where the client asks ([`crate::address`]); `None` on a connection without an address.
+    pub address: Option<IpAddr>,
     /// The first route that matches ([`crate::route`]).
     pub route: Option<Arc<Route>>,
-    /// Who asks ([`crate::client`]); `None` on routes without a key.
+    /// Who asks ([`crate::client`]); `None` on routes that are open to all.
     pub client: Option<Arc<Client>>,
     /// How the client stands with its limits ([`crate::rate_limit`]).
     pub limit: Option<crate::rate_limit::Standing>,
+    /// Limits that had no tokens at hand; [`crate::rate_limit::RateLimit::settle`] awaits them before the request goes on.
+    pub waiting: Option<crate::rate_limit::Waiting>,
+    /// The upstream in place of the route's, by name ([`crate::rollout`]).
+    pub upstream: Option<Arc<str>>,
+    /// The upstream that gets a copy of the request, its answer only compared ([`crate::rollout`]).
+    pub shadow: Option<Arc<str>>,
     /// Nobody waits for the answer: it refreshes one that is kept.
     pub background: bool,
     /// Path and query in canonical form: what is in the key, and what is forwarded ([`crate::cache_key`]).

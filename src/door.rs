@@ -66,6 +66,8 @@ pub(crate) struct Carried {
 enum Step {
     /// The answer lies in the buffer; the request had so many bytes. Whether the connection ends with it.
     Answered { used: usize, close: bool },
+    /// Tokens of a limit have to be awaited first.
+    Settle,
     /// The body, of so many bytes, has to be read first.
     Body(usize),
     /// Over to Pingora, with so many bytes of the wire. Whether the connection ends with it.
@@ -112,6 +114,10 @@ impl Door {
             let request = Request { peer, last, plan: &plan, started: Instant::now() };
             verdict.clear();
             let mut step = self.judge(&mut visit, head, &request, &mut verdict);
+            if let Step::Settle = step {
+                let stop = plan.filters.settle(&mut verdict).await.err();
+                step = self.settled(&mut visit, head, &request, &mut verdict, stop);
+            }
             if let Step::Body(length) = step {
                 step = match visit.body(head + length, plan.file.limits.body_time.0).await {
                     Ok(true) => self.judge_body(&mut visit, head, length, &request, &mut verdict),
@@ -149,8 +155,8 @@ impl Door {
                     visit.take_back(reused.consume().0)?;
                     continue;
                 }
-                // The body was asked for already.
-                Step::Body(_) => return None,
+                // Both were done already.
+                Step::Settle | Step::Body(_) => return None,
             }
             drop(in_flight);
         }
@@ -165,10 +171,43 @@ impl Door {
             Err(cause) => return Step::Refused("door", cause),
         };
         let stop = request.plan.filters.request(&head, verdict).err();
-        let body = body_length(&head);
+        if stop.is_none() && verdict.waiting.is_some() {
+            return Step::Settle;
+        }
+        self.judged(&head, length, request, verdict, stop, out)
+    }
+
+    /// The same, once the limits that had no tokens at hand have answered.
+    fn settled(
+        &self,
+        visit: &mut Visit,
+        length: usize,
+        request: &Request<'_>,
+        verdict: &mut Verdict,
+        stop: Option<Stop>,
+    ) -> Step {
+        let (wire, out) = visit.parts();
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        match parse(&wire[..length], &mut fields, request.peer) {
+            Ok(head) => self.judged(&head, length, request, verdict, stop, out),
+            Err(cause) => Step::Refused("door", cause),
+        }
+    }
+
+    /// What follows from what the filters said.
+    fn judged(
+        &self,
+        head: &Head<'_>,
+        length: usize,
+        request: &Request<'_>,
+        verdict: &Verdict,
+        stop: Option<Stop>,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        let body = body_length(head);
         match stop {
             Some(Stop::Refused(by, cause)) if cause.close => return Step::Refused(by, cause),
-            Some(stop) => return hand_over(&head, length, Some(stop)),
+            Some(stop) => return hand_over(head, length, Some(stop)),
             None => {}
         }
         let caching = verdict.route.as_ref().and_then(|route| route.cache.as_ref());
@@ -176,7 +215,7 @@ impl Door {
         match body {
             // Pingora reads what comes in chunks, or after a `100 Continue`.
             Some(body) if by_body && body > 0 && !head.headers.has("expect") => Step::Body(body),
-            _ => self.look(&head, length, request, verdict, out).unwrap_or_else(|| hand_over(&head, length, None)),
+            _ => self.look(head, length, request, verdict, out).unwrap_or_else(|| hand_over(head, length, None)),
         }
     }
 

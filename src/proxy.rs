@@ -76,12 +76,15 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        let stop = {
+        let plan = Arc::clone(&ctx.plan);
+        let mut stop = {
             let head = head_of(session);
             ctx.see(&head);
-            let plan = Arc::clone(&ctx.plan);
             ctx.judged.take().unwrap_or_else(|| plan.filters.request(&head, &mut ctx.verdict).err())
         };
+        if stop.is_none() {
+            stop = plan.filters.settle(&mut ctx.verdict).await.err();
+        }
         if let Some(stop) = stop {
             return respond::stop(session, ctx, stop).await.map(|()| true);
         }
@@ -174,8 +177,11 @@ impl ProxyHttp for Gateway {
         let host = plan.pool(&route).map_or("", |pool| pool.host());
         let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         let head = head_of(session);
-        let origin =
-            request::Origin { peer: head.peer, tls, host: head.host().and_then(|h| std::str::from_utf8(h).ok()) };
+        let origin = request::Origin {
+            peer: ctx.verdict.address,
+            tls,
+            host: head.host().and_then(|h| std::str::from_utf8(h).ok()),
+        };
         request::shape(upstream_request, &route, &ctx.verdict, host, &origin)?;
         request::tell_time(upstream_request, left(ctx, &route))
     }

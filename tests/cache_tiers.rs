@@ -233,7 +233,7 @@ async fn nothing_of_a_clients_choosing_reaches_redis_in_a_key() {
         let digest =
             rest.strip_prefix("e:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
         assert!(ours || digest, "{key}");
-        assert!(digest == false || redis.ask::<i64>(&["PTTL", &key]).await > 0, "{key} never expires");
+        assert!(!digest || redis.ask::<i64>(&["PTTL", &key]).await > 0, "{key} never expires");
     }
     gateway.stop(&[]).await;
 }

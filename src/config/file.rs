@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use addrgate_filters::units::{Secret, Size, Span};
-use addrgate_filters::{client, cors, edge, rate_limit, route};
+use addrgate_filters::{address, client, cors, edge, rate_limit, route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,9 @@ pub(crate) struct File {
     /// Bounds of what a client may send.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// From where clients ask: trusted proxies, and who may ask at all.
+    #[serde(default)]
+    pub(crate) address: address::Config,
     /// Scripts on other origins.
     #[serde(default)]
     pub(crate) cors: cors::Config,
@@ -43,6 +46,12 @@ pub(crate) struct File {
     /// Who may use the routes with a key, by name.
     #[serde(default)]
     pub(crate) clients: BTreeMap<String, client::Config>,
+    /// What several clients have in common, by name.
+    #[serde(default)]
+    pub(crate) plans: BTreeMap<String, client::Plan>,
+    /// How clients show who they are.
+    #[serde(default)]
+    pub(crate) identity: client::Identity,
     /// How much a client may ask.
     #[serde(default)]
     pub(crate) rate_limit: rate_limit::Config,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use addrgate_filters::route::{self, Auth, Body, Kind, Routes};
 use addrgate_filters::units::{Secret, Size, Span};
-use addrgate_filters::{Filters, cache_key, client, cors, edge, rate_limit, request_body, request_id};
+use addrgate_filters::{
+    Filters, address, cache_key, client, cors, edge, rate_limit, request_body, request_id, rollout,
+};
 
 use super::file::{File, Limits};
 use crate::telemetry::{METRICS, RouteMetrics};
@@ -74,8 +76,8 @@ impl Plan {
                 })
             })
             .collect();
-        let clients = client::Clients::new(&file.clients).unwrap_or_else(|message| {
-            problems.push(Problem::new(&["clients"], message));
+        let clients = check::clients(&file, folder, routes.list()).unwrap_or_else(|problem| {
+            problems.push(problem);
             client::Clients::default()
         });
         let cors = cors::Cors::new(&file.cors).unwrap_or_else(|message| {
@@ -95,8 +97,11 @@ impl Plan {
             return Err(problems);
         }
         let mut warnings = Vec::new();
-        if clients.is_empty() && routes.list().iter().any(|route| route.config.auth == Auth::ApiKey) {
-            warnings.push("no client has a key: every route with `auth: api_key` answers 401".to_owned());
+        if clients.is_empty() && routes.list().iter().any(|route| route.config.auth != Auth::None) {
+            warnings.push(
+                "no client has a key, and no token is accepted: every route but those with `auth: none` answers 401"
+                    .to_owned(),
+            );
         }
         if admin_token.is_none() {
             warnings.push("no admin token: metrics and /admin/v1 answer 403".to_owned());
@@ -107,11 +112,13 @@ impl Plan {
         let filters = Filters {
             request_id: request_id::NameRequest,
             edge,
+            address: address::Addresses(file.address.clone()),
             cors,
             route: routes,
             client: clients,
             rate_limit,
             request_body: request_body::Bodies,
+            rollout: rollout::Rollout,
             cache_key: cache_key::Keys,
         };
         let hash = digest(&file);
@@ -187,5 +194,8 @@ fn bare(name: &str, path: &str) -> route::Config {
         meta: false,
         answers: Kind::Json,
         cache: None,
+        limits: rate_limit::Limits::default(),
+        rollout: None,
+        shadow: None,
     }
 }

@@ -146,7 +146,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
     };
     let request = &session.req_header().headers;
     let asked = Asked {
-        authorization: request.contains_key(header::AUTHORIZATION),
+        authorization: request.contains_key(header::AUTHORIZATION) && !route.config.auth.reads_token(),
         no_store: ctx.cached.wish.is_some_and(|wish| wish.no_store),
     };
     let storable =

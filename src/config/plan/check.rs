@@ -1,10 +1,11 @@
 //! Checks that need more than one setting, or more than a type says. Each message is a sentence that says what to do.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use addrgate_filters::route;
 use addrgate_filters::units::Secret;
+use addrgate_filters::{client, route};
 
 use super::{File, Problem};
 use crate::redis::Redis;
@@ -110,6 +111,33 @@ pub(super) fn redis(file: &File, folder: &Path) -> Vec<Problem> {
     let redis = file.redis.as_ref().and_then(|config| Redis::new(config, folder).err());
     let found = [("redis", redis), ("invalidation", file.invalidation.check().err())];
     found.into_iter().filter_map(|(part, message)| Some(Problem::new(&[part], message?))).collect()
+}
+
+/// Who may do what, with the files that the configuration names. A route that was refused already is not missed again.
+pub(super) fn clients(file: &File, folder: &Path, routes: &[Arc<route::Route>]) -> Result<client::Clients, Problem> {
+    let read = |path: &Path, setting: &[&str]| {
+        let path = folder.join(path);
+        std::fs::read(&path).map_err(|e| Problem::new(setting, format!("{} can't be read: {e}", path.display())))
+    };
+    let filed = match &file.identity.clients_file {
+        None => BTreeMap::new(),
+        Some(path) => {
+            let setting = ["identity", "clients_file"];
+            let text = read(path, &setting)?;
+            client::read(&String::from_utf8_lossy(&text)).map_err(|message| Problem::new(&setting, message))?
+        }
+    };
+    let all = client::merge(&file.clients, filed).map_err(|message| Problem::new(&["clients"], message))?;
+    let jwt = file.identity.jwt.as_ref().and_then(client::TokenConfig::file);
+    let token_keys = jwt.map(|path| read(path, &["identity", "jwt"])).transpose()?;
+    let settings = client::Settings {
+        clients: &all,
+        plans: &file.plans,
+        identity: &file.identity,
+        token_keys: token_keys.as_deref(),
+        routes,
+    };
+    client::Clients::new(&settings).map_err(|message| Problem::new(&["clients"], message))
 }
 
 /// The admin token, from the file or from its own file.
