@@ -20,6 +20,7 @@ use crate::config::reload::Reload;
 use crate::config::{Plan, Shutdown};
 use crate::door::Door;
 use crate::invalidation::Reader;
+use crate::leases::Leases;
 use crate::proxy::Gateway;
 use crate::redis::{Keeper, Redis};
 use crate::shared::Shared;
@@ -88,6 +89,8 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     if let (Some(redis), Some(writer)) = (&shared.redis, writer) {
         server.add_service(background_service("redis", Keeper(Arc::clone(redis))));
         server.add_service(background_service("second tier", writer));
+        let leases = Leases { redis: Arc::clone(redis), invalidation: Arc::clone(&shared.invalidation) };
+        server.add_service(background_service("leases", leases));
         server.add_service(background_service("invalidation log", Reader(Arc::clone(&shared.invalidation))));
     }
     server.add_service(background_service("reload", Reload { shared: Arc::clone(&shared), path: path.to_owned() }));
