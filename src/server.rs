@@ -65,7 +65,9 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     proxy.server_options = Some(http2_options());
     let proxy = Arc::new(proxy);
     shared.replays.connect(Arc::clone(&proxy));
-    let mut public = Service::new("gateway".to_owned(), Door { shared: Arc::clone(&shared), proxy });
+    let proxied = settings.proxy_protocol.iter().filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
+    let door = Door::new(Arc::clone(&shared), proxy, proxied.collect());
+    let mut public = Service::new("gateway".to_owned(), door);
     for address in &settings.listen {
         match &settings.tls {
             None => public.add_listener(
