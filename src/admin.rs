@@ -7,6 +7,7 @@
 //! | `GET /admin/v1/status` | what runs, and how it is | yes |
 //! | `GET /admin/v1/config` | the configuration with its defaults, secrets hidden | yes |
 //! | `POST /admin/v1/cache/purge` | makes kept answers gone or stale, everywhere ([`purge`]) | yes |
+//! | `POST /admin/v1/cache/warm` | asks for answers before clients do ([`warm`]) | yes |
 //! | `POST /admin/v1/reload` | reads the file again | yes |
 //! | `POST /admin/v1/drain` | stops as SIGTERM does | yes |
 
@@ -35,6 +36,7 @@ use crate::store::Second;
 use crate::telemetry::METRICS;
 
 mod purge;
+mod warm;
 
 /// The service on its own listener and thread.
 pub(crate) fn service(shared: &Arc<Shared>, path: &Path, listen: &str) -> Service<HttpServer<Admin>> {
@@ -110,6 +112,7 @@ impl Admin {
     async fn command(&self, path: &str, body: &[u8]) -> Result<Reply, Cause> {
         match path {
             "/admin/v1/cache/purge" => purge::purge(&self.shared, body).await,
+            "/admin/v1/cache/warm" => warm::warm(&self.shared, body),
             "/admin/v1/reload" => self.reload().await,
             "/admin/v1/drain" => {
                 tracing::info!("drain was asked for");
@@ -187,18 +190,20 @@ impl Admin {
             "upstreams": serde_json::Map::from_iter(upstreams),
             "cache": {"second": self.shared.caching.store.second().map(Second::status)},
             "invalidation": self.shared.invalidation.status(),
+            "warming": {"progress": self.shared.warming.status(), "known": self.shared.popular.len()},
         })
     }
 }
 
 /// All that there are.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "/livez",
     "/readyz",
     "/metrics",
     "/admin/v1/status",
     "/admin/v1/config",
     "/admin/v1/cache/purge",
+    "/admin/v1/cache/warm",
     "/admin/v1/reload",
     "/admin/v1/drain",
 ];

@@ -26,6 +26,7 @@ use crate::coalesce::Lead;
 use crate::config::Plan;
 use crate::context::record;
 use crate::proxy::Gateway;
+use crate::replay::Recipe;
 use crate::shared::Shared;
 use crate::telemetry::{CacheOutcome, Line, METRICS};
 
@@ -302,6 +303,12 @@ impl Door {
         out: &mut Vec<u8>,
     ) -> Option<Step> {
         let hit = hit::find(self.shared.caching.store, head, request.plan, verdict)?;
+        if let Some(uses) = hit.entry.used()
+            && let Some(key) = verdict.key
+        {
+            let vary = hit.entry.kept.vary.as_deref().unwrap_or_default();
+            self.shared.popular.note(key, uses, is_own(verdict), || Recipe::of(head, verdict, vary));
+        }
         let close = request.last || hit.close;
         let elapsed = request.started.elapsed();
         let (status, bytes) = hit.write(head.headers, verdict, elapsed, close, out);
@@ -363,6 +370,11 @@ impl Door {
         };
         record(&self.shared, request.plan, verdict, &line);
     }
+}
+
+/// Whether answers are kept for one client alone.
+pub(crate) fn is_own(verdict: &Verdict) -> bool {
+    verdict.route.as_ref().and_then(|route| route.cache.as_ref()).is_some_and(|cache| cache.config.key.client)
 }
 
 /// What is known of a request besides its bytes.

@@ -21,6 +21,7 @@ use addrgate_filters::units::Span;
 use arc_swap::ArcSwap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::redis::Redis;
@@ -95,6 +96,8 @@ pub(crate) struct Invalidation {
     /// Since when the log can't be read; `None` while it can.
     lost: ArcSwap<Option<SystemTime>>,
     instances: AtomicUsize,
+    /// Changes when everything was purged.
+    cleared: watch::Sender<()>,
 }
 
 impl Invalidation {
@@ -109,6 +112,7 @@ impl Invalidation {
             pending: Mutex::default(),
             lost: ArcSwap::from_pointee(lost),
             instances: AtomicUsize::new(1),
+            cleared: watch::Sender::new(()),
         })
     }
 
@@ -138,9 +142,21 @@ impl Invalidation {
         self.instances.load(Ordering::Relaxed)
     }
 
+    /// Tells of every purge of everything.
+    pub(crate) fn cleared(&self) -> watch::Receiver<()> {
+        self.cleared.subscribe()
+    }
+
+    fn apply(&self, purge: &Purge, id: Option<Clock>) {
+        self.table.apply(purge, id);
+        if purge.target == Target::All {
+            self.cleared.send_replace(());
+        }
+    }
+
     /// Purges here at once, elsewhere behind the caller's back.
     pub(crate) fn purge_soon(&self, purge: Purge) {
-        self.table.apply(&purge, None);
+        self.apply(&purge, None);
         METRICS.purges.with_label_values(&["request"]).inc();
         if self.log.is_some() {
             self.put_off(purge);
@@ -149,7 +165,7 @@ impl Invalidation {
 
     /// Purges here at once, elsewhere through the log, and waits a moment to hear from all.
     pub(crate) async fn purge(&self, purge: Purge) -> Receipt {
-        self.table.apply(&purge, None);
+        self.apply(&purge, None);
         METRICS.purges.with_label_values(&["admin"]).inc();
         let Some(log) = &self.log else { return Receipt { confirmed: true, applied: 1, instances: 1 } };
         let id = match log.append(&purge).await {

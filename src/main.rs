@@ -23,6 +23,7 @@ mod shutdown;
 mod store;
 mod telemetry;
 mod upstream;
+mod warm;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -13,7 +13,7 @@ use addrgate_filters::client::Client;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::verdict::Verdict;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream;
@@ -54,16 +54,19 @@ pub(crate) struct Recipe {
 
 impl Recipe {
     /// From a request that the filters have judged.
-    pub(crate) fn of(method: &str, host: &str, verdict: &Verdict, headers: &HeaderMap, vary: &[HeaderName]) -> Self {
-        let values = |name: &HeaderName| {
-            headers.get_all(name).iter().map(|value| (name.clone(), value.clone())).collect::<Vec<_>>()
-        };
+    pub(crate) fn of(head: &Head<'_>, verdict: &Verdict, vary: &[HeaderName]) -> Self {
+        let mut fields = Vec::new();
+        for name in vary {
+            head.headers.each(name.as_str(), |value| {
+                fields.extend(HeaderValue::from_bytes(value).ok().map(|value| (name.clone(), value)));
+            });
+        }
         Self {
             // HEAD is answered from what GET stored.
-            method: if method == "HEAD" { "GET" } else { method }.to_owned(),
+            method: if head.is_head() { "GET" } else { head.method }.to_owned(),
             target: verdict.target.clone(),
-            host: host.to_owned(),
-            fields: vary.iter().flat_map(values).collect(),
+            host: head.host().and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default().to_owned(),
+            fields,
             body: verdict.body.clone().unwrap_or_default(),
             client: verdict.client.clone(),
             upstream: verdict.upstream.clone(),

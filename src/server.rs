@@ -27,6 +27,7 @@ use crate::shared::Shared;
 use crate::shutdown::{Signals, Stage, drained};
 use crate::telemetry::{AccessLog, METRICS};
 use crate::upstream::Checks;
+use crate::warm::Warmer;
 use crate::{admin, telemetry};
 
 /// Runs until it is told to stop.
@@ -87,6 +88,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     }
     server.add_service(public);
     server.add_service(admin::service(&shared, path, &admin_listen));
+    server.add_service(background_service("warmer", Warmer(Arc::clone(&shared))));
     server.add_service(background_service("health checks", Checks(Arc::clone(&shared))));
     if let (Some(redis), Some(writer)) = (&shared.redis, writer) {
         server.add_service(background_service("redis", Keeper(Arc::clone(redis))));

@@ -14,6 +14,7 @@ use crate::redis::Redis;
 use crate::replay::Replays;
 use crate::store::Writer;
 use crate::telemetry::{AccessLog, METRICS};
+use crate::warm::{Popular, Progress};
 
 /// The handles. One per process.
 pub(crate) struct Shared {
@@ -37,6 +38,10 @@ pub(crate) struct Shared {
     pub(crate) redis: Option<Arc<Redis>>,
     /// Requests of our own.
     pub(crate) replays: Replays,
+    /// What is asked most.
+    pub(crate) popular: Popular,
+    /// How far warming is.
+    pub(crate) warming: Progress,
     /// When the process began.
     pub(crate) started: Instant,
 }
@@ -52,6 +57,8 @@ impl Shared {
             invalidation,
             redis,
             replays: Replays::new(),
+            popular: Popular::new(plan.file.warm.keys),
+            warming: Progress::default(),
             plan: ArcSwap::from_pointee(plan),
             changed: watch::Sender::new(()),
             ready: AtomicBool::new(true),

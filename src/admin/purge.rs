@@ -22,6 +22,7 @@ use super::json_reply;
 use crate::config::Plan;
 use crate::invalidation::{Name, Purge, Target};
 use crate::shared::Shared;
+use crate::warm;
 
 /// URLs and tags of one call.
 const MOST: usize = 1_000;
@@ -30,32 +31,10 @@ const MOST: usize = 1_000;
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 #[derive(Default)]
 struct Wanted {
-    urls: Vec<Place>,
+    urls: Vec<warm::Target>,
     tags: Vec<String>,
     all: bool,
     soft: bool,
-}
-
-/// A cached request.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Place {
-    Url(String),
-    Request(Request),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    url: String,
-    #[serde(default = "get")]
-    method: String,
-    #[serde(default)]
-    body: Option<Value>,
-}
-
-fn get() -> String {
-    "GET".to_owned()
 }
 
 /// Purges what the body says.
@@ -88,9 +67,9 @@ pub(super) async fn purge(shared: &Arc<Shared>, body: &[u8]) -> Result<Reply, Ca
 
 fn names(plan: &Plan, wanted: &Wanted) -> Result<Vec<Name>, Cause> {
     let tags = wanted.tags.iter().map(|tag| Ok(Name::tag(tag.trim())));
-    let urls = wanted.urls.iter().map(|place| match place {
-        Place::Url(url) => key(plan, "GET", url, None),
-        Place::Request(Request { url, method, body }) => key(plan, method, url, body.as_ref()),
+    let urls = wanted.urls.iter().map(|target| {
+        let (method, url, body) = target.parts();
+        key(plan, method, url, body)
     });
     tags.chain(urls).collect()
 }

@@ -9,7 +9,7 @@ use addrgate_filters::{address, client, cors, edge, rate_limit, route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{caching, invalidation, redis};
+use crate::{caching, invalidation, redis, warm};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +41,9 @@ pub(crate) struct File {
     /// Redis, shared by the instances. Needs a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) redis: Option<redis::Config>,
+    /// What is asked again by ourselves.
+    #[serde(default)]
+    pub(crate) warm: warm::Config,
     /// The services behind, by name.
     pub(crate) upstreams: BTreeMap<String, Upstream>,
     /// Who may use the routes with a key, by name.
@@ -306,7 +309,7 @@ pub(crate) struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            level: "info,pingora_core=warn,pingora_proxy=error,pingora_proxy::proxy_cache=off,redis=error".to_owned(),
+            level: "info,pingora_core=warn,pingora_core::connectors=off,pingora_proxy=error,pingora_proxy::proxy_cache=off,redis=error".to_owned(),
             access: true,
         }
     }

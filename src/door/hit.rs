@@ -18,7 +18,7 @@ use crate::store::{Entry, Store, entry};
 
 /// An answer from memory for one request.
 pub(super) struct Hit<'a> {
-    entry: Arc<Entry>,
+    pub(super) entry: Arc<Entry>,
     now: SystemTime,
     plain: Plain<'a>,
     head_only: bool,

@@ -214,7 +214,7 @@ impl Invalidation {
             for (id, purge) in page.entries {
                 match purge {
                     Some(purge) if known.is_none_or(|known| id > known) => {
-                        self.table.apply(&purge, Some(id));
+                        self.apply(&purge, Some(id));
                     }
                     _ => self.table.pass(id),
                 }

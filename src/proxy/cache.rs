@@ -24,9 +24,10 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::coalesce::{End, Turn};
 use crate::context::Context;
+use crate::door::is_own;
 use crate::invalidation::{Name, Purge, Target};
 use crate::replay::{Recipe, Replays};
-use crate::store::{Id, Kept, Request, View, cache_key, names};
+use crate::store::{Entry, Id, Kept, Request, View, cache_key, names};
 use crate::telemetry::METRICS;
 
 /// Prepares the cache where the filters found a key: what the request wishes, and whether it fetches, waits for another's
@@ -100,6 +101,7 @@ pub(super) fn missed(session: &Session, ctx: &mut Context) {
 /// first who asks.
 pub(super) fn found(session: &Session, meta: &CacheMeta, ctx: &mut Context) -> Option<ForcedFreshness> {
     let kept = meta.extensions().get::<Kept>()?;
+    note(session, meta, kept, ctx);
     let now = SystemTime::now();
     let view = View { times: kept.times, windows: kept.windows };
     match decide(&kept.times, ctx.cached.wish.as_ref(), now) {
@@ -193,16 +195,23 @@ pub(super) fn not_modified(session: &Session, answer: &ResponseHeader) -> bool {
     answer.status == StatusCode::OK && is_not_modified(Headers::Map(&request.headers), &answer.headers)
 }
 
+/// Notes what is asked often.
+fn note(session: &Session, meta: &CacheMeta, kept: &Kept, ctx: &Context) {
+    if let Some(uses) = meta.extensions().get::<Arc<Entry>>().filter(|_| !ctx.verdict.background).and_then(|e| e.used())
+        && let Some(key) = ctx.verdict.key
+    {
+        let vary = kept.vary.as_deref().unwrap_or_default();
+        let recipe = || Recipe::of(&super::head_of(session), &ctx.verdict, vary);
+        ctx.shared.popular.note(key, uses, is_own(&ctx.verdict), recipe);
+    }
+}
+
 /// Asks for a fresh answer behind the reply, unless somebody does already.
 fn refresh(session: &Session, kept: &Kept, meta: &CacheMeta, ctx: &Context) {
     let Some(key) = ctx.verdict.key else { return };
     let Some(lead) = ctx.shared.caching.coalesce.lead(Id { key, variance: meta.variance() }) else { return };
     METRICS.cache_refreshes.inc();
-    let request = session.req_header();
-    let head = super::head_of(session);
-    let host = head.host().and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
-    let vary = kept.vary.as_deref().unwrap_or_default();
-    let recipe = Recipe::of(request.method.as_str(), host, &ctx.verdict, &request.headers, vary);
+    let recipe = Recipe::of(&super::head_of(session), &ctx.verdict, kept.vary.as_deref().unwrap_or_default());
     Replays::refresh(&ctx.shared, recipe, lead);
 }
 

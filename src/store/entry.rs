@@ -2,7 +2,10 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -16,6 +19,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use pingora::{cache::CacheMeta, http::ResponseHeader};
 
 use crate::invalidation::{Clock, Name};
+use crate::warm::NOTED;
 
 /// Names one stored answer: the key of the request and, where the answer has `Vary`, the digest of the selecting fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,6 +119,7 @@ pub(crate) struct Entry {
     head: usize,
     /// The last change of the invalidation table at which it was found valid.
     pub(super) valid_at: AtomicU64,
+    uses: AtomicU32,
     /// What the door must know of the head, so that it reads no field again.
     pub(crate) marks: Marks,
 }
@@ -202,8 +207,15 @@ impl Entry {
             wire: Bytes::copy_from_slice(&wire),
             head,
             valid_at: AtomicU64::new(0),
+            uses: AtomicU32::new(0),
             marks,
         }
+    }
+
+    /// Counts a use; gives their number where it is worth noting: at 4, 8, 16 and so on.
+    pub(crate) fn used(&self) -> Option<u32> {
+        let uses = self.uses.fetch_add(1, Ordering::Relaxed) + 1;
+        (uses >= NOTED && uses.is_power_of_two()).then_some(uses)
     }
 
     /// Head and body as they are kept.

@@ -90,6 +90,8 @@ pub(crate) struct Metrics {
     pub(crate) second: IntCounterVec,
     /// Asks for tokens of shared limits by outcome.
     pub(crate) leases: IntCounterVec,
+    /// Requests of our own that warmed the cache, by outcome.
+    pub(crate) warmed: IntCounterVec,
     /// Whether Redis is connected.
     pub(crate) redis_connected: IntGauge,
     /// Access log lines that were dropped.
@@ -175,6 +177,11 @@ impl Metrics {
                 &["operation", "outcome"],
             ),
             leases: counters("addrgate_leases_total", "Asks for tokens of shared limits, by outcome.", &["outcome"]),
+            warmed: counters(
+                "addrgate_warmed_total",
+                "Requests of our own that warmed the cache, by outcome.",
+                &["outcome"],
+            ),
             redis_connected: gauge("addrgate_redis_connected", "Whether Redis is connected."),
             access_dropped: register(
                 &registry,

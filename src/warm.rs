@@ -1,0 +1,223 @@
+//! Keeps the cache warm: what is asked most is remembered, and asked again by ourselves after everything was purged and at
+//! the start.
+//!
+//! ```yaml
+//! warm:
+//!   keys: 1000               # how many of the most asked are remembered; 0: none
+//!   at_once: 4               # requests of our own at a time
+//!   targets: []              # asked at the start, too: paths, or {url, method, body}
+//! ```
+//!
+//! The list is shared through Redis, so that an instance that starts knows what the others know. Such requests take the
+//! path of any other, in the lowest class; with leases, instances that warm up together fetch each answer once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use rand::seq::SliceRandom;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::{interval, sleep};
+
+use crate::replay::Recipe;
+use crate::shared::Shared;
+use crate::telemetry::METRICS;
+
+mod popular;
+mod shared;
+
+pub(crate) use popular::{NOTED, Popular};
+
+/// As written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// How many of the most asked requests are remembered and asked again. Needs a restart.
+    pub(crate) keys: usize,
+    /// Requests of our own at a time.
+    pub(crate) at_once: usize,
+    /// What is asked at the start, besides.
+    pub(crate) targets: Vec<Target>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { keys: 1_000, at_once: 4, targets: Vec::new() }
+    }
+}
+
+/// A request to warm with, or to purge: a path with its query, or a whole request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Target {
+    /// GET.
+    Url(String),
+    /// Any.
+    Request(Request),
+}
+
+/// A whole request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    /// Path and query, or with the host where the route's key has it.
+    pub(crate) url: String,
+    /// The method.
+    #[serde(default = "get")]
+    pub(crate) method: String,
+    /// The body of a body-keyed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<Value>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+impl Target {
+    /// Method, URL and body.
+    pub(crate) fn parts(&self) -> (&str, &str, Option<&Value>) {
+        match self {
+            Self::Url(url) => ("GET", url, None),
+            Self::Request(Request { url, method, body }) => (method, url, body.as_ref()),
+        }
+    }
+
+    fn recipe(&self) -> Recipe {
+        let (method, url, body) = self.parts();
+        let head = addrgate_filters::head::Head::new(method, url, addrgate_filters::head::Headers::Raw(&[]));
+        let query = head.query.map(|query| format!("?{query}")).unwrap_or_default();
+        Recipe {
+            method: method.to_owned(),
+            target: format!("{}{query}", head.path),
+            host: head.authority.unwrap_or("warm").to_owned(),
+            fields: Vec::new(),
+            body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
+            client: None,
+            upstream: None,
+        }
+    }
+}
+
+/// After a purge of everything, instances begin within this time of each other, so that one finds what another fetched.
+const SPREAD: Duration = Duration::from_secs(1);
+
+/// How often the list is shared.
+const SHARE: Duration = Duration::from_secs(5);
+
+/// How far warming is. One per process.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    running: Mutex<()>,
+    total: AtomicUsize,
+    done: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+impl Progress {
+    /// For status.
+    pub(crate) fn status(&self) -> Value {
+        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        serde_json::json!({
+            "running": self.running.try_lock().is_err(),
+            "total": count(&self.total),
+            "done": count(&self.done),
+            "failed": count(&self.failed),
+        })
+    }
+}
+
+/// Asks for all of these, a few at a time; one run after the other.
+pub(crate) async fn warm(shared: &Arc<Shared>, recipes: Vec<Recipe>, why: &'static str) {
+    let progress = &shared.warming;
+    let _turn = progress.running.lock().await;
+    for (counter, value) in [(&progress.total, recipes.len()), (&progress.done, 0), (&progress.failed, 0)] {
+        counter.store(value, Ordering::Relaxed);
+    }
+    tracing::info!(requests = recipes.len(), why, "warming the cache");
+    let at_once = shared.plan().file.warm.at_once.max(1);
+    let asked = futures::stream::iter(recipes).map(async |recipe| {
+        let well = shared.replays.ask(shared, &recipe, None).await.is_some_and(|status| status < 400);
+        METRICS.warmed.with_label_values(&[if well { "ok" } else { "failed" }]).inc();
+        progress.done.fetch_add(1, Ordering::Relaxed);
+        progress.failed.fetch_add(usize::from(!well), Ordering::Relaxed);
+    });
+    asked.buffer_unordered(at_once).for_each(|()| std::future::ready(())).await;
+    tracing::info!(why, progress = %progress.status(), "the cache is warm");
+}
+
+/// Asks for what the targets say, in the background.
+pub(crate) fn warm_targets(shared: &Arc<Shared>, targets: &[Target]) {
+    let (shared, recipes) = (Arc::clone(shared), targets.iter().map(Target::recipe).collect());
+    tokio::spawn(async move { warm(&shared, recipes, "it was asked for").await });
+}
+
+/// Asks for the most asked, in the background.
+pub(crate) fn warm_popular(shared: &Arc<Shared>, why: &'static str) {
+    let mut recipes = shared.popular.recipes();
+    recipes.shuffle(&mut rand::rng());
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move { warm(&shared, recipes, why).await });
+}
+
+/// Warms when there is reason to, and shares the list.
+pub(crate) struct Warmer(pub(crate) Arc<Shared>);
+
+#[async_trait]
+impl BackgroundService for Warmer {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        tokio::select! {
+            () = self.run() => {}
+            _ = shutdown.wait_for(|stopping| *stopping) => {}
+        }
+    }
+}
+
+impl Warmer {
+    async fn run(&self) {
+        let shared = &self.0;
+        let mut cleared = shared.invalidation.cleared();
+        // Health checks and Redis have had a moment by then.
+        sleep(Duration::from_secs(1)).await;
+        if let Some(redis) = &shared.redis
+            && let Some(known) = shared::read(redis, shared.popular.most()).await
+        {
+            shared.popular.take_in(known);
+        }
+        cleared.mark_unchanged();
+        let targets = shared.plan().file.warm.targets.iter().map(Target::recipe).collect::<Vec<_>>();
+        let recipes = targets.into_iter().chain(shared.popular.recipes()).collect::<Vec<_>>();
+        if !recipes.is_empty() {
+            let shared = Arc::clone(shared);
+            tokio::spawn(async move { warm(&shared, recipes, "the process starts").await });
+        }
+        let mut share = interval(SHARE);
+        share.tick().await;
+        loop {
+            tokio::select! {
+                changed = cleared.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    sleep(SPREAD.mul_f64(rand::random())).await;
+                    cleared.mark_unchanged();
+                    warm_popular(shared, "everything was purged");
+                }
+                _ = share.tick() => {
+                    if let Some(redis) = &shared.redis {
+                        shared::write(redis, &shared.popular.shareable(), shared.popular.most()).await;
+                    }
+                    shared.popular.fade();
+                }
+            }
+        }
+    }
+}

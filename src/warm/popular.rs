@@ -1,0 +1,142 @@
+//! What is asked most: a bounded list, in which old fame fades.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use addrgate_filters::cache_key::Key;
+
+use crate::replay::Recipe;
+
+/// Uses from which an answer is noted, and again at each doubling.
+pub(crate) const NOTED: u32 = 4;
+
+/// A request and how much it is asked.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) recipe: Recipe,
+    pub(super) uses: f64,
+    /// Its answers are one client's own, so that nobody else can ask for them.
+    pub(super) own: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Popular {
+    most: usize,
+    known: Mutex<HashMap<Key, Known>>,
+}
+
+impl Popular {
+    /// Empty; at most so many.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, known: Mutex::default() }
+    }
+
+    /// How many at most.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Notes a request whose kept answer was used so often.
+    pub(crate) fn note(&self, key: Key, uses: u32, own: bool, recipe: impl FnOnce() -> Recipe) {
+        // Since it was noted last the number has doubled.
+        let new = f64::from(if uses <= NOTED { uses } else { uses / 2 });
+        let mut known = self.lock();
+        if let Some(known) = known.get_mut(&key) {
+            known.uses += new;
+            return;
+        }
+        if self.most == 0 {
+            return;
+        }
+        if known.len() >= self.most {
+            let least = known.iter().min_by(|(_, a), (_, b)| a.uses.total_cmp(&b.uses));
+            let Some((least, uses)) = least.map(|(key, known)| (*key, known.uses)) else { return };
+            if uses > new {
+                return;
+            }
+            known.remove(&least);
+        }
+        known.insert(key, Known { recipe: recipe(), uses: new, own });
+    }
+
+    /// What others know, where it is more than is known here.
+    pub(super) fn take_in(&self, others: Vec<(Key, f64, Recipe)>) {
+        let mut known = self.lock();
+        for (key, uses, recipe) in others {
+            if known.len() < self.most {
+                known.entry(key).or_insert(Known { recipe, uses, own: false });
+            }
+        }
+    }
+
+    /// Halves what is known of old uses within some minutes, so that new ones have a chance.
+    pub(super) fn fade(&self) {
+        const PART: f64 = 0.99;
+        let mut known = self.lock();
+        known.values_mut().for_each(|known| known.uses *= PART);
+        known.retain(|_, known| known.uses > 0.5);
+    }
+
+    /// All, the most asked first.
+    pub(crate) fn recipes(&self) -> Vec<Recipe> {
+        let mut all: Vec<Known> = self.lock().values().cloned().collect();
+        all.sort_by(|a, b| b.uses.total_cmp(&a.uses));
+        all.into_iter().map(|known| known.recipe).collect()
+    }
+
+    /// What other instances may ask for, too.
+    pub(super) fn shareable(&self) -> Vec<(Key, Known)> {
+        self.lock().iter().filter(|(_, known)| !known.own).map(|(key, known)| (*key, known.clone())).collect()
+    }
+
+    /// How many are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(n: u8) -> Recipe {
+        Recipe {
+            method: "GET".to_owned(),
+            target: format!("/{n}"),
+            host: String::new(),
+            fields: Vec::new(),
+            body: bytes::Bytes::new(),
+            client: None,
+            upstream: None,
+        }
+    }
+
+    #[test]
+    fn the_most_asked_are_kept_and_come_first() {
+        let popular = Popular::new(2);
+        for (n, uses) in [(1, 4), (2, 4), (2, 8), (3, 4), (3, 8), (3, 16), (4, 4)] {
+            popular.note(Key([n; 32]), uses, false, || recipe(n));
+        }
+        let targets: Vec<String> = popular.recipes().into_iter().map(|recipe| recipe.target).collect();
+        assert_eq!(targets, ["/3", "/2"]);
+    }
+
+    #[test]
+    fn old_fame_fades() {
+        let popular = Popular::new(1);
+        for uses in [4, 8, 16] {
+            popular.note(Key([1; 32]), uses, false, || recipe(1));
+        }
+        for _ in 0..600 {
+            popular.fade();
+        }
+        assert_eq!(popular.len(), 0);
+        popular.note(Key([2; 32]), 4, true, || recipe(2));
+        assert!(popular.shareable().is_empty(), "one client's own");
+    }
+}
