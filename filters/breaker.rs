@@ -42,14 +42,17 @@ use tokio::time::Instant;
 use crate::Mode;
 use crate::units::{Percent, Span};
 
+mod filter;
 mod machine;
 mod permit;
 mod watch;
 mod window;
 
-use machine::Machine;
+pub use filter::{Breakers, cause};
 pub use machine::{Change, Force, State, Why};
 pub use permit::Permit;
+
+use self::machine::Machine;
 
 /// One breaker, as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
