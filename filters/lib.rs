@@ -16,6 +16,7 @@ pub mod head;
 pub mod meta;
 pub mod per_upstream;
 pub mod priority;
+pub mod queue;
 pub mod rate_limit;
 pub mod reply;
 pub mod request_body;
@@ -146,6 +147,8 @@ pub struct Filters {
     pub cache_key: cache_key::Keys,
     /// Upstreams that fail are not asked.
     pub breaker: breaker::Breakers,
+    /// Who waits, who goes, who is refused.
+    pub queue: queue::Queues,
 }
 
 impl Filters {
@@ -161,9 +164,9 @@ impl Filters {
     /// 8. `request_body` before anything reads the body;
     /// 9. `cache_key` last of those that see each request: it costs the most, and only a request that will be answered
     ///    needs it;
-    /// 10. `breaker` when the upstream is needed: what is refused never holds a place.
+    /// 10. `breaker`, then `queue` when the upstream is needed: what is refused never holds a place.
     #[must_use]
-    pub fn order(&self) -> [&dyn Filter; 10] {
+    pub fn order(&self) -> [&dyn Filter; 11] {
         [
             &self.request_id,
             &self.edge,
@@ -175,6 +178,7 @@ impl Filters {
             &self.request_body,
             &self.cache_key,
             &self.breaker,
+            &self.queue,
         ]
     }
 
@@ -203,5 +207,6 @@ impl Filters {
     /// must change nothing.
     pub fn adopt(&mut self, old: &Filters) {
         self.breaker.adopt(&old.breaker);
+        self.queue.adopt(&old.queue);
     }
 }

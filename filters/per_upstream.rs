@@ -43,7 +43,7 @@ impl<C: Clone, S> PerUpstream<C, S> {
     }
 
     /// Goes on with the states of before, under the settings of now.
-    pub(crate) fn adopt(&mut self, old: &Self, configure: impl Fn(&S, &C)) {
+    pub(crate) fn adopt(&mut self, old: &Self, configure: impl Fn(&Arc<S>, &C)) {
         for (name, (config, state)) in &mut self.0 {
             if let Some((_, running)) = old.0.get(name) {
                 configure(running, config);

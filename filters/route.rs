@@ -19,6 +19,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -224,6 +225,12 @@ impl Route {
     #[must_use]
     pub fn max_body(&self) -> u64 {
         self.config.body.map_or(0, |body| body.max.0)
+    }
+
+    /// From when an answer of the upstream counts as slow, for breaker and queue: 80 % of the timeout.
+    #[must_use]
+    pub fn slow(&self) -> Duration {
+        self.config.timeout.0.mul_f64(0.8)
     }
 
     fn has_method(&self, method: &str) -> bool {

@@ -11,6 +11,7 @@ use crate::breaker;
 use crate::cache_key::Key;
 use crate::client::Client;
 use crate::priority::Class;
+use crate::queue::{Lend, Slot};
 use crate::request_id::RequestId;
 use crate::route::Route;
 
@@ -46,6 +47,10 @@ pub struct Verdict {
     pub deadline: Option<Instant>,
     /// That the upstream may be asked ([`crate::breaker`]).
     pub breaker: Option<breaker::Permit>,
+    /// The place at the upstream ([`crate::queue`]).
+    pub slot: Option<Slot>,
+    /// What others lend the request their class by, where others wait for its answer ([`Verdict::lend`]).
+    pub lend: Option<Lend>,
     /// Filters in `mode: observe` that would have refused, with the reason.
     pub observed: Vec<(&'static str, &'static str)>,
 }
@@ -70,7 +75,8 @@ impl Verdict {
     /// there or the failure, `elapsed` after it was asked. A request that ends without it was cancelled and counts as
     /// nothing.
     pub fn answered(&mut self, answered: Answered, elapsed: Duration) {
-        tell(self.breaker.take(), answered, elapsed);
+        self.tell(answered, elapsed);
+        self.slot = None;
     }
 
     /// The same for a try that failed and may be repeated: the place is kept for the next try.
@@ -78,11 +84,33 @@ impl Verdict {
     /// # Errors
     /// Where the breaker has opened meanwhile; then there is no next try, and the place is given back.
     pub fn again(&mut self, answered: Answered, elapsed: Duration) -> Result<(), breaker::Refused> {
-        let Some(permit) = self.breaker.take() else { return Ok(()) };
-        let breaker = Arc::clone(permit.breaker());
-        tell(Some(permit), answered, elapsed);
-        self.breaker = Some(breaker.admit()?);
+        let breaker = self.breaker.as_ref().map(|permit| Arc::clone(permit.breaker()));
+        self.tell(answered, elapsed);
+        let Some(breaker) = breaker else { return Ok(()) };
+        let permit = breaker.admit().inspect_err(|_| self.slot = None)?;
+        self.breaker = Some(permit.slow_from(self.slow()));
         Ok(())
+    }
+
+    fn tell(&mut self, answered: Answered, elapsed: Duration) {
+        if let Some(slot) = &self.slot {
+            slot.tell(answered, elapsed, self.slow());
+        }
+        match (self.breaker.take(), answered) {
+            (Some(permit), Answered::Ok | Answered::Waited(_)) => permit.success(elapsed),
+            (Some(permit), Answered::Overloaded | Answered::TimedOut | Answered::Failed) => permit.failure(),
+            (None, _) => {}
+        }
+    }
+
+    /// From when an answer of the upstream counts as slow.
+    pub(crate) fn slow(&self) -> Duration {
+        self.route.as_ref().map_or(Duration::MAX, |route| route.slow())
+    }
+
+    /// The handle by which others can lend the request their class: those who wait for the answer that it fetches.
+    pub fn lend(&mut self) -> Lend {
+        self.lend.get_or_insert_default().clone()
     }
 
     /// The correlation id to send back.
@@ -96,13 +124,5 @@ impl Verdict {
         let mut target = std::mem::take(&mut self.target);
         target.clear();
         *self = Self { target, ..Self::default() };
-    }
-}
-
-fn tell(permit: Option<breaker::Permit>, answered: Answered, elapsed: Duration) {
-    match (permit, answered) {
-        (Some(permit), Answered::Ok | Answered::Waited(_)) => permit.success(elapsed),
-        (Some(permit), Answered::Overloaded | Answered::TimedOut | Answered::Failed) => permit.failure(),
-        (None, _) => {}
     }
 }

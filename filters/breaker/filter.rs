@@ -10,9 +10,6 @@ use crate::reply::{Cause, Code};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow, Outcome};
 
-/// The share of a route's timeout from which a call counts as slow where the settings do not say.
-const SLOW: f64 = 0.8;
-
 /// The filter.
 #[derive(Debug, Default)]
 pub struct Breakers(PerUpstream<Config, Breaker>);
@@ -33,7 +30,7 @@ impl Breakers {
     }
 
     pub(crate) fn adopt(&mut self, old: &Self) {
-        self.0.adopt(&old.0, Breaker::configure);
+        self.0.adopt(&old.0, |breaker, config| breaker.configure(config));
     }
 }
 
@@ -60,11 +57,7 @@ impl Filter for Breakers {
         let Some((config, breaker)) = self.0.of(verdict) else { return Flow::Continue };
         match breaker.admit() {
             Ok(permit) => {
-                let timeout = verdict.route.as_ref().map(|route| route.config.timeout.0);
-                verdict.breaker = Some(match timeout {
-                    Some(timeout) => permit.slow_from(timeout.mul_f64(SLOW)),
-                    None => permit,
-                });
+                verdict.breaker = Some(permit.slow_from(verdict.slow()));
                 Flow::Continue
             }
             Err(refused) => {
