@@ -6,11 +6,13 @@
 //! What a filter refuses is a [`reply::Cause`]; only [`reply`] knows statuses and bodies.
 
 pub mod breaker;
+pub mod budget;
 pub mod cache_key;
 pub mod cache_policy;
 pub mod cache_status;
 pub mod client;
 pub mod cors;
+pub mod degrade;
 pub mod edge;
 pub mod head;
 pub mod meta;
@@ -145,6 +147,8 @@ pub struct Filters {
     pub request_body: request_body::Bodies,
     /// Normal form of the request, and its key.
     pub cache_key: cache_key::Keys,
+    /// Less is done while there is trouble.
+    pub degrade: degrade::Degrade,
     /// Upstreams that fail are not asked.
     pub breaker: breaker::Breakers,
     /// Who waits, who goes, who is refused.
@@ -164,9 +168,9 @@ impl Filters {
     /// 8. `request_body` before anything reads the body;
     /// 9. `cache_key` last of those that see each request: it costs the most, and only a request that will be answered
     ///    needs it;
-    /// 10. `breaker`, then `queue` when the upstream is needed: what is refused never holds a place.
+    /// 10. `degrade`, `breaker`, `queue` when the upstream is needed: what is refused never holds a place.
     #[must_use]
-    pub fn order(&self) -> [&dyn Filter; 11] {
+    pub fn order(&self) -> [&dyn Filter; 12] {
         [
             &self.request_id,
             &self.edge,
@@ -177,6 +181,7 @@ impl Filters {
             &self.rate_limit,
             &self.request_body,
             &self.cache_key,
+            &self.degrade,
             &self.breaker,
             &self.queue,
         ]
@@ -202,10 +207,27 @@ impl Filters {
         }
     }
 
+    /// Feeds the degradation controller with the signals of breakers and queues; to be called about once a second, with
+    /// the share of its limit of memory that the process uses (0 to 1).
+    pub fn tick(&self, memory: f64) {
+        let mut signals = degrade::Signals { memory, ..degrade::Signals::default() };
+        for queue in self.queue.upstreams().used(&self.route) {
+            let (calls, errors) = queue.drain();
+            signals.calls += calls;
+            signals.errors += errors;
+            signals.delay = signals.delay.max(queue.delay());
+        }
+        let breakers = || self.breaker.upstreams().used(&self.route);
+        let open = breakers().filter(|breaker| breaker.state().refuses()).count();
+        signals.breakers = open as f64 / breakers().count().max(1) as f64;
+        self.degrade.tick(signals);
+    }
+
     /// Goes on with the running state of the filters before a reload: what is kept by upstream or by process stays, only
     /// settings change. To be called when this configuration takes its place, not before: a file that turns out invalid
     /// must change nothing.
     pub fn adopt(&mut self, old: &Filters) {
+        self.degrade.adopt(&old.degrade);
         self.breaker.adopt(&old.breaker);
         self.queue.adopt(&old.queue);
     }

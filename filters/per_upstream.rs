@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::route::{Route, Routes};
 use crate::verdict::Verdict;
 
 /// By the name of the upstream.
@@ -35,6 +36,17 @@ impl<C: Clone, S> PerUpstream<C, S> {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<S>> {
         self.0.get(name).map(|(_, state)| state)
+    }
+
+    /// The states of the upstreams that routes name: not those that are only fallbacks or trials.
+    pub(crate) fn used<'a>(&'a self, routes: &'a Routes) -> impl Iterator<Item = &'a Arc<S>> {
+        let asks = |route: &Route, name: &str| match &route.config.upstream {
+            _ if route.config.answer.is_some() => false,
+            Some(upstream) => upstream == name,
+            None => self.0.len() == 1,
+        };
+        let used = move |name: &str| routes.list().iter().any(|route| asks(route, name));
+        self.0.iter().filter(move |(name, _)| used(name)).map(|(_, (_, state))| state)
     }
 
     /// All states, in the order of the names.

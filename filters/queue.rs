@@ -134,6 +134,9 @@ struct Counts {
     wait: u64,
     timeout: u64,
     left: u64,
+    /// Of class normal and above, since the last drain: how many asked for a place, and how many got no good answer.
+    asked: u64,
+    lost: u64,
 }
 
 /// The queue in front of one upstream.
@@ -178,6 +181,12 @@ impl Queue {
         self.lock().0.delay()
     }
 
+    /// Of class normal and above, since the last call: how many asked for a place, and how many were refused or failed.
+    pub(crate) fn drain(&self) -> (u64, u64) {
+        let (_, counts) = &mut *self.lock();
+        (std::mem::take(&mut counts.asked), std::mem::take(&mut counts.lost))
+    }
+
     /// How it stands.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -201,13 +210,18 @@ impl Queue {
 
     fn enter(self: &Arc<Self>, ask: &Ask) -> Result<Entered, No> {
         let (state, counts) = &mut *self.lock();
+        let matters = u64::from(ask.class >= Class::Normal);
+        counts.asked += matters;
         if state.take(ask.class) {
             return Ok(Entered::Slot(self.slot(ask.class, Duration::ZERO)));
         }
-        let until = state.may_wait(ask).inspect_err(|no| match no {
-            No::Full(Full::Class) => counts.full += 1,
-            No::Full(Full::Share) => counts.share += 1,
-            No::Wait(_) => counts.wait += 1,
+        let until = state.may_wait(ask).inspect_err(|no| {
+            counts.lost += matters;
+            match no {
+                No::Full(Full::Class) => counts.full += 1,
+                No::Full(Full::Share) => counts.share += 1,
+                No::Wait(_) => counts.wait += 1,
+            }
         })?;
         let (wake, place) = oneshot::channel();
         let waiter = Waiter { owner: ask.owner.clone(), since: Instant::now(), wake };
@@ -225,8 +239,10 @@ impl Queue {
         Slot::new(Arc::clone(self), class, waited)
     }
 
-    fn learn(&self, answered: Answered, elapsed: Duration, slow: Duration, began: Instant) {
-        let (state, _) = &mut *self.lock();
+    fn learn(&self, class: Class, answered: Answered, elapsed: Duration, slow: Duration, began: Instant) {
+        let (state, counts) = &mut *self.lock();
+        let good = matches!(answered, Answered::Ok | Answered::Waited(_));
+        counts.lost += u64::from(!good && class >= Class::Normal);
         let running = state.running();
         state.limit.learn(answered, elapsed, slow, began, running);
     }
@@ -271,7 +287,10 @@ impl Queue {
 
     fn timed_out(&self, number: u64) {
         let (state, counts) = &mut *self.lock();
-        counts.timeout += u64::from(state.line.remove(number).is_some());
+        if let Some((class, _)) = state.line.remove(number) {
+            counts.timeout += 1;
+            counts.lost += u64::from(class >= Class::Normal);
+        }
     }
 
     fn raise(&self, number: u64, class: Class) {

@@ -140,12 +140,11 @@ impl<T> Line<T> {
         queue.pass += WEIGHTS[Class::Critical as usize] / WEIGHTS[class as usize];
         let (turn, number) = *queue.waiting.first_key_value()?.0;
         queue.turn = turn;
-        let waiter = self.remove(number)?;
-        Some((class, waiter))
+        self.remove(number)
     }
 
     /// Takes a request out, if it still waits.
-    pub(super) fn remove(&mut self, number: u64) -> Option<Waiter<T>> {
+    pub(super) fn remove(&mut self, number: u64) -> Option<(Class, Waiter<T>)> {
         let (class, turn) = self.places.remove(&number)?;
         let queue = &mut self.classes[class as usize];
         let waiter = queue.waiting.remove(&(turn, number))?;
@@ -158,13 +157,13 @@ impl<T> Line<T> {
         if queue.waiting.is_empty() {
             queue.emptied = Instant::now();
         }
-        Some(waiter)
+        Some((class, waiter))
     }
 
     /// Moves a request that still waits to a higher class.
     pub(super) fn raise(&mut self, number: u64, class: Class) {
         if self.places.get(&number).is_some_and(|(now, _)| *now < class)
-            && let Some(waiter) = self.remove(number)
+            && let Some((_, waiter)) = self.remove(number)
         {
             self.insert(class, number, waiter);
         }

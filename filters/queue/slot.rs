@@ -33,7 +33,7 @@ impl Slot {
 
     /// Tells the limit what came of a call; from `slow` on, an answer is a bad sign.
     pub fn tell(&self, answered: Answered, elapsed: Duration, slow: Duration) {
-        self.queue.learn(answered, elapsed, slow, self.began);
+        self.queue.learn(self.class, answered, elapsed, slow, self.began);
     }
 }
 

@@ -382,3 +382,15 @@ fn wrong_settings_are_refused(#[case] config: Config, #[case] message: &str) {
     let error = Queues::new(&BTreeMap::from([("service".to_owned(), config)])).unwrap_err();
     assert!(error.starts_with("queue of `service`: ") && error.contains(message), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_matters_and_was_lost_is_counted_for_the_signals() {
+    let queues = queues(Config { size: 0, ..config(1) });
+    let mut first = running(&queues).await;
+    for class in Class::ALL {
+        assert_eq!(reason(&settled(request(&queues, verdict("a", class))).await.0), "queue_full");
+    }
+    first.answered(Answered::TimedOut, MS);
+    assert_eq!(queue(&queues).drain(), (4, 4), "the first and those above low");
+    assert_eq!(queue(&queues).drain(), (0, 0));
+}

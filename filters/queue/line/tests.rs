@@ -137,7 +137,7 @@ proptest! {
                 }
                 8 if !waiting.is_empty() => {
                     let (number, ..) = waiting.remove(pick % waiting.len());
-                    prop_assert_eq!(line.remove(number).unwrap().wake, number);
+                    prop_assert_eq!(line.remove(number).unwrap().1.wake, number);
                     prop_assert!(line.remove(number).is_none());
                 }
                 9 if !waiting.is_empty() => {
