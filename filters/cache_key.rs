@@ -161,6 +161,10 @@ fn key(config: &Config, head: &Head<'_>, verdict: &Verdict, body: &[u8]) -> Key 
     part(verdict.client.as_ref().filter(|_| config.client).map_or(b"", |client| client.name.as_bytes()));
     part(verdict.target.as_bytes());
     part(body);
+    // Who is sent to another upstream has entries of its own.
+    if let Some(upstream) = &verdict.upstream {
+        part(upstream.as_bytes());
+    }
     Key(*hash.finalize().as_bytes())
 }
 

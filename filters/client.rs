@@ -1,123 +1,281 @@
-//! Turns `X-API-Key` into an identity, before the body is read.
+//! Turns an API key or a bearer token into a client, before the body is read, and says what that client may use.
 //!
 //! Keys are random and never stored: the configuration holds their SHA-256 digests. A key is looked up by its digest and
 //! the digests are compared in constant time, so nothing of a key leaks through timing. A client may have two keys while
-//! it changes from one to the other.
+//! it changes from one to the other. What a client may do is a plan's, or its own where it says so.
 //!
 //! ```yaml
+//! plans:
+//!   partner:
+//!     limits: [5000/15m]             # in place of `rate_limit.client`; []: none
+//!     routes: [search, validate]     # left out: all
+//!     priority: high                 # critical, high, normal, low or background; left out: `priority.default`
 //! clients:
 //!   web-portal:
 //!     keys: ["sha256:9f86d081..."]   # `addrgate keys new` prints a key and this line; empty texts are skipped
-//!     limits: [5000/15m]             # in place of `rate_limit.client`; []: none
-//!     priority: high                 # critical, high, normal, low or background
+//!     plan: partner
+//!     addresses: [198.51.100.0/24]   # from where it may ask; left out: from anywhere
+//! identity:
+//!   clients_file: clients.yaml       # more clients, in the form of `clients`; watched
+//!   failures: 30/1m                  # wrong keys and tokens per address; more are answered 429
+//!   mode: enforce                    # or observe: only count whom `routes`, `addresses`, `failures` would refuse
+//!   jwt: { ... }                     # see `client/token.rs`
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
+use crate::address::Networks;
 use crate::head::Head;
 use crate::priority::Class;
-use crate::reply::Code;
-use crate::route::Auth;
+use crate::reply::{Cause, Code};
+use crate::route::{Auth, Route};
 use crate::units::Rate;
 use crate::verdict::Verdict;
-use crate::{Filter, Flow, rate_limit};
+use crate::{Filter, Flow, Mode, rate_limit};
+
+mod failures;
+mod file;
+mod key;
+mod token;
+
+pub use file::{merge, read};
+pub use key::{digest_of, new_key};
+pub use token::{Algorithm, Config as TokenConfig};
 
 /// One client, as written; its name is the key of the map.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Digests of at most two keys, each `sha256:` and 64 hex digits. An empty text is skipped, so that
-    /// `${ADDRGATE_KEY_SHA256:-}` may stay unset.
+    /// `${ADDRGATE_KEY_SHA256:-}` may stay unset. None at all: the client shows tokens only.
     pub keys: Vec<String>,
+    /// The plan by name, for all that follows and is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
     /// What it may ask, in place of `rate_limit.client`; an empty list: as much as it likes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Vec<Rate>>,
-    /// How much its requests matter; it can lower itself by `Priority`, never raise itself. Left out: `priority.default`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The routes it may use, by name; others are answered 403. Left out: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<String>>,
+    /// Networks from which it may ask; others are answered 403. Left out: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Networks>,
+    /// How much its requests matter. It can lower them by `Priority`, never raise them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<Class>,
+}
+
+/// What several clients have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plan {
+    /// What each client of the plan may ask, in place of `rate_limit.client`; an empty list: as much as it likes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Vec<Rate>>,
+    /// The routes they may use, by name; others are answered 403. Left out: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<String>>,
+    /// Networks from which they may ask; others are answered 403. Left out: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Networks>,
+    /// How much their requests matter. They can lower them by `Priority`, never raise them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Class>,
+}
+
+/// How clients show who they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// A file with more clients, of the form of `clients`. It is watched: a key taken out stops working within seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients_file: Option<PathBuf>,
+    /// How many wrong keys and tokens one address may show; more are answered 429. A right one always passes. `null`: any
+    /// number.
+    pub failures: Option<Rate>,
+    /// Whether `routes`, `addresses` and `failures` refuse or only count. A wrong key is refused in either mode.
+    pub mode: Mode,
+    /// Bearer tokens; left out: none is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<token::Config>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        let failures = Rate { count: 30, per: crate::units::Span::secs(60) };
+        Self { clients_file: None, failures: Some(failures), mode: Mode::Enforce, jwt: None }
+    }
+}
+
+/// All that says who may do what, with the contents of the files it names.
+#[derive(Clone, Copy)]
+pub struct Settings<'a> {
+    /// All clients, those of `clients_file` included ([`merge`]).
+    pub clients: &'a BTreeMap<String, Config>,
+    /// All plans.
+    pub plans: &'a BTreeMap<String, Plan>,
+    /// How clients show who they are.
+    pub identity: &'a Identity,
+    /// What is in the file of [`TokenConfig::file`].
+    pub token_keys: Option<&'a [u8]>,
+    /// All routes, so that a misspelt name is found.
+    pub routes: &'a [Arc<Route>],
 }
 
 /// A known client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Client {
-    /// The name in the configuration; in logs, metrics and limits.
+    /// The name in the configuration, or out of a token; in logs, limits and keys, but no label of metrics.
     pub name: Arc<str>,
     /// Its own limits, where it has any.
     pub limits: Option<Vec<Rate>>,
-    /// Its class, where it has one of its own.
+    /// The routes it may use; `None`: all.
+    pub routes: Option<Vec<String>>,
+    /// From where it may ask; `None`: from anywhere.
+    pub addresses: Option<Networks>,
+    /// How much its requests matter; `None`: as the default says.
     pub priority: Option<Class>,
 }
 
-/// The digest of a key, as the configuration writes it.
-#[must_use]
-pub fn digest_of(key: &str) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(key.as_bytes())))
-}
-
-/// A fresh key: 256 random bits in 43 characters of base 64 (URL alphabet), from the operating system's generator.
-///
-/// # Errors
-/// Where the operating system has no randomness to give.
-pub fn new_key() -> Result<String, getrandom::Error> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut random = [0u8; 43];
-    getrandom::fill(&mut random)?;
-    Ok(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 63)])).collect())
-}
-
-/// The filter: all clients by the digest of their keys.
-#[derive(Debug, Default)]
-pub struct Clients(HashMap<[u8; 32], Arc<Client>>);
-
-impl Clients {
-    /// Compiles the map; the error is a sentence naming the client.
-    pub fn new(configs: &BTreeMap<String, Config>) -> Result<Self, String> {
-        let mut clients = HashMap::new();
-        for (name, config) in configs {
-            rate_limit::check(config.limits.iter().flatten()).map_err(|e| format!("client `{name}`: {e}"))?;
-            let client = Arc::new(Client {
-                name: name.as_str().into(),
-                limits: config.limits.clone(),
-                priority: config.priority,
-            });
-            let digests: Vec<&String> = config.keys.iter().filter(|text| !text.is_empty()).collect();
-            if digests.len() > 2 {
-                return Err(format!("client `{name}` has {} keys; two at most", digests.len()));
-            }
-            for text in digests {
-                let digest = text.strip_prefix("sha256:").and_then(|hex| {
-                    let mut bytes = [0; 32];
-                    hex::decode_to_slice(hex, &mut bytes).ok().map(|()| bytes)
-                });
-                let digest = digest.ok_or_else(|| {
-                    format!("client `{name}`: a key is `sha256:` and 64 hex digits, as `addrgate keys new` prints it")
-                })?;
-                if let Some(other) = clients.insert(digest, Arc::clone(&client)) {
-                    return Err(format!("clients `{}` and `{name}` have the same key", other.name));
-                }
-            }
+impl Client {
+    /// The plan, and what the client itself says in place of it.
+    fn new(name: &str, own: &Config, plan: &Plan) -> Self {
+        Self {
+            name: name.into(),
+            limits: own.limits.clone().or_else(|| plan.limits.clone()),
+            routes: own.routes.clone().or_else(|| plan.routes.clone()),
+            addresses: own.addresses.clone().or_else(|| plan.addresses.clone()),
+            priority: own.priority.or(plan.priority),
         }
-        Ok(Self(clients))
     }
 
-    /// Whether no key at all is known, so that every route with a key is closed.
+    fn check(&self, routes: &[Arc<Route>]) -> Result<(), String> {
+        rate_limit::check(self.limits.iter().flatten())?;
+        let unknown = |name: &&String| routes.iter().all(|route| route.name() != name.as_str());
+        match self.routes.iter().flatten().find(unknown) {
+            Some(name) => Err(format!("there is no route `{name}`")),
+            None => Ok(()),
+        }
+    }
+
+    fn may(&self, verdict: &Verdict) -> Result<(), Cause> {
+        let route = verdict.route.as_ref().map_or("", |route| route.name());
+        if self.routes.as_ref().is_some_and(|routes| routes.iter().all(|name| name != route)) {
+            return Err(Cause::new(Code::Forbidden, "client_route", "Your plan does not include this endpoint."));
+        }
+        let here = |networks: &Networks| verdict.address.is_some_and(|address| networks.contain(address));
+        if self.addresses.as_ref().is_some_and(|networks| !here(networks)) {
+            let message = "This client may not ask from your address.";
+            return Err(Cause::new(Code::Forbidden, "client_address", message));
+        }
+        Ok(())
+    }
+}
+
+/// The filter: all clients, by name and by the digest of their keys.
+#[derive(Debug, Default)]
+pub struct Clients {
+    by_key: key::Keys,
+    by_name: HashMap<Arc<str>, Arc<Client>>,
+    plans: BTreeMap<String, Plan>,
+    tokens: Option<token::Tokens>,
+    failures: failures::Failures,
+    mode: Mode,
+}
+
+impl Clients {
+    /// Compiles; the error is a sentence naming the client or plan.
+    pub fn new(settings: &Settings<'_>) -> Result<Self, String> {
+        let Settings { clients, plans, identity, token_keys, routes } = *settings;
+        for (name, plan) in plans {
+            Client::new(name, &Config::default(), plan).check(routes).map_err(|e| format!("plan `{name}`: {e}"))?;
+        }
+        let mut found = Self { plans: plans.clone(), mode: identity.mode, ..Self::default() };
+        for (name, config) in clients {
+            let wrong = |e| format!("client `{name}`: {e}");
+            let plan = match &config.plan {
+                None => &Plan::default(),
+                Some(plan) => plans.get(plan).ok_or_else(|| wrong(format!("there is no plan `{plan}`")))?,
+            };
+            let client = Arc::new(Client::new(name, config, plan));
+            client.check(routes).map_err(wrong)?;
+            found.by_key.add(&client, &config.keys)?;
+            found.by_name.insert(Arc::clone(&client.name), client);
+        }
+        rate_limit::check(identity.failures.iter()).map_err(|e| format!("failures: {e}"))?;
+        found.failures = failures::Failures::new(identity.failures);
+        if let Some(config) = &identity.jwt {
+            let tokens = token::Tokens::new(config, token_keys.unwrap_or_default());
+            found.tokens = Some(tokens.map_err(|e| format!("jwt: {e}"))?);
+        }
+        let asks_for_token = |route: &&Arc<Route>| matches!(route.config.auth, Auth::Jwt);
+        if let Some(route) = routes.iter().find(asks_for_token).filter(|_| found.tokens.is_none()) {
+            return Err(format!("route `{}` has `auth: jwt`, so `identity.jwt` is needed", route.name()));
+        }
+        Ok(found)
+    }
+
+    /// Whether nobody is known, so that every route that asks for a client is closed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_key.is_empty() && self.tokens.is_none()
     }
 
     /// The client with this key.
     #[must_use]
     pub fn identify(&self, key: &[u8]) -> Option<&Arc<Client>> {
-        let digest: [u8; 32] = Sha256::digest(key).into();
-        let (known, client) = self.0.get_key_value(&digest)?;
-        bool::from(known.ct_eq(&digest)).then_some(client)
+        self.by_key.find(key)
+    }
+
+    fn show(&self, head: &Head<'_>, auth: Auth, verdict: &Verdict) -> Result<Arc<Client>, Cause> {
+        match auth {
+            Auth::Jwt => self.by_token(head, verdict),
+            // The key is what counts where both are sent; a wrong one is not made good by a token.
+            Auth::Any if !head.headers.has("x-api-key") && token::is_sent(head) => self.by_token(head, verdict),
+            Auth::ApiKey | Auth::Any | Auth::None => self.by_key.show(head),
+        }
+    }
+
+    /// The client that a bearer token names: one of `clients`, or one of the plan it names.
+    fn by_token(&self, head: &Head<'_>, verdict: &Verdict) -> Result<Arc<Client>, Cause> {
+        let token = token::sent(head)?;
+        let Some(tokens) = &self.tokens else {
+            return Err(Cause::new(Code::InvalidApiKey, "no_tokens", "Tokens are not accepted here; send an API key."));
+        };
+        if let Some(client) = tokens.known(token) {
+            return Ok(client);
+        }
+        // Signatures cost: who has sent too many wrong ones has none checked.
+        if let Some(cause) = self.failures.spent(verdict.address).filter(|_| self.mode == Mode::Enforce) {
+            return Err(cause);
+        }
+        let claims = tokens.verify(token)?;
+        let client = match (self.by_name.get(&*claims.subject), claims.plan.as_ref().and_then(|p| self.plans.get(p))) {
+            (Some(client), _) => Arc::clone(client),
+            (None, Some(plan)) => Arc::new(Client::new(&claims.subject, &Config::default(), plan)),
+            (None, None) => {
+                return Err(Cause::new(Code::Forbidden, "unknown_client", "The token names no client that is known."));
+            }
+        };
+        tokens.remember(token, &client, claims.expires);
+        Ok(client)
+    }
+
+    /// A refusal of `routes`, `addresses` or `failures`, or none where it is only counted.
+    fn refuse(&self, cause: Cause, verdict: &mut Verdict) -> Flow {
+        match self.mode {
+            Mode::Enforce => Flow::Reply(cause),
+            Mode::Observe => {
+                verdict.observed.push((self.name(), cause.reason));
+                Flow::Continue
+            }
+        }
     }
 }
 
@@ -127,93 +285,30 @@ impl Filter for Clients {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
-        if !verdict.route.as_ref().is_some_and(|route| route.config.auth == Auth::ApiKey) {
+        if verdict.background {
             return Flow::Continue;
         }
-        match (head.headers.get("x-api-key"), head.headers.count("x-api-key")) {
-            (None, _) | (Some(b""), 1) => {
-                Flow::refuse(Code::MissingApiKey, "no_key", "Send your API key in the field X-API-Key.")
+        let auth = verdict.route.as_ref().map_or(Auth::None, |route| route.config.auth);
+        if auth == Auth::None {
+            return Flow::Continue;
+        }
+        match self.show(head, auth, verdict) {
+            Ok(client) => {
+                let may = client.may(verdict);
+                verdict.client = Some(client);
+                may.map_or_else(|cause| self.refuse(cause, verdict), |()| Flow::Continue)
             }
-            // Two different keys would be two identities; whoever reads the other one would disagree with us.
-            (Some(_), 2..) => Flow::refuse(Code::InvalidApiKey, "duplicate_key", "The field X-API-Key was sent twice."),
-            (Some(key), _) => match self.identify(key) {
-                Some(client) => {
-                    verdict.client = Some(Arc::clone(client));
-                    Flow::Continue
+            Err(cause) => {
+                let wrong = cause.code == Code::InvalidApiKey;
+                let spent = if wrong { self.failures.count(verdict.address) } else { None };
+                match spent.map(|spent| self.refuse(spent, verdict)) {
+                    Some(refusal @ Flow::Reply(_)) => refusal,
+                    _ => Flow::Reply(cause),
                 }
-                None => Flow::refuse(Code::InvalidApiKey, "unknown_key", "The API key is not known."),
-            },
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-    use crate::head::Headers;
-    use crate::route;
-
-    fn clients() -> Clients {
-        let web = Config { keys: vec![digest_of("old"), digest_of("new"), String::new()], ..Config::default() };
-        Clients::new(&BTreeMap::from([("web".to_owned(), web)])).unwrap()
-    }
-
-    fn ask(keys: &[&str], auth: &str) -> (Flow, Verdict) {
-        let yaml = format!(r#"{{"name":"r","paths":["/"],"auth":"{auth}"}}"#);
-        let routes = route::Routes::new(vec![serde_json::from_str(&yaml).unwrap()]).unwrap();
-        let fields: Vec<_> =
-            keys.iter().map(|key| httparse::Header { name: "X-Api-Key", value: key.as_bytes() }).collect();
-        let mut verdict = Verdict { route: Some(Arc::clone(&routes.list()[0])), ..Verdict::default() };
-        let flow = clients().request(&Head::new("GET", "/", Headers::Raw(&fields)), &mut verdict);
-        (flow, verdict)
-    }
-
-    #[rstest]
-    #[case("old")]
-    #[case("new")]
-    fn both_keys_of_a_client_work(#[case] key: &str) {
-        let (flow, verdict) = ask(&[key], "api_key");
-        assert_eq!((flow, &*verdict.client.unwrap().name), (Flow::Continue, "web"));
-    }
-
-    #[rstest]
-    #[case(&[], Code::MissingApiKey, "no_key")]
-    #[case(&[""], Code::MissingApiKey, "no_key")]
-    #[case(&["wrong"], Code::InvalidApiKey, "unknown_key")]
-    #[case(&["old", "old"], Code::InvalidApiKey, "duplicate_key")]
-    #[case(&["new", "wrong"], Code::InvalidApiKey, "duplicate_key")]
-    fn refusals(#[case] keys: &[&str], #[case] code: Code, #[case] reason: &str) {
-        match ask(keys, "api_key") {
-            (Flow::Reply(cause), verdict) => {
-                assert_eq!((cause.code, cause.reason), (code, reason));
-                assert!(verdict.client.is_none());
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn open_routes_need_no_key() {
-        assert_eq!(ask(&[], "none").0, Flow::Continue);
-    }
-
-    #[rstest]
-    #[case(vec!["abc".to_owned()], "64 hex digits")]
-    #[case(vec!["sha256:12".to_owned()], "64 hex digits")]
-    #[case(vec![digest_of("1"), digest_of("2"), digest_of("3")], "two at most")]
-    #[case(vec![digest_of("1"), digest_of("1")], "the same key")]
-    fn wrong_configs(#[case] keys: Vec<String>, #[case] message: &str) {
-        let error =
-            Clients::new(&BTreeMap::from([("web".to_owned(), Config { keys, ..Config::default() })])).unwrap_err();
-        assert!(error.contains(message) && error.contains("web"), "{error}");
-    }
-
-    #[test]
-    fn fresh_keys_differ_and_are_long() {
-        let (a, b) = (new_key().unwrap(), new_key().unwrap());
-        assert_ne!(a, b);
-        assert_eq!(a.len(), 43);
-    }
-}
+mod tests;

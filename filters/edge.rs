@@ -21,6 +21,13 @@ use crate::units::Size;
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
 
+mod framing;
+
+use framing::Framing;
+
+/// No method is longer.
+const LONGEST_METHOD: usize = 32;
+
 /// Bounds of a request head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -65,6 +72,9 @@ impl Edge {
         if uri > self.0.uri.len() {
             return Err(Cause::new(Code::UriTooLong, "uri_length", "The URL is too long."));
         }
+        if !framing::is_token(head.method.as_bytes()) || head.method.len() > LONGEST_METHOD {
+            return Err(Cause::new(Code::InvalidRequest, "method_form", "The method is not one."));
+        }
         let (mut count, mut bytes) = (0, 0);
         let mut seen = Framing::default();
         head.headers.all(|name, value| {
@@ -97,6 +107,11 @@ impl Edge {
         if !self.0.hosts.is_empty() && !self.0.hosts.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(name)) {
             return Err(Cause::new(Code::MisdirectedRequest, "foreign_host", "This host is not served here."));
         }
+        // RFC 9112 section 3.2.2 and RFC 9113 section 8.3.1: who sends both sends the same. Else one of two readers errs.
+        let same = |field: &[u8]| field.eq_ignore_ascii_case(host);
+        if !head.headers.get("host").is_none_or(same) {
+            return Err(wrong("The field Host and the request's target name different hosts."));
+        }
         Ok(())
     }
 }
@@ -109,146 +124,5 @@ fn split_port(host: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// What one pass over the fields finds about the message's framing.
-#[derive(Debug, Default)]
-struct Framing {
-    hosts: usize,
-    lengths: usize,
-    length_is_bad: bool,
-    codings: usize,
-    coding_is_chunked: bool,
-    upgrade: bool,
-    expect: usize,
-    expect_is_bad: bool,
-}
-
-impl Framing {
-    fn note(&mut self, name: &str, value: &[u8]) {
-        // Lengths first: nearly every field is told apart by its length alone.
-        match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => self.hosts += 1,
-            6 if name.eq_ignore_ascii_case("expect") => {
-                self.expect += 1;
-                self.expect_is_bad |= !value.eq_ignore_ascii_case(b"100-continue");
-            }
-            7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade = true,
-            14 if name.eq_ignore_ascii_case("content-length") => {
-                self.lengths += 1;
-                self.length_is_bad |= value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit);
-            }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                self.codings += 1;
-                self.coding_is_chunked = value.eq_ignore_ascii_case(b"chunked");
-            }
-            _ => {}
-        }
-    }
-
-    /// As strict as nginx: RFC 9112 sections 6.1 and 6.3 allow every refusal here.
-    fn judge(&self, head: &Head<'_>) -> Result<(), Cause> {
-        let invalid = |reason, message: &'static str| Err(Cause::new(Code::InvalidRequest, reason, message));
-        if self.codings > 0 && self.lengths > 0 {
-            return invalid("length_and_coding", "Content-Length and Transfer-Encoding can't both be sent.");
-        }
-        if self.lengths > 1 || self.length_is_bad {
-            return invalid("content_length", "Content-Length is not one number.");
-        }
-        if self.codings > 0 && head.version != http::Version::HTTP_11 {
-            return invalid("transfer_coding", "Transfer-Encoding exists in HTTP/1.1 only.");
-        }
-        if self.codings > 1 || self.codings == 1 && !self.coding_is_chunked {
-            let message = "The only Transfer-Encoding that is known is chunked.";
-            return Err(Cause::new(Code::NotImplemented, "transfer_coding", message));
-        }
-        if self.upgrade {
-            return invalid("upgrade", "Upgrades to other protocols are not offered.");
-        }
-        if self.expect > 1 || self.expect_is_bad {
-            return Err(Cause::new(
-                Code::ExpectationFailed,
-                "expect",
-                "The only expectation that is known is 100-continue.",
-            ));
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-    use crate::head::Headers;
-
-    fn judge(target: &str, fields: &[(&str, &str)], config: Config) -> Option<&'static str> {
-        let fields: Vec<_> =
-            fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
-        match Edge(config).request(&Head::new("POST", target, Headers::Raw(&fields)), &mut Verdict::default()) {
-            Flow::Continue | Flow::Answer(_) => None,
-            Flow::Reply(cause) => {
-                assert!(cause.close);
-                Some(cause.reason)
-            }
-        }
-    }
-
-    #[rstest]
-    #[case(&[("Content-Length", "5")], None)]
-    #[case(&[("Transfer-Encoding", "Chunked")], None)]
-    #[case(&[("Expect", "100-Continue")], None)]
-    #[case(&[("Content-Length", "5"), ("Transfer-Encoding", "chunked")], Some("length_and_coding"))]
-    #[case(&[("Transfer-Encoding", "chunked"), ("Content-Length", "5")], Some("length_and_coding"))]
-    #[case(&[("Content-Length", "5"), ("content-length", "5")], Some("content_length"))]
-    #[case(&[("Content-Length", "+5")], Some("content_length"))]
-    #[case(&[("Content-Length", "-1")], Some("content_length"))]
-    #[case(&[("Content-Length", "0x5")], Some("content_length"))]
-    #[case(&[("Content-Length", "5, 5")], Some("content_length"))]
-    #[case(&[("Content-Length", "")], Some("content_length"))]
-    #[case(&[("Content-Length", "18446744073709551621")], Some("content_length"))]
-    #[case(&[("Transfer-Encoding", "chunked, identity")], Some("transfer_coding"))]
-    #[case(&[("Transfer-Encoding", "xchunked")], Some("transfer_coding"))]
-    #[case(&[("Transfer-Encoding", "\tchunked")], Some("transfer_coding"))]
-    #[case(&[("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")], Some("transfer_coding"))]
-    #[case(&[("Upgrade", "h2c"), ("Connection", "upgrade")], Some("upgrade"))]
-    #[case(&[("Expect", "a-pony")], Some("expect"))]
-    fn framing(#[case] fields: &[(&str, &str)], #[case] reason: Option<&str>) {
-        let mut all = vec![("Host", "h")];
-        all.extend(fields);
-        assert_eq!(judge("/", &all, Config::default()), reason);
-    }
-
-    #[rstest]
-    #[case(&[], Some("host"))]
-    #[case(&[("Host", "a"), ("Host", "a")], Some("host"))]
-    #[case(&[("Host", "")], Some("host"))]
-    #[case(&[("Host", "a@b")], Some("host"))]
-    #[case(&[("Host", "a/b")], Some("host"))]
-    #[case(&[("Host", "a:b")], Some("host"))]
-    #[case(&[("Host", "a b")], Some("host"))]
-    #[case(&[("Host", "API.example:8080")], None)]
-    #[case(&[("Host", "[::1]:80")], Some("foreign_host"))]
-    #[case(&[("Host", "evil.example")], Some("foreign_host"))]
-    fn hosts(#[case] fields: &[(&str, &str)], #[case] reason: Option<&str>) {
-        let config = Config { hosts: vec!["api.example".to_owned()], ..Config::default() };
-        assert_eq!(judge("/", fields, config), reason);
-    }
-
-    #[test]
-    fn the_authority_of_the_target_counts() {
-        let config = Config { hosts: vec!["api.example".to_owned()], ..Config::default() };
-        assert_eq!(judge("http://evil.example/", &[("Host", "api.example")], config.clone()), Some("foreign_host"));
-        assert_eq!(judge("http://a@api.example/", &[("Host", "api.example")], config), Some("host"));
-    }
-
-    #[test]
-    fn bounds() {
-        let long = format!("/{}", "a".repeat(8192));
-        assert_eq!(judge(&long, &[("Host", "h")], Config::default()), Some("uri_length"));
-        assert_eq!(judge(&long[..8192], &[("Host", "h")], Config::default()), None);
-        let many = vec![("Host", "h"); 101];
-        assert_eq!(judge("/", &many, Config::default()), Some("field_count"));
-        let large = "v".repeat(16 * 1024);
-        assert_eq!(judge("/", &[("Host", "h"), ("X", &large)], Config::default()), Some("head_size"));
-    }
-}
+mod tests;

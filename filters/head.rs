@@ -22,11 +22,14 @@ pub struct Head<'a> {
     pub headers: Headers<'a>,
     /// The other end of the connection; `None` for connections without an address (Unix sockets).
     pub peer: Option<IpAddr>,
+    /// Whether a body follows that no field announces: in HTTP/2 without `Content-Length`.
+    pub streams: bool,
 }
 
 impl<'a> Head<'a> {
     /// Takes a request target apart: origin-form (`/path?query`) or absolute-form (`http://host/path?query`, RFC 9112
-    /// section 3.2.2). Any other form stays whole in `path`, where no route matches it. Version HTTP/1.1, no peer.
+    /// section 3.2.2). Any other form stays whole in `path`, where no route matches it. Version HTTP/1.1, no peer, no body
+    /// beyond what fields announce.
     #[must_use]
     pub fn new(method: &'a str, target: &'a str, headers: Headers<'a>) -> Self {
         let mut authority = None;
@@ -43,7 +46,7 @@ impl<'a> Head<'a> {
             Some((path, query)) => (path, Some(query)),
             None => (rest, None),
         };
-        Self { method, version: http::Version::HTTP_11, authority, path, query, headers, peer: None }
+        Self { method, version: http::Version::HTTP_11, authority, path, query, headers, peer: None, streams: false }
     }
 
     /// The host that is asked for: the authority of the target wins over the field (RFC 9112 section 3.2.2).

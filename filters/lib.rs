@@ -5,6 +5,7 @@
 //!
 //! What a filter refuses is a [`reply::Cause`]; only [`reply`] knows statuses and bodies.
 
+pub mod address;
 pub mod breaker;
 pub mod budget;
 pub mod cache_key;
@@ -18,11 +19,13 @@ pub mod head;
 pub mod meta;
 pub mod per_upstream;
 pub mod priority;
+pub mod proxy_protocol;
 pub mod queue;
 pub mod rate_limit;
 pub mod reply;
 pub mod request_body;
 pub mod request_id;
+pub mod rollout;
 pub mod route;
 pub mod target;
 pub mod units;
@@ -127,17 +130,19 @@ pub trait Filter: Send + Sync {
 }
 
 /// All filters of one configuration, in the compiled form.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Filters {
     /// Names the request.
     pub request_id: request_id::NameRequest,
     /// Framing and bounds.
     pub edge: edge::Edge,
+    /// From where a client asks.
+    pub address: address::Addresses,
     /// Scripts on other origins.
     pub cors: cors::Cors,
     /// First route that matches.
     pub route: route::Routes,
-    /// API key to identity.
+    /// API key or token to client.
     pub client: client::Clients,
     /// Who goes first.
     pub priority: priority::Priority,
@@ -145,6 +150,8 @@ pub struct Filters {
     pub rate_limit: rate_limit::RateLimit,
     /// What body the route takes.
     pub request_body: request_body::Bodies,
+    /// Which upstream, for a gradual rollout.
+    pub rollout: rollout::Rollout,
     /// Normal form of the request, and its key.
     pub cache_key: cache_key::Keys,
     /// Less is done while there is trouble.
@@ -160,26 +167,30 @@ impl Filters {
     ///
     /// 1. `request_id` first, so that every refusal carries a name;
     /// 2. `edge` before anything reads a field, because nothing can be trusted in a request whose framing is in doubt;
-    /// 3. `cors` before `route` and `client`, because a preflight has no key and its method is on no route;
-    /// 4. `route` before `client`, because the route says whether a key is needed at all;
-    /// 5. `client` before limits (they are per client) and before the body is looked at (cheap refusals first);
-    /// 6. `priority` after both, because it comes from both;
-    /// 7. `rate_limit` before the body is looked at, so that a flood costs as little as it can;
-    /// 8. `request_body` before anything reads the body;
-    /// 9. `cache_key` last of those that see each request: it costs the most, and only a request that will be answered
-    ///    needs it;
-    /// 10. `degrade`, `breaker`, `queue` when the upstream is needed: what is refused never holds a place.
+    /// 3. `address` before all that depends on from where a client asks;
+    /// 4. `cors` before `route` and `client`, because a preflight has no key and its method is on no route;
+    /// 5. `route` before `client`, because the route says whether a key is needed at all;
+    /// 6. `client` before limits (they are per client) and before the body is looked at (cheap refusals first);
+    /// 7. `priority` after both, because it comes from both;
+    /// 8. `rate_limit` before the body is looked at, so that a flood costs as little as it can;
+    /// 9. `request_body` before anything reads the body;
+    /// 10. `rollout` before `cache_key`, because each upstream's answers are kept apart;
+    /// 11. `cache_key` last of those that see each request: it costs the most, and only a request that will be answered
+    ///     needs it;
+    /// 12. `degrade`, `breaker`, `queue` when the upstream is needed: what is refused never holds a place.
     #[must_use]
-    pub fn order(&self) -> [&dyn Filter; 12] {
+    pub fn order(&self) -> [&dyn Filter; 14] {
         [
             &self.request_id,
             &self.edge,
+            &self.address,
             &self.cors,
             &self.route,
             &self.client,
             &self.priority,
             &self.rate_limit,
             &self.request_body,
+            &self.rollout,
             &self.cache_key,
             &self.degrade,
             &self.breaker,
@@ -190,6 +201,11 @@ impl Filters {
     /// Walks the list until a filter ends the request.
     pub fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Result<(), Stop> {
         self.order().into_iter().try_for_each(|filter| filter.request(head, verdict).stop(filter.name()))
+    }
+
+    /// Awaits what [`Filters::request`] left to be awaited ([`Verdict::waiting`]); before anything else is done.
+    pub async fn settle(&self, verdict: &mut Verdict) -> Result<(), Stop> {
+        self.rate_limit.settle(verdict).await.stop(self.rate_limit.name())
     }
 
     /// The same list, when the upstream is needed, before each try of another upstream ([`Verdict::upstream`]).
@@ -230,5 +246,109 @@ impl Filters {
         self.degrade.adopt(&old.degrade);
         self.breaker.adopt(&old.breaker);
         self.queue.adopt(&old.queue);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::breaker::{Breakers, Force};
+    use crate::degrade::Level;
+    use crate::queue::Queues;
+    use crate::verdict::Answered;
+
+    /// A route to `main`; `spare` is nobody's own upstream.
+    fn filters() -> Filters {
+        let routes = r#"[{"name": "r", "paths": ["/"], "upstream": "main"}]"#;
+        let route = route::Routes::new(serde_json::from_str(routes).unwrap()).unwrap();
+        let names = || ["main".to_owned(), "spare".to_owned()].into_iter();
+        let breaker = Breakers::new(&names().map(|name| (name, Default::default())).collect()).unwrap();
+        let queue = queue::Config { ceiling: 1, floor: 1, size: 0, ..queue::Config::default() };
+        let queue = Queues::new(&names().map(|name| (name, queue)).collect::<BTreeMap<_, _>>()).unwrap();
+        let degrade = degrade::Degrade::new(&degrade::Config::default()).unwrap();
+        Filters { route, breaker, queue, degrade, ..Filters::default() }
+    }
+
+    fn verdict(filters: &Filters) -> Verdict {
+        Verdict { route: Some(Arc::clone(&filters.route.list()[0])), ..Verdict::default() }
+    }
+
+    async fn refused(filters: &Filters, verdict: &mut Verdict) -> (&'static str, &'static str) {
+        match filters.forward(verdict).await {
+            Err(Stop::Refused(by, cause)) => (by, cause.reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn running(filters: &Filters, name: &str) -> usize {
+        filters.queue.upstreams().get(name).unwrap().snapshot().running
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_holds_nothing_and_a_fallback_is_asked_anew() {
+        let filters = filters();
+        let mut first = verdict(&filters);
+        assert_eq!(filters.forward(&mut first).await, Ok(()));
+        let mut second = verdict(&filters);
+        assert_eq!(refused(&filters, &mut second).await, ("queue", "queue_full"));
+        filters.breaker.upstreams().get("main").unwrap().force(Force::Open);
+        assert_eq!(refused(&filters, &mut second).await, ("breaker", "breaker_forced_open"));
+        assert!(second.breaker.is_none() && second.slot.is_none());
+
+        second.upstream = Some("spare".into());
+        assert_eq!(filters.forward(&mut second).await, Ok(()));
+        assert_eq!((running(&filters, "main"), running(&filters, "spare")), (1, 1));
+        second.answered(Answered::Ok, Duration::ZERO);
+        filters.degrade.force(Level::Emergency, Duration::from_secs(60));
+        assert_eq!(refused(&filters, &mut second).await, ("degrade", "degraded_cache_only"));
+
+        filters.finish(&mut first, Outcome { status: 0, elapsed: Duration::ZERO });
+        assert_eq!((running(&filters, "main"), running(&filters, "spare")), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_upstreams_of_routes_give_the_signals() {
+        let filters = filters();
+        let level_after = async |seconds: usize| {
+            for _ in 0..seconds {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                filters.tick(0.1);
+            }
+            filters.degrade.level()
+        };
+        filters.breaker.upstreams().get("spare").unwrap().force(Force::Open);
+        assert_eq!(level_after(60).await, Level::Normal);
+        filters.breaker.upstreams().get("main").unwrap().force(Force::Open);
+        assert_eq!(level_after(1).await, Level::Reduced);
+        assert_eq!(level_after(10).await, Level::Minimal);
+        filters.breaker.upstreams().get("main").unwrap().force(Force::Closed);
+        assert_eq!(level_after(60).await, Level::Normal);
+        let _holds = {
+            let mut verdict = verdict(&filters);
+            filters.forward(&mut verdict).await.unwrap();
+            verdict
+        };
+        for _ in 0..60 {
+            refused(&filters, &mut verdict(&filters)).await;
+        }
+        assert_eq!(level_after(1).await, Level::Emergency, "60 of 61 were refused");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_goes_on_with_what_runs() {
+        let (old, mut new) = (filters(), filters());
+        let mut first = verdict(&old);
+        old.forward(&mut first).await.unwrap();
+        old.breaker.upstreams().get("spare").unwrap().force(Force::Open);
+        old.degrade.force(Level::Reduced, Duration::from_secs(60));
+        new.adopt(&old);
+        assert_eq!((running(&new, "main"), new.degrade.level()), (1, Level::Reduced));
+        first.answered(Answered::Ok, Duration::ZERO);
+        assert_eq!(running(&new, "main"), 0);
+        assert!(new.breaker.upstreams().get("spare").unwrap().state().refuses());
     }
 }

@@ -1,36 +1,54 @@
-//! Limits how much one client, or one address, may ask. In this process only; the budget of a key is the same whatever it
-//! asks.
+//! Limits how much one client, or one address, may ask; in this process, or over all instances.
 //!
 //! ```yaml
 //! rate_limit:
 //!   mode: enforce                  # or observe: only count and log what would be refused
-//!   client: [1000/15m, 100/1m]     # per API key; a client's own `limits` stand in for these
+//!   client: [1000/15m, 100/1m]     # per client; its own or its plan's `limits` stand in for these
 //!   address: []                    # per network address, also without a key; IPv6 by /64
 //!   headers: legacy                # X-RateLimit-*; or draft-10 (RateLimit, RateLimit-Policy), both, off
+//!   shared: false                  # true: all instances count together, through Redis
+//!   on_error: local                # while Redis is away: this instance's share; or allow, or deny
+//!   wait: 100ms                    # how long a request may wait for tokens where none are at hand
+//! routes:
+//!   - name: search
+//!     limits: { client: [30/1m], address: [] }  # besides the others, for this route alone
 //! ```
 //!
 //! Several limits hold at once: a request is taken from all or from none. A refresh behind a reply counts for no one.
+//!
+//! Shared budgets are leased in small batches and spent here (docs/decisions/0011). [`Filter::request`] never waits; where
+//! nothing is at hand it leaves a [`Waiting`] in the verdict, and whoever walks the filters awaits [`RateLimit::settle`]
+//! before it goes on.
 
-use std::fmt::Write;
-use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use moka::sync::Cache;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::head::Head;
 use crate::reply::{Cause, Code};
-use crate::units::Rate;
+use crate::units::{Rate, Span};
 use crate::verdict::Verdict;
-use crate::{Filter, Flow, Mode};
+use crate::{Filter, Flow, Mode, address};
 
-mod gcra;
+mod account;
+pub(crate) mod gcra;
+mod lease;
+mod leases;
+mod standing;
+mod state;
+mod taken;
 
-use gcra::{Bucket, Decision};
+use account::{Account, LONGEST, Owner};
+use state::Balance;
+use taken::{Answer, Taken};
+
+pub use account::Accounts;
+pub use leases::{Ask, Asks, Leases, SCRIPT};
+pub use standing::{Fields, Standing};
+pub use taken::Waiting;
 
 /// Limits, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,137 +56,191 @@ use gcra::{Bucket, Decision};
 pub struct Config {
     /// Whether refusals are sent or only counted.
     pub mode: Mode,
-    /// What each API key may ask; all of them hold.
+    /// What each client may ask; all of them hold.
     pub client: Vec<Rate>,
     /// What each network address may ask, with a key or without.
     pub address: Vec<Rate>,
     /// Which response fields tell of the limit.
     pub headers: Fields,
+    /// Whether all instances count together. Needs Redis.
+    pub shared: bool,
+    /// What is allowed while Redis can't be asked.
+    pub on_error: OnError,
+    /// How long a request may wait where no tokens are at hand; then `on_error` holds.
+    pub wait: Span,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { mode: Mode::Enforce, client: Vec::new(), address: Vec::new(), headers: Fields::Legacy }
+        Self {
+            mode: Mode::Enforce,
+            client: Vec::new(),
+            address: Vec::new(),
+            headers: Fields::Legacy,
+            shared: false,
+            on_error: OnError::Local,
+            wait: Span::millis(100),
+        }
     }
 }
 
-/// Which response fields tell of the limit.
+/// What is allowed while nobody knows what the other instances allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fields {
-    /// `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The limit divided by the number of instances: all together at most 1.2 times the limit.
     #[default]
-    Legacy,
-    /// `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10.
-    #[serde(rename = "draft-10")]
-    Draft10,
-    /// Both.
-    Both,
-    /// None.
-    Off,
+    Local,
+    /// Everything.
+    Allow,
+    /// What is at hand, then nothing: 503.
+    Deny,
 }
 
-/// How a request stands with the limit that is closest to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// The limit.
-    pub rate: Rate,
-    /// How many more requests it allows now.
-    pub remaining: u64,
-    /// When the whole budget is there again.
-    pub reset: DateTime<Utc>,
-    /// The same, from now.
-    pub full_in: Duration,
-    /// Which fields tell of it.
-    pub fields: Fields,
+/// Limits of one route, besides those of `rate_limit`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// What each client may ask of this route; also one whose own `limits` are empty.
+    pub client: Vec<Rate>,
+    /// What each network address may ask of it.
+    pub address: Vec<Rate>,
 }
 
-impl Standing {
-    /// The response fields.
-    pub fn write(&self, mut field: impl FnMut(&'static str, String)) {
-        let Rate { count, per } = self.rate;
-        if matches!(self.fields, Fields::Legacy | Fields::Both) {
-            field("x-ratelimit-limit", count.to_string());
-            field("x-ratelimit-remaining", self.remaining.to_string());
-            field("x-ratelimit-reset", self.reset.timestamp().to_string());
-        }
-        if matches!(self.fields, Fields::Draft10 | Fields::Both) {
-            field("ratelimit-policy", format!("\"default\";q={count};w={}", per.0.as_secs().max(1)));
-            let mut value = format!("\"default\";r={}", self.remaining);
-            // Writing into a string can't fail.
-            let _never_fails = write!(value, ";t={}", self.full_in.as_secs());
-            field("ratelimit", value);
-        }
+impl Limits {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.client.is_empty() && self.address.is_empty()
     }
 }
-
-/// Whose budget, under which limit.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Account {
-    owner: Owner,
-    count: u64,
-    per: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Owner {
-    Client(Arc<str>),
-    Address(IpAddr),
-}
-
-/// The longest time that a budget may take to fill; an account that was idle so long is as good as new.
-const LONGEST: Duration = Duration::from_secs(86_400);
-
-/// Accounts kept; the idlest give way. An attacker with a million addresses gets a million fresh budgets, but no memory.
-const MOST_ACCOUNTS: u64 = 1_000_000;
-
-/// The accounts of the process: a reload must not hand out fresh budgets.
-static ACCOUNTS: LazyLock<Cache<Account, Arc<Bucket>>> =
-    LazyLock::new(|| Cache::builder().max_capacity(MOST_ACCOUNTS).time_to_idle(LONGEST).build());
-
-/// From here the buckets count.
-static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The filter.
-#[derive(Debug, Clone, Default)]
-pub struct RateLimit(Config);
+#[derive(Debug, Clone)]
+pub struct RateLimit {
+    config: Config,
+    accounts: Arc<Accounts>,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self { config: Config::default(), accounts: Accounts::of_process() }
+    }
+}
 
 impl RateLimit {
-    /// Compiles; the error is a sentence.
+    /// Compiles, over the accounts of the process; the error is a sentence.
     pub fn new(config: &Config) -> Result<Self, String> {
         check(config.client.iter().chain(&config.address))?;
-        Ok(Self(config.clone()))
+        if config.wait.0 > Duration::from_secs(1) {
+            return Err("`wait`: no request should wait for more than a second to be counted".to_owned());
+        }
+        Ok(Self { config: config.clone(), accounts: Accounts::of_process() })
     }
 
-    fn judge(&self, head: &Head<'_>, verdict: &mut Verdict) -> Result<(), Cause> {
-        // Not zero, which is a bucket that was never used.
-        let now = u64::try_from(BEGIN.elapsed().as_nanos()).unwrap_or(u64::MAX / 4) + 1;
-        let address = head.peer.map(network);
-        let client = verdict.client.as_ref();
-        let by_client = client.map_or(&[][..], |client| client.limits.as_deref().unwrap_or(&self.0.client));
-        let of_client = by_client.iter().filter_map(|rate| Some((Owner::Client(client?.name.clone()), *rate)));
-        let of_address = self.0.address.iter().filter_map(|rate| Some((Owner::Address(address?), *rate)));
-        let mut taken: Vec<(Arc<Bucket>, Rate)> = Vec::with_capacity(2);
-        for (owner, rate) in of_client.chain(of_address) {
-            let is_client = matches!(owner, Owner::Client(_));
-            let account = Account { owner, count: rate.count, per: rate.per.0 };
-            let bucket = ACCOUNTS.get_with_by_ref(&account, Arc::default);
-            let (remaining, full_in, wait) = match bucket.take(rate, now) {
-                Decision::Allowed { remaining, full_in } => (remaining, full_in, None),
-                Decision::Refused { wait, full_in } => (0, full_in, Some(Duration::from_nanos(wait))),
+    /// The same over other accounts, as another instance has them.
+    #[must_use]
+    pub fn over(self, accounts: Arc<Accounts>) -> Self {
+        Self { accounts, ..self }
+    }
+
+    /// The second half: awaits what [`Filter::request`] did not find at hand, at most for `wait`.
+    pub async fn settle(&self, verdict: &mut Verdict) -> Flow {
+        let Some(Waiting { mut taken, pending }) = verdict.waiting.take() else { return Flow::Continue };
+        let deadline = Instant::now() + self.config.wait.0;
+        for (account, lease) in pending {
+            let take = lease.wait(self.config.on_error, deadline).await;
+            let answer = Answer::of_lease(take, &lease).unwrap_or(Answer::Unknown);
+            if let Err(cause) = self.heed(answer, &account, &mut taken, verdict) {
+                return self.refuse(cause, verdict);
+            }
+        }
+        taken.spend();
+        Flow::Continue
+    }
+
+    fn judge(&self, verdict: &mut Verdict) -> Result<(), Cause> {
+        let (mut taken, mut pending) = (Taken::default(), Vec::new());
+        for account in self.accounts(verdict) {
+            let answer = if self.config.shared {
+                let lease = self.accounts.lease(&account);
+                let answer = Answer::of_lease(lease.take(self.config.on_error), &lease);
+                answer.ok_or(lease)
+            } else {
+                Ok(Answer::of_bucket(self.accounts.bucket(&account), account.rate, gcra::now()))
             };
-            let full_in = Duration::from_nanos(full_in);
-            let standing = Standing { rate, remaining, reset: Utc::now() + full_in, full_in, fields: self.0.headers };
-            if verdict.limit.is_none_or(|other| standing.remaining < other.remaining || wait.is_some()) {
-                verdict.limit = Some(standing);
+            match answer {
+                Ok(answer) => self.heed(answer, &account, &mut taken, verdict)?,
+                Err(lease) => pending.push((account, lease)),
             }
-            if let Some(wait) = wait {
-                taken.iter().for_each(|(bucket, rate)| bucket.give_back(*rate));
-                return Err(refusal(&standing, wait, is_client));
-            }
-            taken.push((bucket, rate));
+        }
+        // Who only observes delays nobody.
+        match pending.is_empty() || self.config.mode == Mode::Observe {
+            true => taken.spend(),
+            false => verdict.waiting = Some(Waiting { taken, pending }),
         }
         Ok(())
+    }
+
+    fn heed(&self, answer: Answer, account: &Account, taken: &mut Taken, verdict: &mut Verdict) -> Result<(), Cause> {
+        let standing =
+            |balance: Balance| Standing::new(account.rate, balance.remaining, balance.full_in, self.config.headers);
+        match answer {
+            Answer::Yes(balance, held) => {
+                let standing = standing(balance);
+                // Told of is the limit that is closest to its end.
+                if verdict.limit.is_none_or(|other| standing.remaining < other.remaining) {
+                    verdict.limit = Some(standing);
+                }
+                taken.add(held);
+                Ok(())
+            }
+            Answer::No { wait, balance } => {
+                let standing = standing(balance);
+                verdict.limit = Some(standing);
+                Err(standing.refusal(wait, account))
+            }
+            Answer::Unknown => {
+                let message = "How much you have asked can't be counted at the moment.";
+                Err(Cause::new(Code::ServiceUnavailable, "limits_away", message).retry_after(Duration::from_secs(1)))
+            }
+        }
+    }
+
+    fn refuse(&self, cause: Cause, verdict: &mut Verdict) -> Flow {
+        match self.config.mode {
+            Mode::Enforce => Flow::Reply(cause),
+            Mode::Observe => {
+                verdict.observed.push((self.name(), cause.reason));
+                Flow::Continue
+            }
+        }
+    }
+
+    /// Every budget that the request is taken from.
+    fn accounts(&self, verdict: &Verdict) -> Vec<Account> {
+        let client = verdict.client.as_ref();
+        let of_client = client.map(|client| Owner::Client(Arc::clone(&client.name)));
+        let of_address = verdict.address.map(|address| Owner::Address(address::unit(address)));
+        let own = client.map_or(&[][..], |client| client.limits.as_deref().unwrap_or(&self.config.client));
+        let route = verdict.route.as_deref().filter(|route| !route.config.limits.is_empty());
+        let of_route = route.map(|route| (&route.config.limits, Arc::clone(&route.scope)));
+        let mut accounts = Vec::with_capacity(2);
+        let mut add = |owner: &Option<Owner>, rates: &[Rate], scope: Option<&Arc<str>>| {
+            let Some(owner) = owner else { return };
+            accounts.extend(rates.iter().map(|rate| Account {
+                owner: owner.clone(),
+                scope: scope.cloned(),
+                rate: *rate,
+            }));
+        };
+        add(&of_client, own, None);
+        add(&of_address, &self.config.address, None);
+        if let Some((limits, scope)) = of_route {
+            add(&of_client, &limits.client, Some(&scope));
+            add(&of_address, &limits.address, Some(&scope));
+        }
+        accounts
     }
 }
 
@@ -185,44 +257,16 @@ pub fn check<'a>(rates: impl Iterator<Item = &'a Rate>) -> Result<(), String> {
     Ok(())
 }
 
-/// What counts as one address: an IPv6 client has a /64 to itself.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
-        v4 => v4,
-    }
-}
-
-fn refusal(standing: &Standing, wait: Duration, is_client: bool) -> Cause {
-    let (reason, whose) = if is_client { ("client_limit", "API key") } else { ("address_limit", "address") };
-    Cause::new(
-        Code::RateLimitExceeded,
-        reason,
-        format!("The {whose} is over its limit of {} requests in {}.", standing.rate.count, standing.rate.per),
-    )
-    .retry_after(wait)
-    .detail("limit", standing.rate.count)
-    .detail("remaining", 0)
-    .detail("resetTime", standing.reset.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
-}
-
 impl Filter for RateLimit {
     fn name(&self) -> &'static str {
         "rate_limit"
     }
 
-    fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+    fn request(&self, _: &Head<'_>, verdict: &mut Verdict) -> Flow {
         if verdict.background {
             return Flow::Continue;
         }
-        match (self.judge(head, verdict), self.0.mode) {
-            (Ok(()), _) => Flow::Continue,
-            (Err(cause), Mode::Enforce) => Flow::Reply(cause),
-            (Err(cause), Mode::Observe) => {
-                verdict.observed.push((self.name(), cause.reason));
-                Flow::Continue
-            }
-        }
+        self.judge(verdict).map_or_else(|cause| self.refuse(cause, verdict), |()| Flow::Continue)
     }
 }
 

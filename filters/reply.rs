@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::head::Headers;
+use crate::route::Auth;
 use crate::verdict::Verdict;
 
 /// The error codes of the contract that the gateway itself answers with.
@@ -235,10 +236,21 @@ pub fn render(cause: &Cause, verdict: &Verdict, problem: bool, now: chrono::Date
         fields.push(("allow", allow.to_string()));
     }
     if status == 401 {
-        // RFC 9110 section 15.5.2 asks for a challenge; the scheme has no registered name.
-        fields.push(("www-authenticate", "ApiKey header=\"X-API-Key\"".to_owned()));
+        fields.push(("www-authenticate", challenge(cause, verdict).to_owned()));
     }
     Reply { status, fields, body: Bytes::from(body.to_string()), close: cause.close }
+}
+
+/// RFC 9110 section 15.5.2 asks for a challenge. The scheme of API keys has no registered name; that of tokens is of RFC
+/// 6750 section 3.
+fn challenge(cause: &Cause, verdict: &Verdict) -> &'static str {
+    let auth = verdict.route.as_ref().map_or(Auth::ApiKey, |route| route.config.auth);
+    match (auth, cause.code) {
+        (Auth::Jwt, Code::InvalidApiKey) => "Bearer error=\"invalid_token\"",
+        (Auth::Jwt, _) => "Bearer",
+        (Auth::Any, _) => "ApiKey header=\"X-API-Key\", Bearer",
+        (Auth::ApiKey | Auth::None, _) => "ApiKey header=\"X-API-Key\"",
+    }
 }
 
 #[cfg(test)]

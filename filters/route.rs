@@ -5,7 +5,7 @@
 //!   - name: search
 //!     paths: [/api/v1/addresses/search]  # `{name}` matches one segment, a last `/**` everything below
 //!     methods: [GET]                     # HEAD comes with GET
-//!     auth: api_key                      # or none
+//!     auth: api_key                      # or jwt, any (either of them), none
 //!     upstream: address-service          # may be left out where there is one
 //!     timeout: 2500ms                    # whole answer from the upstream
 //!     class: low                         # critical, high, normal, low or background; left out: the client's
@@ -15,6 +15,8 @@
 //!     meta: true                         # stamp `meta` into the answer
 //!     answers: json                      # what the upstream may answer with; or any
 //!     cache: { ... }                     # left out: never cached
+//!     limits: { ... }                    # see rate_limit
+//!     rollout: { ... }                   # and shadow: see rollout
 //! ```
 
 use std::fmt;
@@ -26,11 +28,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::head::Head;
 use crate::priority::Class;
+use crate::rate_limit::Limits;
 use crate::reply::{Cause, Code};
 use crate::request_body::Announced;
 use crate::units::{Size, Span};
 use crate::verdict::Verdict;
-use crate::{Filter, Flow, cache_key, cache_policy, target};
+use crate::{Filter, Flow, cache_key, cache_policy, rate_limit, rollout, target};
 
 mod pattern;
 
@@ -47,7 +50,7 @@ pub struct Config {
     /// Methods; GET brings HEAD with it.
     #[serde(default = "get")]
     pub methods: Vec<String>,
-    /// Whether a client must show a key.
+    /// What a client must show.
     #[serde(default)]
     pub auth: Auth,
     /// The upstream by name; may be left out where the configuration has one.
@@ -82,6 +85,15 @@ pub struct Config {
     /// Caching; left out, answers are never kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
+    /// Limits of this route alone, besides those of `rate_limit`.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// A part of the clients goes to another upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<rollout::Config>,
+    /// A part of the reads is copied to another upstream, the answers compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<rollout::Shadow>,
 }
 
 fn get() -> Vec<String> {
@@ -106,11 +118,24 @@ pub enum Sheds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {
-    /// Clients with a key.
+    /// Clients with a key, in `X-API-Key`.
     #[default]
     ApiKey,
+    /// Clients with a bearer token, in `Authorization`.
+    Jwt,
+    /// Clients with either; where both are sent, the key counts.
+    Any,
     /// Everyone.
     None,
+}
+
+impl Auth {
+    /// Whether `Authorization` is read here: then it is no secret between client and upstream, so it is not forwarded, and
+    /// it is no reason not to keep an answer (RFC 9111 section 3.5).
+    #[must_use]
+    pub fn reads_token(self) -> bool {
+        matches!(self, Auth::Jwt | Auth::Any)
+    }
 }
 
 /// Answers of the gateway's own.
@@ -210,6 +235,8 @@ pub struct Route {
     pub cache: Option<Caching>,
     /// Where the route stands in the list, from 0; the upstream table of the plan has the same index.
     pub index: usize,
+    /// The name, for accounts of this route's limits.
+    pub(crate) scope: Arc<str>,
     patterns: Vec<Pattern>,
     allow: String,
 }
@@ -275,7 +302,8 @@ impl Routes {
                 Ok(Caching { config: cache.clone(), policy })
             };
             let cache = config.cache.as_ref().map(compile).transpose().map_err(wrong)?;
-            routes.push(Arc::new(Route { cache, config, index, patterns, allow }));
+            let scope = config.name.as_str().into();
+            routes.push(Arc::new(Route { cache, config, index, scope, patterns, allow }));
         }
         Ok(Self(routes))
     }
@@ -344,13 +372,19 @@ fn check(config: &Config) -> Result<(), String> {
         if method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
             return Err(format!("`{method}` is not a method; write it in capitals"));
         }
+        if matches!(method.as_str(), "CONNECT" | "TRACE") {
+            return Err(format!("{method} is not offered: it would open tunnels, or show what others must not see"));
+        }
     }
-    if config.answer.is_some() && (config.upstream.is_some() || config.cache.is_some()) {
-        return Err("answered by the gateway itself, so `upstream` and `cache` mean nothing here".to_owned());
+    let elsewhere = config.upstream.is_some() || config.rollout.is_some() || config.shadow.is_some();
+    if config.answer.is_some() && (elsewhere || config.cache.is_some()) {
+        return Err("answered by the gateway itself, so upstreams and `cache` mean nothing here".to_owned());
     }
     if config.timeout.0.is_zero() {
         return Err("a timeout of zero would refuse everything".to_owned());
     }
+    rate_limit::check(config.limits.client.iter().chain(&config.limits.address))?;
+    rollout::check(config.upstream.as_deref(), config.rollout.as_ref(), config.shadow.as_ref())?;
     let Some(cache) = &config.cache else { return Ok(()) };
     for method in cache.methods.iter().filter(|method| cache_key::has_body(method)) {
         if cache.key.body == cache_key::BodyKey::None {

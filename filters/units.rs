@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A length of time: `250ms`, `5s`, `10m`, `2h`, `7d`. At most 10 years.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(pub Duration);
 
 impl Span {
@@ -109,7 +109,7 @@ impl fmt::Display for Size {
 }
 
 /// So many in so long: `1000/15m`, `100/1m`, `50/s` is refused (write `50/1s`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// How many; at least 1.
     pub count: u64,

@@ -1,6 +1,7 @@
 //! What the filters have found out about one request. Made once, by the door or by the first phase of Pingora's path,
 //! and carried along: nothing is decided twice.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,14 +25,23 @@ pub struct Verdict {
     pub correlation: Option<Box<str>>,
     /// Who else may read the answer ([`crate::cors`]).
     pub cors: crate::cors::Allowed,
+    /// From where the client asks ([`crate::address`]); `None` on a connection without an address.
+    pub address: Option<IpAddr>,
     /// The first route that matches ([`crate::route`]).
     pub route: Option<Arc<Route>>,
-    /// Who asks ([`crate::client`]); `None` on routes without a key.
+    /// Who asks ([`crate::client`]); `None` on routes that are open to all.
     pub client: Option<Arc<Client>>,
     /// How much the request matters ([`crate::priority`]).
     pub class: Class,
     /// How the client stands with its limits ([`crate::rate_limit`]).
     pub limit: Option<crate::rate_limit::Standing>,
+    /// Limits that had no tokens at hand; [`crate::rate_limit::RateLimit::settle`] awaits them before the request goes on.
+    pub waiting: Option<crate::rate_limit::Waiting>,
+    /// The upstream in place of the route's, by name: a trial ([`crate::rollout`]), or a fallback, set before
+    /// [`crate::Filters::forward`] is run again for it.
+    pub upstream: Option<Arc<str>>,
+    /// The upstream that gets a copy of the request, its answer only compared ([`crate::rollout`]).
+    pub shadow: Option<Arc<str>>,
     /// Nobody waits for the answer: it refreshes one that is kept.
     pub background: bool,
     /// Path and query in canonical form: what is in the key, and what is forwarded ([`crate::cache_key`]).
@@ -40,9 +50,6 @@ pub struct Verdict {
     pub key: Option<Key>,
     /// The canonical body of a body-keyed request, to be forwarded in place of what arrived.
     pub body: Option<Bytes>,
-    /// The upstream that is asked, where it is not the route's own: a fallback, a trial. Whoever chooses sets it before
-    /// [`crate::Filters::forward`].
-    pub upstream: Option<Arc<str>>,
     /// Until when the request must be answered; whoever forwards sets it. `None`: no other bound than the filters' own.
     pub deadline: Option<Instant>,
     /// That the upstream may be asked ([`crate::breaker`]).

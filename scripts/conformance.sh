@@ -2,14 +2,15 @@
 # The public HTTP cache suite (npm's http-cache-tests) against the real gateway. Prints the score by kind beside those that
 # others have published, then what fails and why; fails below tests/conformance/floor.json.
 # A single test, with its exchanges: bash scripts/conformance.sh TEST_ID
+# Another edition: SUITE=a checkout of https://github.com/http-tests/cache-tests after `npm install`
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$0")/.."
 version=0.4.5
 bash scripts/packages.sh build test
 target=${CARGO_TARGET_DIR:-target}
-suite=$target/conformance/$version/package
-if [ ! -d "$suite/node_modules" ]; then
+suite=${SUITE:-$target/conformance/$version/package}
+if [ -z "${SUITE:-}" ] && [ ! -d "$suite/node_modules" ]; then
   echo "fetching http-cache-tests $version"
   rm -rf "$target/conformance/$version"
   mkdir -p "$target/conformance/$version"
@@ -45,9 +46,11 @@ await() { # PORT NAME LOG
   exit 1
 }
 
+server=$suite/server/server.mjs
+[ -e "$server" ] || server=$suite/test-engine/server/server.mjs
 origin=$(free_port) gateway=$(free_port) admin=$(free_port)
 npm_config_protocol=http npm_config_port=$origin npm_config_pidfile=$dir/pid \
-  node "$suite/server/server.mjs" >"$dir/origin.log" 2>&1 & pids+=($!)
+  npm_config_base='' npm_config_id='' node "$server" >"$dir/origin.log" 2>&1 & pids+=($!)
 await "$origin" "the origin" "$dir/origin.log"
 LISTEN=127.0.0.1:$gateway UPSTREAM=127.0.0.1:$origin ADMIN=127.0.0.1:$admin \
   "$target/debug/addrgate" run --config tests/conformance/gateway.yaml >"$dir/gateway.log" 2>&1 & pids+=($!)

@@ -136,7 +136,10 @@ impl Admin {
         METRICS.in_flight.set(i64::try_from(self.shared.in_flight()).unwrap_or(i64::MAX));
         METRICS.uptime.set(self.shared.started.elapsed().as_secs_f64());
         let size = self.shared.caching.store.size();
-        for (what, value) in [("entries", size.entries), ("bytes", size.bytes), ("filling", size.filling as u64)] {
+        let fetches = self.shared.caching.coalesce.count() as u64;
+        let holds =
+            [("entries", size.entries), ("bytes", size.bytes), ("filling", size.filling as u64), ("fetches", fetches)];
+        for (what, value) in holds {
             METRICS.cache_holds.with_label_values(&[what]).set(value as f64);
         }
         METRICS.upstream_healthy.reset();

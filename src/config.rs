@@ -13,7 +13,7 @@ pub(crate) mod reload;
 mod tree;
 mod vars;
 
-pub(crate) use file::{Algorithm, Compression, File, Health, Shutdown, Upstream};
+pub(crate) use file::{Algorithm, Compression, File, Health, Limits, Shutdown, Upstream};
 pub(crate) use plan::Plan;
 
 /// What is wrong with a configuration, and where.

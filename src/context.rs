@@ -9,11 +9,13 @@ use addrgate_filters::cache_status::Forward;
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::reply::Cause;
 use addrgate_filters::verdict::Verdict;
-use addrgate_filters::{Outcome, head::Head};
+use addrgate_filters::{Outcome, Stop, head::Head};
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use crate::coalesce::{End, LeadSlot};
 use crate::config::Plan;
+use crate::door::DateSlot;
 use crate::shared::{InFlight, Shared};
 use crate::telemetry::{CacheOutcome, Line, METRICS};
 
@@ -24,8 +26,12 @@ pub(crate) struct Context {
     pub(crate) plan: Arc<Plan>,
     /// What the filters found.
     pub(crate) verdict: Verdict,
-    /// Whether the verdict came with the request, so that it is not made again.
-    pub(crate) judged: bool,
+    /// How the filters ended the request, if they did, where the verdict came with it and is not made again.
+    pub(crate) judged: Option<Option<Stop>>,
+    /// Whether its connection ends with it.
+    pub(crate) last: bool,
+    /// Where the origin's `Date` is put; not on HTTP/2.
+    pub(crate) date: Option<Arc<DateSlot>>,
     /// When its head was read.
     pub(crate) started: Instant,
     /// Why it is refused, from where the reason arises to where the answer is written.
@@ -60,8 +66,14 @@ pub(crate) struct Cached {
     pub(crate) on: bool,
     /// The request's own directives, where they are honoured.
     pub(crate) wish: Option<RequestDirectives>,
-    /// The invalidation clock when the request began.
+    /// The invalidation clock when the fetch began.
     pub(crate) clock: u64,
+    /// The lead of those who wait for this request's fetch.
+    pub(crate) lead: LeadSlot,
+    /// It waited for another's fetch.
+    pub(crate) waited: bool,
+    /// What is kept is stale, and goes out while it is refreshed.
+    pub(crate) updating: bool,
     /// When the upstream was asked, by the wall clock that `Date` and `Age` use.
     pub(crate) requested: Option<SystemTime>,
     /// The fields of a 304 that validated what is kept.
@@ -80,6 +92,9 @@ impl Default for Cached {
             on: false,
             wish: None,
             clock: 0,
+            lead: LeadSlot::default(),
+            waited: false,
+            updating: false,
             requested: None,
             validated: None,
             forward: Forward::UriMiss,
@@ -101,7 +116,9 @@ impl Context {
         Self {
             plan: shared.plan_kept(),
             verdict: Verdict::default(),
-            judged: false,
+            judged: None,
+            last: false,
+            date: None,
             started: Instant::now(),
             refusal: None,
             refused: None,
@@ -131,6 +148,8 @@ impl Context {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
+        // Where the answer was kept or not, that was said already.
+        self.cached.lead.end(if self.asked.is_some() { End::Unkept } else { End::Abandoned });
         if self.verdict.background {
             self.plan.filters.finish(&self.verdict, Outcome { status, elapsed: self.started.elapsed() });
             return;

@@ -7,10 +7,13 @@ use clap::{Parser, Subcommand};
 
 mod admin;
 mod caching;
+mod coalesce;
 mod config;
 mod context;
+mod door;
 mod explain;
 mod proxy;
+mod replay;
 mod server;
 mod shared;
 mod shutdown;

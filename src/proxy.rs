@@ -10,7 +10,6 @@ use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::route::Route;
-use addrgate_filters::verdict::Verdict;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header;
@@ -25,6 +24,7 @@ use pingora::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::door::Carried;
 use crate::shared::Shared;
 use crate::telemetry::{CacheOutcome, METRICS};
 use crate::upstream::{answer, request};
@@ -35,7 +35,8 @@ mod compression;
 mod respond;
 mod status;
 
-pub(crate) use respond::own_reply;
+pub(crate) use compression::is_small;
+pub(crate) use respond::{fields as common_fields, own_reply};
 
 /// Ends a phase after the cause was put into the context; `fail_to_proxy` writes the answer.
 const REFUSED: ErrorType = ErrorType::new("Refused");
@@ -58,9 +59,13 @@ impl ProxyHttp for Gateway {
 
     /// A connection that the door hands over brings the verdict.
     fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Context, carried: Box<dyn std::any::Any + Send + Sync>) {
-        if let Ok(verdict) = carried.downcast::<Verdict>() {
-            ctx.verdict = *verdict;
-            ctx.judged = true;
+        if let Ok(carried) = carried.downcast::<Carried>() {
+            let Carried { verdict, stop, plan, started, last, date, lead } = *carried;
+            if let Some(lead) = lead {
+                ctx.cached.lead.hold(lead);
+            }
+            (ctx.verdict, ctx.plan, ctx.started, ctx.last, ctx.date) = (verdict, plan, started, last, Some(date));
+            ctx.judged = Some(stop);
         }
     }
 
@@ -71,17 +76,13 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        // Pingora refreshes a stale answer by a copy of the request that got it.
-        ctx.verdict.background = session.subrequest_ctx.is_some();
-        let judged = {
-            let Context { plan, verdict, judged, .. } = ctx;
-            let plan = Arc::clone(plan);
+        let stop = {
             let head = head_of(session);
-            let outcome = if *judged { Ok(()) } else { plan.filters.request(&head, verdict) };
             ctx.see(&head);
-            outcome
+            let plan = Arc::clone(&ctx.plan);
+            ctx.judged.take().unwrap_or_else(|| plan.filters.request(&head, &mut ctx.verdict).err())
         };
-        if let Err(stop) = judged {
+        if let Some(stop) = stop {
             return respond::stop(session, ctx, stop).await.map(|()| true);
         }
         let Some(route) = ctx.verdict.route.clone() else {
@@ -95,6 +96,7 @@ impl ProxyHttp for Gateway {
             return respond::refuse(session, ctx, "cache_key", cause).await.map(|()| true);
         }
         ctx.cache = CacheOutcome::Pass;
+        cache::prepare(session, ctx, &route).await?;
         Ok(false)
     }
 
@@ -114,13 +116,13 @@ impl ProxyHttp for Gateway {
 
     async fn cache_hit_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         meta: &CacheMeta,
         _: &mut HitHandler,
         _is_fresh: bool,
         ctx: &mut Context,
     ) -> Result<Option<ForcedFreshness>> {
-        Ok(cache::found(meta, ctx))
+        Ok(cache::found(session, meta, ctx))
     }
 
     fn cache_vary_filter(&self, meta: &CacheMeta, _: &mut Context, request: &RequestHeader) -> Option<HashBinary> {
@@ -257,6 +259,9 @@ impl ProxyHttp for Gateway {
         status::tell(session, upstream_response, ctx)?;
         stamp(session, upstream_response, ctx)?;
         respond::dress(upstream_response, &ctx.verdict, ctx.started.elapsed())?;
+        if let (Some(slot), Some(date)) = (&ctx.date, upstream_response.headers.get(header::DATE)) {
+            slot.set(date.as_bytes());
+        }
         compression::choose(session, upstream_response, &ctx.plan.file.compression)
     }
 
@@ -336,7 +341,8 @@ impl ProxyHttp for Gateway {
 /// Pingora would keep connections for ever and let clients choose how long; both are set on every request.
 fn connection_bounds(session: &mut Session, ctx: &Context) {
     let limits = &ctx.plan.file.limits;
-    let keep = (!session.is_process_shutting_down()).then_some(limits.keepalive.0.as_secs().max(1));
+    let keep = !ctx.last && !session.is_process_shutting_down();
+    let keep = keep.then_some(limits.keepalive.0.as_secs().max(1));
     session.set_keepalive(keep);
     session.set_read_timeout(Some(limits.body_time.0));
     session.set_write_timeout(Some(limits.write_time.0));

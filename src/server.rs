@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use pingora::apps::HttpServerOptions;
+use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server};
@@ -15,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::reload::Reload;
 use crate::config::{Plan, Shutdown};
+use crate::door::Door;
 use crate::proxy::Gateway;
 use crate::shared::Shared;
 use crate::shutdown::{Signals, Stage, drained};
@@ -48,10 +52,17 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
 
     let mut proxy = HttpProxy::new(Gateway(Arc::clone(&shared)), Arc::clone(&server.configuration));
     proxy.handle_init_modules();
-    let mut public = Service::new("gateway".to_owned(), proxy);
+    // HTTP/2 without TLS too: the door hands over what begins with its preface.
+    proxy.server_options = Some(http2_options());
+    let proxy = Arc::new(proxy);
+    shared.replays.connect(Arc::clone(&proxy));
+    let mut public = Service::new("gateway".to_owned(), Door { shared: Arc::clone(&shared), proxy });
     for address in &settings.listen {
         match &settings.tls {
-            None => public.add_tcp(address),
+            None => public.add_listener(
+                // The door has buffers of its own.
+                ListenerConfig::tcp(address).l4_buffer(L4BufferSettings::new(0, 0)),
+            ),
             Some(tls) => {
                 let [certificate, key] = [&tls.certificate_file, &tls.key_file].map(|file| file.to_string_lossy());
                 let mut settings = TlsSettings::intermediate(&certificate, &key)
@@ -95,6 +106,12 @@ fn probe(address: &str, upgrade: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     std::net::TcpListener::bind(address).map(drop).with_context(|| format!("can't listen on {address}"))
+}
+
+fn http2_options() -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    options
 }
 
 fn server_conf(threads: usize, drain: Duration, upgrade_socket: Option<&Path>) -> ServerConf {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::caching::Caching;
 use crate::config::Plan;
+use crate::replay::Replays;
 use crate::telemetry::{AccessLog, METRICS};
 
 /// The handles. One per process.
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) access: AccessLog,
     /// The cache.
     pub(crate) caching: Caching,
+    /// Requests of our own.
+    pub(crate) replays: Replays,
     /// When the process began.
     pub(crate) started: Instant,
 }
@@ -37,6 +40,7 @@ impl Shared {
         METRICS.config(&plan.hash, true);
         Arc::new(Self {
             caching: Caching::new(&plan.file.cache),
+            replays: Replays::new(),
             plan: ArcSwap::from_pointee(plan),
             changed: watch::Sender::new(()),
             ready: AtomicBool::new(true),

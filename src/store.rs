@@ -22,6 +22,7 @@ mod hit;
 mod miss;
 mod storage;
 
+use crate::coalesce::{End, LeadSlot};
 pub(crate) use entry::{Entry, Id, Kept, Meta, tags};
 pub(crate) use storage::cache_key;
 
@@ -40,9 +41,14 @@ pub(crate) struct Limits {
     pub(crate) entry: usize,
 }
 
-/// A request's selecting fields, carried in Pingora's cache key until it is known which of them matter.
+/// A request's part in its cache key, carried through Pingora.
 #[derive(Debug, Clone)]
-pub(crate) struct Request(pub(crate) Arc<HeaderMap>);
+pub(crate) struct Request {
+    /// Its fields, until it is known which of them select a variant.
+    pub(crate) headers: Arc<HeaderMap>,
+    /// Who waits for its fetch.
+    pub(crate) lead: LeadSlot,
+}
 
 #[derive(Debug, Clone)]
 enum Slot {
@@ -82,8 +88,12 @@ impl Store {
         Self { memory, fills: filling::Fills::default(), limits, clock: AtomicU64::new(0), invalidated }
     }
 
+    /// The kept answer for a request, if it is fresh.
+    pub(crate) fn fresh(&self, key: &Key, request: Headers<'_>, now: SystemTime) -> Option<Arc<Entry>> {
+        self.find(key, request).filter(|entry| entry.kept.times.is_fresh(now))
+    }
+
     /// The kept answer for a request, fresh or stale.
-    #[cfg(test)]
     pub(crate) fn find(&self, key: &Key, request: Headers<'_>) -> Option<Arc<Entry>> {
         match self.memory.get(&Id::primary(*key))? {
             Slot::Answer(entry) => Some(entry),
@@ -99,6 +109,14 @@ impl Store {
             Slot::Answer(_) => None,
             Slot::Variants(variants) => Some(vary::variance(&variants.fields, request)),
         }
+    }
+
+    /// Whether a request for this entry can be answered without a fetch, or along with one.
+    pub(crate) fn serves(&self, id: &Id) -> bool {
+        let now = SystemTime::now();
+        let kept =
+            self.entry(id).is_some_and(|entry| entry.kept.times.is_fresh(now) || entry.kept.is_servable_stale(now));
+        kept || self.fills.join(id).is_some()
     }
 
     fn entry(&self, id: &Id) -> Option<Arc<Entry>> {

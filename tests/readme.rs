@@ -1,6 +1,9 @@
 //! What the documents say is so: their commands, their files, their configurations.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/lib.rs"]
+mod support;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -66,6 +69,26 @@ fn continuous_integration_runs_only_what_the_readme_names() {
     }
 }
 
+/// The requests and answers that the README shows.
+#[tokio::test]
+async fn the_answers_shown_are_the_answers_given() {
+    let stack = support::Stack::start().await;
+    let readme = read(&root().join("README.md"));
+    let mut shown = 0;
+    for block in readme.split("```console\n$ curl ").skip(1) {
+        let (command, answer) = block.split("```").next().unwrap().split_once('\n').unwrap();
+        let path = command.split("http://127.0.0.1:3001").nth(1).unwrap();
+        let reply = match command.split("--json '").nth(1) {
+            Some(body) => stack.client.post_bytes(path, body.split('\'').next().unwrap().to_owned()).await,
+            None => stack.client.get(path).await,
+        };
+        assert_eq!(reply.json(), serde_json::from_str::<serde_json::Value>(answer).unwrap(), "{command}");
+        shown += 1;
+    }
+    assert!(shown > 0, "the README shows no answer");
+    stack.stop().await;
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     for path in documents() {
@@ -92,6 +115,7 @@ fn every_configuration_that_is_shipped_is_valid() {
             .args(["check", "--config", file])
             .current_dir(root())
             .env_clear()
+            .envs([("LISTEN", "127.0.0.1:1"), ("UPSTREAM", "127.0.0.1:2")])
             .output()
             .unwrap();
         assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));

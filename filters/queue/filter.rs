@@ -1,6 +1,7 @@
 //! The queues of the upstreams as a filter: the last that a request passes before its upstream is asked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use super::line::{Full, Owner};
 use super::slot::Waiting;
 use super::state::{Ask, No};
 use super::{Config, Entered, Queue};
+use crate::address::unit;
 use crate::breaker::{self, Permit, Refused};
 use crate::per_upstream::PerUpstream;
 use crate::reply::{Cause, Code};
@@ -41,7 +43,11 @@ impl Queues {
 }
 
 fn owner(verdict: &Verdict) -> Owner {
-    verdict.client.as_ref().map_or(Owner::Nobody, |client| Owner::Client(client.name.clone()))
+    match (&verdict.client, verdict.address) {
+        (Some(client), _) => Owner::Client(Arc::clone(&client.name)),
+        (None, Some(address)) => Owner::Address(unit(address)),
+        (None, None) => Owner::Nobody,
+    }
 }
 
 fn cause(no: No) -> Cause {

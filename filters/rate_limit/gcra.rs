@@ -4,17 +4,36 @@
 //! The number is the theoretical arrival time (TAT): when the key would have its whole budget again. Each request moves it
 //! by one emission interval, `period / count`; a request is allowed while it stays within one period of now.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::units::Rate;
 
+/// From here the buckets count.
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The time by which buckets count: nanoseconds since the first use in this process. Not zero, which is a bucket that was
+/// never used.
+pub(crate) fn now() -> u64 {
+    u64::try_from(BEGIN.elapsed().as_nanos()).unwrap_or(u64::MAX / 4) + 1
+}
+
+/// When to come back, of a wait in nanoseconds: up to a tenth later, or up to a second, so that not all come back at once.
+pub(crate) fn jittered(wait: u64) -> Duration {
+    let wait = Duration::from_nanos(wait);
+    wait + (wait / 10).max(Duration::from_secs(1)).mul_f64(rand::random::<f64>())
+}
+
 /// One key's state under one limit. Times are nanoseconds since any fixed moment.
 #[derive(Debug, Default)]
-pub(super) struct Bucket(AtomicU64);
+pub(crate) struct Bucket(AtomicU64);
 
 /// What a bucket says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// Allowed; so many more would be, and in so many nanoseconds the whole budget is there again.
     Allowed { remaining: u64, full_in: u64 },
     /// Refused; so many nanoseconds until one would be allowed, and until the whole budget is there.
@@ -22,14 +41,14 @@ pub(super) enum Decision {
 }
 
 /// Period and emission interval in nanoseconds; both at least 1.
-fn intervals(rate: Rate) -> (u64, u64) {
+pub(super) fn intervals(rate: Rate) -> (u64, u64) {
     let period = u64::try_from(rate.per.0.as_nanos()).unwrap_or(u64::MAX / 4).clamp(1, u64::MAX / 4);
     (period, (period / rate.count.max(1)).max(1))
 }
 
 impl Bucket {
     /// Takes one from the budget, if there is one.
-    pub(super) fn take(&self, rate: Rate, now: u64) -> Decision {
+    pub(crate) fn take(&self, rate: Rate, now: u64) -> Decision {
         let (period, interval) = intervals(rate);
         let mut before = self.0.load(Ordering::Acquire);
         loop {
@@ -45,8 +64,14 @@ impl Bucket {
         }
     }
 
+    /// How many nanoseconds until one would be allowed; 0: now. Takes nothing.
+    pub(crate) fn wait(&self, rate: Rate, now: u64) -> u64 {
+        let (period, interval) = intervals(rate);
+        (self.0.load(Ordering::Acquire).max(now).saturating_add(interval) - now).saturating_sub(period)
+    }
+
     /// Gives one back that was taken but not used.
-    pub(super) fn give_back(&self, rate: Rate) {
+    pub(crate) fn give_back(&self, rate: Rate) {
         let (_, interval) = intervals(rate);
         // Never below zero: a time before now is a full budget anyway.
         let _always_some =

@@ -56,6 +56,8 @@ fn no_match(#[case] method: &str, #[case] target: &str, #[case] reason: &str, #[
 #[case(json!({"name": "r", "paths": []}), "at least one path")]
 #[case(json!({"name": "r", "paths": ["x"]}), "not a path")]
 #[case(json!({"name": "r", "paths": ["/"], "methods": ["get"]}), "in capitals")]
+#[case(json!({"name": "r", "paths": ["/"], "methods": ["TRACE"]}), "not offered")]
+#[case(json!({"name": "r", "paths": ["/"], "limits": {"client": ["5/2d"]}}), "longer than a day")]
 #[case(json!({"name": "r", "paths": ["/"], "timeout": "0s"}), "timeout of zero")]
 #[case(json!({"name": "r", "paths": ["/"], "answer": "livez", "upstream": "u"}), "answered by the gateway itself")]
 #[case(json!({"name": "r", "paths": ["/"], "methods": ["POST"], "cache": {"methods": ["POST"]}}), "needs `body: json`")]

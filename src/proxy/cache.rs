@@ -7,11 +7,12 @@ use addrgate_filters::cache_policy::conditional::is_not_modified;
 use addrgate_filters::cache_policy::directives::RequestDirectives;
 use addrgate_filters::cache_policy::freshness::Exchange;
 use addrgate_filters::cache_policy::reuse::{Reuse, decide};
-use addrgate_filters::cache_policy::storing::{self, Asked};
+use addrgate_filters::cache_policy::storing::{self, Asked, Reason};
 use addrgate_filters::cache_policy::vary::{Vary, variance};
 use addrgate_filters::cache_policy::{fields, invalidation};
 use addrgate_filters::cache_status::Forward;
 use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::route::Route;
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Filter, Flow};
 use http::{HeaderMap, StatusCode, header};
@@ -21,33 +22,64 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use crate::coalesce::{End, Turn};
 use crate::context::Context;
-use crate::store::{Kept, Request, cache_key, tags};
+use crate::replay::{Recipe, Replays};
+use crate::store::{Id, Kept, Request, cache_key, tags};
 use crate::telemetry::METRICS;
 
-/// Turns the cache on where the filters found a key.
-pub(super) fn enable(session: &mut Session, ctx: &mut Context) {
-    let Some(route) = ctx.verdict.route.clone() else { return };
+/// Prepares the cache where the filters found a key: what the request wishes, and whether it fetches, waits for another's
+/// fetch, or needs neither.
+///
+/// # Errors
+/// When the client leaves while it waits.
+pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Route) -> Result<()> {
     let method = session.req_header().method.clone();
-    let Some(caching) = route.cache.as_ref().filter(|cache| cache.covers(method.as_str())) else { return };
-    if ctx.verdict.key.is_none() {
-        return;
-    }
+    let Some(caching) = route.cache.as_ref().filter(|cache| cache.covers(method.as_str())) else { return Ok(()) };
+    let Some(key) = ctx.verdict.key else { return Ok(()) };
     if caching.policy.request_directives {
         let lines = session.req_header().headers.get_all(header::CACHE_CONTROL).iter();
         ctx.cached.wish = Some(RequestDirectives::read(lines.map(http::HeaderValue::as_bytes)));
     }
     ctx.cached.on = true;
-    ctx.cached.clock = ctx.shared.caching.store.clock();
-    ctx.shared.caching.enable(&mut session.cache, route.config.timeout.0);
+    let shared = Arc::clone(&ctx.shared);
+    let headers = Headers::Map(&session.req_header().headers);
+    let id = Id { key, variance: shared.caching.store.variance(&key, headers) };
+    if !ctx.cached.lead.is_held() && !shared.caching.store.serves(&id) {
+        let patience = shared.caching.wait.min(route.config.timeout.0);
+        let turn = tokio::select! {
+            turn = shared.caching.coalesce.turn(id, patience) => turn,
+            // There is nothing to be read any more, so this ends when the client leaves, or sends what it must not.
+            idle = session.as_downstream_mut().read_body_or_idle(true) => match idle {
+                Ok(_) => return Error::e_explain(ErrorType::ReadError, "data after the request").map_err(Error::into_down),
+                Err(gone) => return Err(gone.into_down()),
+            },
+        };
+        match turn {
+            Turn::Lead(lead) => ctx.cached.lead.hold(lead),
+            Turn::Look => ctx.cached.waited = true,
+            Turn::Alone => {}
+        }
+    }
+    // After the wait: what was invalidated before this moment is not what will be fetched.
+    ctx.cached.clock = shared.caching.store.clock();
+    Ok(())
 }
 
-/// The key, with the fields that may select a variant.
+/// Turns the cache on.
+pub(super) fn enable(session: &mut Session, ctx: &Context) {
+    if ctx.cached.on {
+        session.cache.enable(ctx.shared.caching.store, None, None, None, None);
+    }
+}
+
+/// The key, with the fields that may select a variant, and who waits.
 pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
     let key =
         ctx.verdict.key.ok_or_else(|| Error::explain(ErrorType::InternalError, "a cached request without a key"))?;
     let mut key = cache_key(key);
-    key.extensions.insert(Request(Arc::new(session.req_header().headers.clone())));
+    let headers = Arc::new(session.req_header().headers.clone());
+    key.extensions.insert(Request { headers, lead: ctx.cached.lead.clone() });
     Ok(key)
 }
 
@@ -58,11 +90,19 @@ pub(super) fn missed(session: &Session, ctx: &mut Context) {
     ctx.cached.forward = if varies { Forward::VaryMiss } else { Forward::UriMiss };
 }
 
-/// Something is kept: whether it serves this request.
-pub(super) fn found(meta: &CacheMeta, ctx: &mut Context) -> Option<ForcedFreshness> {
+/// Something is kept: whether it serves this request. What is stale is refreshed behind the reply where it may be, by the
+/// first who asks.
+pub(super) fn found(session: &Session, meta: &CacheMeta, ctx: &mut Context) -> Option<ForcedFreshness> {
     let kept = meta.extensions().get::<Kept>()?;
-    match decide(&kept.times, ctx.cached.wish.as_ref(), SystemTime::now()) {
-        Reuse::Fresh | Reuse::Stale => {
+    let now = SystemTime::now();
+    match decide(&kept.times, ctx.cached.wish.as_ref(), now) {
+        Reuse::Fresh => None,
+        Reuse::Stale if kept.is_servable_stale(now) && !ctx.verdict.background => {
+            refresh(session, kept, meta, ctx);
+            ctx.cached.updating = true;
+            Some(ForcedFreshness::ForceFresh)
+        }
+        Reuse::Stale => {
             ctx.cached.forward = Forward::Stale;
             None
         }
@@ -107,6 +147,8 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
             Ok(storable) => storable,
             Err(reason) => {
                 ctx.cached.unkept = Some(reason);
+                let lasts = Reason::LASTING.contains(&reason);
+                ctx.cached.lead.end(if lasts { End::Passing } else { End::Unkept });
                 return uncacheable(reason.as_str());
             }
         };
@@ -144,22 +186,26 @@ pub(super) fn not_modified(session: &Session, answer: &ResponseHeader) -> bool {
     answer.status == StatusCode::OK && is_not_modified(Headers::Map(&request.headers), &answer.headers)
 }
 
-/// Whether a stale answer goes out; Pingora has looked at its windows. Without an error it is being refreshed: by this
-/// request, where it holds the lock, else by another.
+/// Asks for a fresh answer behind the reply, unless somebody does already.
+fn refresh(session: &Session, kept: &Kept, meta: &CacheMeta, ctx: &Context) {
+    let Some(key) = ctx.verdict.key else { return };
+    let Some(lead) = ctx.shared.caching.coalesce.lead(Id { key, variance: meta.variance() }) else { return };
+    METRICS.cache_refreshes.inc();
+    let request = session.req_header();
+    let head = super::head_of(session);
+    let host = head.host().and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
+    let vary = kept.vary.as_deref().unwrap_or_default();
+    let recipe = Recipe::of(request.method.as_str(), host, &ctx.verdict, &request.headers, vary);
+    Replays::refresh(&ctx.shared, recipe, lead);
+}
+
+/// Whether a stale answer goes out because the upstream failed; Pingora has looked at its window. While it is refreshed
+/// it goes out by [`found`].
 pub(super) fn stale(session: &mut Session, ctx: &mut Context, error: Option<&Error>) -> bool {
-    let Some(error) = error else {
-        let refreshes = session.cache.is_cache_lock_writer();
-        // A refresh behind the reply is a copy of this request's head; it has no body to send. So whoever holds the lock
-        // of a body-keyed answer waits for it, and the others get the stale one meanwhile.
-        if ctx.verdict.background || (refreshes && ctx.verdict.body.is_some()) {
-            return false;
-        }
-        METRICS.cache_refreshes.inc_by(refreshes.into());
-        return true;
-    };
-    if *error.esource() == ErrorSource::Downstream {
+    let Some(error) = error.filter(|error| *error.esource() != ErrorSource::Downstream && !ctx.verdict.background)
+    else {
         return false;
-    }
+    };
     if !matches!(error.etype(), ErrorType::HTTPStatus(_)) {
         // Pingora gives the connection up after a failed exchange, so the client must hear that it ends.
         session.set_keepalive(None);

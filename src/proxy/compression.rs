@@ -35,8 +35,8 @@ pub(super) fn choose(session: &mut Session, answer: &mut ResponseHeader, config:
     if !config.enabled {
         return Ok(());
     }
-    let length = answer.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    let small = length.is_some_and(|length| length < config.from.0);
+    let length = answer.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let small = length.is_some_and(|length| is_small(config, length));
     let partial = answer.status == http::StatusCode::PARTIAL_CONTENT;
     let kept = answer.headers.get(header::CACHE_CONTROL).is_some_and(|v| contains(v.as_bytes(), b"no-transform"));
     if (small || partial || kept)
@@ -50,6 +50,11 @@ pub(super) fn choose(session: &mut Session, answer: &mut ResponseHeader, config:
         answer.append_header(header::VARY, "Accept-Encoding")?;
     }
     Ok(())
+}
+
+/// Whether a body of this length is sent as it is.
+pub(crate) fn is_small(config: &Compression, length: usize) -> bool {
+    length < config.from.len()
 }
 
 /// The best coding that the client accepts: by its weights, then by our order (RFC 9110 section 12.5.3).

@@ -79,6 +79,10 @@ pub(crate) fn own_reply(shared: &Arc<Shared>, verdict: &Verdict, kind: Answer) -
 
 async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Result<()> {
     let mut answer = ResponseHeader::build(reply.status, Some(12))?;
+    if let Some(slot) = &ctx.date {
+        // Of an answer that this one stands in for.
+        slot.clear();
+    }
     for (name, value) in &reply.fields {
         answer.insert_header(*name, value)?;
     }
@@ -103,27 +107,34 @@ async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Resul
 
 /// The fields that every answer carries.
 pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Duration) -> Result<()> {
-    answer.insert_header("x-request-id", verdict.request_id.as_str())?;
-    answer.insert_header("x-correlation-id", verdict.correlation())?;
-    answer.insert_header("x-response-time", format!("{}ms", elapsed.as_millis()))?;
-    answer.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    let mut done = Ok(());
+    fields(verdict, elapsed, |name, value| {
+        if done.is_ok() {
+            done = match name {
+                "vary" => answer.append_header(header::VARY, value).map(drop),
+                _ => answer.insert_header(name, value),
+            };
+        }
+    });
+    done
+}
+
+/// The same, field by field; `vary` is one more line, any other replaces what is there.
+pub(crate) fn fields(verdict: &Verdict, elapsed: Duration, mut put: impl FnMut(&'static str, &str)) {
+    put("x-request-id", verdict.request_id.as_str());
+    put("x-correlation-id", verdict.correlation());
+    put("x-response-time", &format!("{}ms", elapsed.as_millis()));
+    put("x-content-type-options", "nosniff");
     if let Some(limit) = &verdict.limit {
-        let mut done = Ok(());
-        limit.write(|name, value| {
-            if done.is_ok() {
-                done = answer.insert_header(name, value);
-            }
-        });
-        done?;
+        limit.write(|name, value| put(name, &value));
     }
     if let Some(origin) = &verdict.cors.origin {
-        answer.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, &**origin)?;
-        answer.insert_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
+        put("access-control-allow-origin", origin);
+        put("access-control-expose-headers", EXPOSED);
     }
     if verdict.cors.varies {
-        answer.append_header(header::VARY, "Origin")?;
+        put("vary", "Origin");
     }
-    Ok(())
 }
 
 /// What an upstream says about itself or about this one exchange is not for clients, and not to be kept.
@@ -134,6 +145,8 @@ pub(super) fn strip(answer: &mut ResponseHeader) {
         "x-request-id",
         "x-correlation-id",
         "x-response-time",
+        "x-content-type-options",
+        "x-cache",
         "keep-alive",
         "proxy-connection",
     ] {

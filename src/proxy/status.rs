@@ -51,10 +51,10 @@ fn status(session: &Session, answer: &ResponseHeader, ctx: &Context, kept: Optio
     };
     let plain = |outcome| Status { outcome, ttl, forwarded_status: None, stored: false, detail: None };
     match cache.phase() {
-        CachePhase::Hit if cache.lock_duration().is_some() => plain(Outcome::Collapsed),
+        CachePhase::Hit if ctx.cached.updating => plain(Outcome::Stale("updating")),
+        CachePhase::Hit if ctx.cached.waited => plain(Outcome::Collapsed),
         CachePhase::Hit => plain(Outcome::Hit("L1")),
-        CachePhase::StaleUpdating => plain(Outcome::Stale("updating")),
-        CachePhase::Stale => plain(Outcome::Stale("error")),
+        CachePhase::Stale | CachePhase::StaleUpdating => plain(Outcome::Stale("error")),
         CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => {
             Status { forwarded_status: Some(304), ..plain(Outcome::Revalidated) }
         }

@@ -1,13 +1,15 @@
 //! One kept answer: what it is kept under, what the policy said of it, and its bytes as they go on the wire.
 
 use std::{
+    ops::Range,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use addrgate_filters::{
     cache_key::Key,
-    cache_policy::{freshness::Windows, reuse::Times},
+    cache_policy::{freshness::Windows, list, reuse::Times},
+    route::Kind,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
@@ -52,6 +54,11 @@ impl Kept {
     /// When it is of no more use.
     pub(crate) fn until(&self) -> SystemTime {
         self.times.fresh_until + self.keep
+    }
+
+    /// Whether it may go out though stale, while it is refreshed (RFC 5861 section 3).
+    pub(crate) fn is_servable_stale(&self, now: SystemTime) -> bool {
+        !self.times.is_fresh(now) && now < self.times.fresh_until + self.windows.while_revalidate
     }
 
     /// With a head, in Pingora's form.
@@ -109,6 +116,70 @@ pub(crate) struct Entry {
     pub(crate) kept: Kept,
     wire: Bytes,
     head: usize,
+    /// What the door must know of the head, so that it reads no field again.
+    pub(crate) marks: Marks,
+}
+
+/// Places and facts in a stored head, found once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    /// Whether the status is 200.
+    pub(crate) ok: bool,
+    /// The whole line of `Content-Length`, which other forms of the body replace.
+    pub(crate) length: Range<usize>,
+    /// The value of `ETag`; empty without one.
+    pub(crate) etag: Range<usize>,
+    /// It has a content coding already, or says `no-transform`: it is sent as it is.
+    pub(crate) fixed: bool,
+    /// `Vary` names `Accept-Encoding` already.
+    pub(crate) varies_by_coding: bool,
+    /// Its content is JSON.
+    pub(crate) json: bool,
+    /// It carries a field that every answer is given anew, which then has to be replaced: not for the door.
+    pub(crate) dressed: bool,
+}
+
+/// What `dress` and `tell` write.
+const GIVEN_ANEW: [&str; 9] = [
+    "x-cache",
+    "cache-status",
+    "x-request-id",
+    "x-correlation-id",
+    "x-response-time",
+    "x-content-type-options",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "x-ratelimit-limit",
+];
+
+impl Marks {
+    fn of(head: &[u8]) -> Self {
+        let place = |part: &[u8]| {
+            // Both point into the same bytes.
+            let begin = part.as_ptr() as usize - head.as_ptr() as usize;
+            begin..begin + part.len()
+        };
+        let mut marks = Self { ok: status(head) == Some(StatusCode::OK), ..Self::default() };
+        for (name, value) in fields(head) {
+            match name.len() {
+                4 if name.eq_ignore_ascii_case(b"etag") => marks.etag = place(value),
+                4 if name.eq_ignore_ascii_case(b"vary") => {
+                    marks.varies_by_coding |= list::members(value).any(|m| m.eq_ignore_ascii_case(b"accept-encoding"));
+                }
+                12 if name.eq_ignore_ascii_case(b"content-type") => marks.json = Kind::Json.admits(Some(value)),
+                13 if name.eq_ignore_ascii_case(b"cache-control") => {
+                    marks.fixed |= list::members(value).any(|m| m.eq_ignore_ascii_case(b"no-transform"));
+                }
+                14 if name.eq_ignore_ascii_case(b"content-length") => {
+                    let (begin, end) = (place(name).start, place(value).end);
+                    marks.length = begin..end + 2;
+                }
+                16 if name.eq_ignore_ascii_case(b"content-encoding") => marks.fixed = true,
+                _ => marks.dressed |= GIVEN_ANEW.iter().any(|given| name.eq_ignore_ascii_case(given.as_bytes())),
+            }
+        }
+        marks
+    }
 }
 
 impl Entry {
@@ -124,8 +195,14 @@ impl Entry {
         }
         let head = wire.len();
         body.iter().for_each(|piece| wire.put_slice(piece));
+        let marks = Marks::of(&wire[..head]);
         // An exact copy: what is cached must not keep a larger read buffer alive.
-        Self { id: meta.id, kept: meta.kept.clone(), wire: Bytes::copy_from_slice(&wire), head }
+        Self { id: meta.id, kept: meta.kept.clone(), wire: Bytes::copy_from_slice(&wire), head, marks }
+    }
+
+    /// Head and body as they are kept.
+    pub(crate) fn wire(&self) -> (&[u8], &[u8]) {
+        self.wire.split_at(self.head)
     }
 
     /// Status line and fields, each with its line end.
@@ -136,6 +213,11 @@ impl Entry {
     /// The body.
     pub(crate) fn body(&self) -> Bytes {
         self.wire.slice(self.head..)
+    }
+
+    /// How many bytes the body has.
+    pub(crate) fn length(&self) -> usize {
+        self.wire.len() - self.head
     }
 
     /// Without the body.

@@ -13,7 +13,7 @@ use pingora::{
 };
 
 use super::{
-    Request, Store,
+    End, Request, Store,
     entry::{Entry, Id, Meta},
     hit::{Joined, Whole},
     miss::Writing,
@@ -43,8 +43,15 @@ impl Store {
             return Ok(Id { key, variance: Some(variance) });
         }
         let request = cache_key.extensions.get::<Request>();
-        let variance = request.and_then(|Request(headers)| self.variance(&key, Headers::Map(headers)));
+        let variance = request.and_then(|request| self.variance(&key, Headers::Map(&request.headers)));
         Ok(Id { key, variance })
+    }
+}
+
+/// Tells those who wait for this request's fetch.
+fn settle(key: &CacheKey, end: End) {
+    if let Some(request) = key.extensions.get::<Request>() {
+        request.lead.end(end);
     }
 }
 
@@ -88,13 +95,16 @@ impl Storage for Store {
         if !for_all {
             self.fills.hide(&fill);
         }
+        settle(key, if for_all { End::Kept } else { End::Unkept });
         Ok(Box::new(Writing::new(self, fill)))
     }
 
     async fn update_meta(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<bool> {
         let validated = meta.extensions().get::<Arc<Entry>>();
         let (Some(validated), Some(meta)) = (validated, Meta::of(key_of(key)?, meta)) else { return Ok(false) };
-        Ok(self.keep(Entry::new(&meta, &[validated.body()])))
+        let kept = self.keep(Entry::new(&meta, &[validated.body()]));
+        settle(key, if kept { End::Kept } else { End::Unkept });
+        Ok(kept)
     }
 
     /// Not the way in: a compact key does not name an entry of ours. [`Store::invalidate`] is, and no eviction manager or

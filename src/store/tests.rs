@@ -181,7 +181,7 @@ async fn variants_are_told_apart_and_capped() {
     let mut with_fields = cache_key(key("a"));
     let mut headers = HeaderMap::new();
     headers.insert("foo", "7".parse().unwrap());
-    with_fields.extensions.insert(Request(Arc::new(headers)));
+    with_fields.extensions.insert(Request { headers: Arc::new(headers), lead: LeadSlot::default() });
     assert_eq!(read(store, &with_fields).await, Some(Ok("7".to_owned())));
 
     // Another Vary takes over, and an answer without one after it.

@@ -73,7 +73,8 @@ pub(crate) struct Metrics {
     pub(crate) upstream_healthy: GaugeVec,
     /// Requests in flight.
     pub(crate) in_flight: IntGauge,
-    /// What the memory tier holds: `entries`, `bytes`, and answers still coming in (`filling`).
+    /// What the memory tier holds: `entries`, `bytes`, answers still coming in (`filling`), and fetches that others wait
+    /// for or may wait for (`fetches`).
     pub(crate) cache_holds: GaugeVec,
     /// Refreshes behind a reply, begun.
     pub(crate) cache_refreshes: IntCounter,
@@ -133,7 +134,7 @@ impl Metrics {
             in_flight: gauge("addrgate_in_flight", "Requests in flight."),
             cache_holds: gauges(
                 "addrgate_cache_holds",
-                "What the memory tier holds: entries, bytes, and answers still coming in.",
+                "What the memory tier holds: entries, bytes, answers still coming in, and fetches that may be waited for.",
                 &["what"],
             ),
             cache_refreshes: register(

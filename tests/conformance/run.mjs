@@ -1,5 +1,6 @@
 // Runs the public HTTP cache suite against a base URL and scores it by the suite's own rule: a test counts only if the
 // tests it depends on pass. Usage: node run.mjs SUITE_FOLDER BASE_URL RESULTS_FILE FLOOR_FILE [TEST_ID]
+// Knows both editions: the one on npm, and the current one of the suite's repository, whose engine has a folder of its own.
 import fs from 'fs'
 import path from 'path'
 import { createRequire } from 'module'
@@ -7,8 +8,8 @@ import { pathToFileURL } from 'url'
 
 const [suite, base, resultsFile, floorFile, only] = process.argv.slice(2)
 const load = file => import(pathToFileURL(path.resolve(suite, file)))
-const fetch = createRequire(path.resolve(suite, 'package.json'))('node-fetch')
-const { runTests, getResults } = await load('client/runner.mjs')
+const isCurrent = fs.existsSync(path.resolve(suite, 'test-engine'))
+const { runTests, getResults } = await load(isCurrent ? 'test-engine/client/runner.mjs' : 'client/runner.mjs')
 const suites = (await load('tests/index.mjs')).default
 
 const tests = new Map()
@@ -29,7 +30,8 @@ function score (results) {
 const chosen = only
   ? suites.map(one => ({ ...one, tests: one.tests.filter(test => test.id === only).map(test => ({ ...test, dump: true })) }))
   : suites
-await runTests(chosen, fetch, false, base)
+if (isCurrent) await runTests(chosen, false, base)
+else await runTests(chosen, createRequire(path.resolve(suite, 'package.json'))('node-fetch'), false, base)
 const results = getResults()
 if (only) {
   console.log(only, results[only])
@@ -57,7 +59,7 @@ for (const kind of ['required', 'optimal']) {
     console.log(`  ${test.id}: ${reason}`)
   }
 }
-const floor = JSON.parse(fs.readFileSync(floorFile))
+const floor = JSON.parse(fs.readFileSync(floorFile))[isCurrent ? 'current' : 'npm']
 const below = Object.keys(floor).filter(kind => ours[kind] < floor[kind])
 for (const kind of below) console.error(`\n${kind}: ${ours[kind]} is below the floor of ${floor[kind]}`)
 process.exit(below.length > 0 ? 1 : 0)

@@ -5,13 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 pub mod database;
+pub mod gateway;
 pub mod golden;
 pub mod http;
+pub mod origin;
 pub mod process;
 pub mod stack;
 
 pub use database::Database;
+pub use gateway::Gateway;
 pub use http::{Client, Reply};
+pub use origin::{Answer, Asked, Origin};
 pub use process::Process;
 pub use stack::Stack;
 

@@ -1,0 +1,123 @@
+//! One shared budget as this instance sees it: what [`super::state`] decides, done.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::leases::{Ask, Leases};
+use super::state::{IDLE, Order, State, Take};
+use super::{OnError, gcra};
+use crate::units::Rate;
+
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// What the account is called among all instances.
+    pub(super) key: String,
+    pub(super) rate: Rate,
+    leases: Arc<Leases>,
+    state: Mutex<State>,
+    /// Wakes who waits for an answer.
+    answered: Notify,
+    /// Whether [`Leases`] looks after idle tokens.
+    watched: AtomicBool,
+}
+
+impl Lease {
+    pub(super) fn new(key: String, rate: Rate, leases: &Arc<Leases>) -> Arc<Self> {
+        let state = Mutex::new(State::new(rate));
+        Arc::new(Self {
+            key,
+            rate,
+            leases: Arc::clone(leases),
+            state,
+            answered: Notify::new(),
+            watched: AtomicBool::new(false),
+        })
+    }
+
+    /// One request, now. Asks for more where it has to.
+    pub(super) fn take(self: &Arc<Self>, on_error: OnError) -> Take {
+        let (mut state, now) = self.state();
+        let take = state.take(on_error, self.leases.instances(), now);
+        let order = state.order(now);
+        drop(state);
+        match order {
+            None => take,
+            Some(order) if self.leases.send(Ask::new(self, order)) => take,
+            // The ask came back and has failed, so nobody need wait for it.
+            Some(_) if take == Take::Wait => {
+                let (mut state, now) = self.state();
+                state.take(on_error, self.leases.instances(), now)
+            }
+            Some(_) => take,
+        }
+    }
+
+    /// The same, waiting for answers until `deadline`.
+    pub(super) async fn wait(self: &Arc<Self>, on_error: OnError, deadline: Instant) -> Take {
+        loop {
+            let mut answered = pin!(self.answered.notified());
+            // Before looking, so that no answer is missed.
+            answered.as_mut().enable();
+            match self.take(on_error) {
+                Take::Wait => {}
+                take => return take,
+            }
+            if tokio::time::timeout_at(deadline, answered).await.is_err() {
+                let (mut state, now) = self.state();
+                state.go_away(self.leases.instances(), now);
+                drop(state);
+                return self.take(on_error);
+            }
+        }
+    }
+
+    /// A token that was taken but not used.
+    pub(super) fn give_back(self: &Arc<Self>) {
+        self.state().0.give_back();
+        self.leases.watch(self);
+    }
+
+    pub(super) fn leased(self: &Arc<Self>, order: Order, granted: u64, full_in: u64, wait: u64) {
+        let (mut state, now) = self.state();
+        state.leased(order, granted, full_in, wait, now);
+        drop(state);
+        self.leases.watch(self);
+        self.answered.notify_waiters();
+    }
+
+    pub(super) fn failed(&self) {
+        let (mut state, now) = self.state();
+        state.failed(self.leases.instances(), now);
+        drop(state);
+        self.answered.notify_waiters();
+    }
+
+    /// Whether idle tokens have to be looked after from now on, and are not yet.
+    pub(super) fn start_watch(&self) -> bool {
+        self.state().0.holds() && !self.watched.swap(true, Ordering::AcqRel)
+    }
+
+    /// Looks after idle tokens: what has to be given back by now, and when to look again.
+    pub(super) fn overdue(self: &Arc<Self>) -> (Option<Ask>, Option<u64>) {
+        let (mut state, now) = self.state();
+        state.put_idle_aside(now);
+        let order = state.order(now);
+        let again = state.holds().then(|| state.idle_at().max(now + IDLE / 4));
+        self.watched.store(again.is_some(), Ordering::Release);
+        (order.map(|order| Ask::new(self, order)), again)
+    }
+
+    pub(super) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// The state, and the time: read in this order, so that it never goes back from one holder to the next.
+    fn state(&self) -> (MutexGuard<'_, State>, u64) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state, gcra::now())
+    }
+}

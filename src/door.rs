@@ -1,0 +1,323 @@
+//! The door: reads each HTTP/1 request head itself, answers what is kept fresh in memory, and hands everything else to
+//! Pingora's session, from which the connection comes back after each request.
+//!
+//! It exists for two reasons. A hot hit costs a third of what it costs on Pingora's path (docs/benchmarks.md). And it
+//! closes what Pingora leaves open: a total time for the head, bounds before anything is kept, strict framing, the origin's
+//! `Date`. HTTP/2 goes to Pingora untouched.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use addrgate_filters::Stop;
+use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::reply::{Cause, Code, render, wants_problem};
+use addrgate_filters::verdict::Verdict;
+use async_trait::async_trait;
+use http::Version;
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::{ALPN, Stream};
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use tokio::time::Instant;
+
+use crate::coalesce::Lead;
+use crate::config::Plan;
+use crate::context::record;
+use crate::proxy::Gateway;
+use crate::shared::Shared;
+use crate::telemetry::{CacheOutcome, Line};
+
+mod conn;
+mod date;
+mod head;
+mod hit;
+mod visit;
+mod write;
+
+pub(crate) use date::DateSlot;
+use visit::{Arrived, Visit};
+
+/// See the module.
+pub(crate) struct Door {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) proxy: Arc<HttpProxy<Gateway>>,
+}
+
+/// What a request that is handed over brings along, so that nothing is decided twice.
+pub(crate) struct Carried {
+    /// What the filters found.
+    pub(crate) verdict: Verdict,
+    /// How they ended it, if they did.
+    pub(crate) stop: Option<Stop>,
+    /// The plan it was judged by.
+    pub(crate) plan: Arc<Plan>,
+    /// When its head was complete.
+    pub(crate) started: Instant,
+    /// Whether the connection ends with it.
+    pub(crate) last: bool,
+    /// Takes the origin's `Date`.
+    pub(crate) date: Arc<DateSlot>,
+    /// The lead that was taken for it, where it is a request of the gateway's own.
+    pub(crate) lead: Option<Lead>,
+}
+
+/// What becomes of a request once its head, or its body, is there.
+enum Step {
+    /// The answer lies in the buffer; the request had so many bytes. Whether the connection ends with it.
+    Answered { used: usize, close: bool },
+    /// The body, of so many bytes, has to be read first.
+    Body(usize),
+    /// Over to Pingora, with so many bytes of the wire. Whether the connection ends with it.
+    HandOver { lent: usize, close: bool, stop: Option<Stop> },
+    /// Refused in a way that ends the connection.
+    Refused(&'static str, Cause),
+}
+
+#[async_trait]
+impl ServerApp for Door {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            return self.proxy.process_new(stream, shutdown).await;
+        }
+        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        self.serve(Visit::new(stream, shutdown.clone()), peer, shutdown).await
+    }
+
+    async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}
+
+impl Door {
+    /// One connection, request by request. Ends with it.
+    async fn serve(&self, mut visit: Visit, peer: Option<IpAddr>, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let mut verdict = Verdict::default();
+        loop {
+            let plan = self.shared.plan_kept();
+            let head = match visit.head(&plan.file.limits).await {
+                Arrived::Head(length) => length,
+                Arrived::Nothing => return None,
+                Arrived::Http2 => return self.proxy.process_new(visit.lend(usize::MAX)?, shutdown).await,
+                Arrived::Wrong(cause) => {
+                    let in_flight = self.shared.enter();
+                    let request = Request { peer, last: true, plan: &plan, started: Instant::now() };
+                    self.refuse(&mut visit, &request, &mut verdict, "door", cause).await;
+                    drop(in_flight);
+                    return None;
+                }
+            };
+            let in_flight = self.shared.enter();
+            let last = visit.count() >= plan.file.limits.requests_per_connection || *shutdown.borrow();
+            let request = Request { peer, last, plan: &plan, started: Instant::now() };
+            verdict.clear();
+            let mut step = self.judge(&mut visit, head, &request, &mut verdict);
+            if let Step::Body(length) = step {
+                step = match visit.body(head + length, plan.file.limits.body_time.0).await {
+                    Ok(true) => self.judge_body(&mut visit, head, length, &request, &mut verdict),
+                    Ok(false) => return None,
+                    Err(cause) => Step::Refused("door", cause),
+                };
+            }
+            match step {
+                Step::Answered { used, close } => {
+                    if !visit.send(plan.file.limits.write_time.0).await || close {
+                        visit.close().await;
+                        return None;
+                    }
+                    visit.used(used);
+                }
+                Step::Refused(by, cause) => {
+                    self.refuse(&mut visit, &request, &mut verdict, by, cause).await;
+                    return None;
+                }
+                Step::HandOver { lent, close, stop } => {
+                    let carried = Carried {
+                        verdict: std::mem::take(&mut verdict),
+                        stop,
+                        started: request.started,
+                        last: last || close,
+                        date: visit.date(),
+                        plan,
+                        lead: None,
+                    };
+                    let mut session = ServerSession::new_http1(visit.lend(lent)?);
+                    session.set_connection_user_context(Some(Box::new(carried)));
+                    // The session's own context counts from here.
+                    drop(in_flight);
+                    let reused = self.proxy.process_new_http(session, shutdown).await?;
+                    visit.take_back(reused.consume().0)?;
+                    continue;
+                }
+                // The body was asked for already.
+                Step::Body(_) => return None,
+            }
+            drop(in_flight);
+        }
+    }
+
+    /// The filters, on the head alone.
+    fn judge(&self, visit: &mut Visit, length: usize, request: &Request<'_>, verdict: &mut Verdict) -> Step {
+        let (wire, out) = visit.parts();
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let head = match parse(&wire[..length], &mut fields, request.peer) {
+            Ok(head) => head,
+            Err(cause) => return Step::Refused("door", cause),
+        };
+        let stop = request.plan.filters.request(&head, verdict).err();
+        let body = body_length(&head);
+        match stop {
+            Some(Stop::Refused(by, cause)) if cause.close => return Step::Refused(by, cause),
+            Some(stop) => return hand_over(&head, length, Some(stop)),
+            None => {}
+        }
+        let caching = verdict.route.as_ref().and_then(|route| route.cache.as_ref());
+        let by_body = caching.is_some_and(|caching| caching.by_body(head.method));
+        match body {
+            // Pingora reads what comes in chunks, or after a `100 Continue`.
+            Some(body) if by_body && body > 0 && !head.headers.has("expect") => Step::Body(body),
+            _ => self.look(&head, length, request, verdict, out).unwrap_or_else(|| hand_over(&head, length, None)),
+        }
+    }
+
+    /// On a body-keyed route the key follows from the body.
+    fn judge_body(
+        &self,
+        visit: &mut Visit,
+        length: usize,
+        body: usize,
+        request: &Request<'_>,
+        verdict: &mut Verdict,
+    ) -> Step {
+        let (wire, out) = visit.parts();
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let head = match parse(&wire[..length], &mut fields, request.peer) {
+            Ok(head) => head,
+            Err(cause) => return Step::Refused("door", cause),
+        };
+        let keys = &request.plan.filters.cache_key;
+        if let addrgate_filters::Flow::Reply(cause) = keys.body(&head, &wire[length..length + body], verdict) {
+            return hand_over(&head, length, Some(Stop::Refused("cache_key", cause)));
+        }
+        self.look(&head, length + body, request, verdict, out).unwrap_or_else(|| hand_over(&head, length, None))
+    }
+
+    /// Answers from memory, where that needs no thought.
+    fn look(
+        &self,
+        head: &Head<'_>,
+        used: usize,
+        request: &Request<'_>,
+        verdict: &Verdict,
+        out: &mut Vec<u8>,
+    ) -> Option<Step> {
+        let hit = hit::find(self.shared.caching.store, head, request.plan, verdict)?;
+        let close = request.last || hit.close;
+        let elapsed = request.started.elapsed();
+        let (status, bytes) = hit.write(head.headers, verdict, elapsed, close, out);
+        self.record(head, request, verdict, (status, bytes as u64), CacheOutcome::Hit, None);
+        Some(Step::Answered { used, close })
+    }
+
+    /// Refuses and closes: what follows on this connection can't be trusted, or is not wanted.
+    async fn refuse(
+        &self,
+        visit: &mut Visit,
+        request: &Request<'_>,
+        verdict: &mut Verdict,
+        by: &'static str,
+        cause: Cause,
+    ) {
+        if verdict.request_id.as_str().is_empty() {
+            verdict.request_id = addrgate_filters::request_id::RequestId::new();
+        }
+        let (wire, out) = visit.parts();
+        {
+            let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+            let head = parse(wire, &mut fields, request.peer)
+                .unwrap_or(Head { peer: request.peer, ..Head::new("-", "-", Headers::Raw(&[])) });
+            let reply = render(&cause, verdict, wants_problem(head.headers), chrono::Utc::now());
+            write::reply(out, &reply, verdict, request.started.elapsed(), head.is_head());
+            let sent = (reply.status, reply.body.len() as u64);
+            self.record(&head, request, verdict, sent, CacheOutcome::Own, Some((by, cause.reason)));
+        }
+        if visit.send(request.plan.file.limits.write_time.0).await {
+            visit.linger().await;
+        }
+        visit.close().await;
+    }
+
+    fn record(
+        &self,
+        head: &Head<'_>,
+        request: &Request<'_>,
+        verdict: &Verdict,
+        (status, bytes): (u16, u64),
+        cache: CacheOutcome,
+        refused: Option<(&'static str, &'static str)>,
+    ) {
+        let line = Line {
+            request_id: verdict.request_id.as_str(),
+            correlation: verdict.correlation.as_deref(),
+            client: verdict.client.as_ref().map(|client| &*client.name),
+            peer: request.peer,
+            route: verdict.route.as_ref().map(|route| route.name()),
+            method: head.method,
+            path: head.path,
+            status,
+            bytes,
+            elapsed: request.started.elapsed(),
+            cache,
+            upstream: None,
+            refused,
+        };
+        record(&self.shared, request.plan, verdict, &line);
+    }
+}
+
+/// What is known of a request besides its bytes.
+struct Request<'a> {
+    peer: Option<IpAddr>,
+    last: bool,
+    plan: &'a Plan,
+    started: Instant,
+}
+
+/// As many as `limits.fields` may allow.
+const MAX_FIELDS: usize = 256;
+
+/// The view of a head that the filters judge.
+fn parse<'a>(
+    wire: &'a [u8],
+    fields: &'a mut [httparse::Header<'a>; MAX_FIELDS],
+    peer: Option<IpAddr>,
+) -> Result<Head<'a>, Cause> {
+    let malformed = || Cause::new(Code::InvalidRequest, "malformed", "The request head is malformed.").closing();
+    let mut request = httparse::Request::new(fields);
+    match request.parse(wire) {
+        Ok(status) if status.is_complete() => {}
+        Ok(_) => return Err(malformed()),
+        Err(httparse::Error::TooManyHeaders) => {
+            let message = "The request has too many header fields.";
+            return Err(Cause::new(Code::HeadersTooLarge, "field_count", message).closing());
+        }
+        Err(_) => return Err(malformed()),
+    }
+    let (Some(method), Some(target)) = (request.method, request.path) else { return Err(malformed()) };
+    let version = if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    Ok(Head { version, peer, ..Head::new(method, target, Headers::Raw(request.headers)) })
+}
+
+/// How long the body is; `None` where it comes in chunks. The filter `edge` has refused what is in doubt.
+fn body_length(head: &Head<'_>) -> Option<usize> {
+    if head.headers.has("transfer-encoding") {
+        return None;
+    }
+    head.headers.text("content-length").map_or(Some(0), |length| length.parse().ok())
+}
+
+/// With its head of `length` bytes and its body. An HTTP/1.0 connection is good for one request.
+fn hand_over(head: &Head<'_>, length: usize, stop: Option<Stop>) -> Step {
+    let lent = body_length(head).map_or(usize::MAX, |body| length.saturating_add(body));
+    Step::HandOver { lent, close: head.version == Version::HTTP_10, stop }
+}

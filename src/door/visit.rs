@@ -1,0 +1,227 @@
+//! One client connection: waiting for heads and bodies within their time, sending, closing.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use addrgate_filters::reply::{Cause, Code};
+use bytes::{Buf, BytesMut};
+use pingora::protocols::Stream;
+use pingora::server::ShutdownWatch;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::conn::Conn;
+use super::date::DateSlot;
+use super::head::{Scan, Scanner};
+use crate::config::Limits;
+
+/// Buffers larger than this are given back between requests.
+const ROOMY: usize = 64 << 10;
+
+/// What came next on a connection.
+pub(super) enum Arrived {
+    /// A head of so many bytes, at the beginning of the buffer.
+    Head(usize),
+    /// HTTP/2 with prior knowledge.
+    Http2,
+    /// The client left, nothing came in time, or the process stops: close.
+    Nothing,
+    /// Something that is refused.
+    Wrong(Cause),
+}
+
+/// See the module.
+pub(super) struct Visit {
+    conn: Option<Box<Conn>>,
+    out: Vec<u8>,
+    requests: u32,
+    alarm: Alarm,
+    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Visit {
+    /// A new connection.
+    pub(super) fn new(stream: Stream, mut shutdown: ShutdownWatch) -> Self {
+        // One future for the whole connection: registering anew with each request would cost a hot hit.
+        let stopping = Box::pin(async move {
+            let _gone = shutdown.wait_for(|stopping| *stopping).await;
+        });
+        let conn = Some(Box::new(Conn::new(stream)));
+        Self { conn, out: Vec::new(), requests: 0, alarm: Alarm::default(), stopping }
+    }
+
+    /// How many requests have come.
+    pub(super) fn count(&self) -> u32 {
+        self.requests
+    }
+
+    /// What was read and not used, and where the answer is put.
+    pub(super) fn parts(&mut self) -> (&[u8], &mut Vec<u8>) {
+        (self.conn.as_ref().map_or(&[], |conn| &conn.buf), &mut self.out)
+    }
+
+    /// Where the origin's `Date` is put.
+    pub(super) fn date(&self) -> Arc<DateSlot> {
+        self.conn.as_ref().map(|conn| Arc::clone(&conn.date)).unwrap_or_default()
+    }
+
+    /// Waits for the next head: as long as connections may idle, but from its first byte on no longer than a head may take.
+    pub(super) async fn head(&mut self, limits: &Limits) -> Arrived {
+        let Self { conn: Some(conn), requests, alarm, stopping, .. } = self else { return Arrived::Nothing };
+        if conn.buf.is_empty() && conn.buf.capacity() > ROOMY {
+            conn.buf = BytesMut::with_capacity(4096);
+        }
+        let mut scanner = Scanner::default();
+        // From when on the head's own time counts: from the start of a new connection, else from the head's first byte.
+        let mut begun = *requests == 0;
+        alarm.set(Instant::now() + if begun { limits.head_time.0 } else { limits.keepalive.0 });
+        let arrived = poll_fn(|cx| {
+            loop {
+                // A blank line before the request line is what some clients send after a body (RFC 9112 section 2.2).
+                if conn.buf.starts_with(b"\r\n") && scanner.is_new() {
+                    conn.buf.advance(2);
+                }
+                match scanner.scan(&conn.buf, limits) {
+                    Scan::Complete(length) => return Poll::Ready(Arrived::Head(length)),
+                    Scan::Http2 => return Poll::Ready(Arrived::Http2),
+                    Scan::Wrong(cause) => return Poll::Ready(Arrived::Wrong(cause)),
+                    Scan::Partial => {}
+                }
+                match conn.poll_fill(cx) {
+                    Poll::Ready(Ok(1..)) => continue,
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Arrived::Nothing),
+                    Poll::Pending => {}
+                }
+                if conn.buf.is_empty() {
+                    if stopping.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Arrived::Nothing);
+                    }
+                } else if !std::mem::replace(&mut begun, true) {
+                    alarm.set(Instant::now() + limits.head_time.0);
+                }
+                ready!(alarm.poll(cx));
+                return Poll::Ready(if conn.buf.is_empty() { Arrived::Nothing } else { Arrived::Wrong(slow()) });
+            }
+        })
+        .await;
+        *requests += 1;
+        arrived
+    }
+
+    /// Reads until the buffer holds `length` bytes; `false` where the client left before.
+    pub(super) async fn body(&mut self, length: usize, time: Duration) -> Result<bool, Cause> {
+        let Some(conn) = &mut self.conn else { return Ok(false) };
+        let read = async {
+            while conn.buf.len() < length {
+                if !matches!(poll_fn(|cx| conn.poll_fill(cx)).await, Ok(1..)) {
+                    return false;
+                }
+            }
+            true
+        };
+        let slow = |_| Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.").closing();
+        timeout(time, read).await.map_err(slow)
+    }
+
+    /// Sends what was put into the buffer, in answer to the request before `used`.
+    pub(super) async fn send(&mut self, time: Duration) -> bool {
+        let Some(conn) = &mut self.conn else { return false };
+        let sent = timeout(time, async {
+            conn.inner.write_all(&self.out).await?;
+            conn.inner.flush().await
+        });
+        let done = matches!(sent.await, Ok(Ok(())));
+        self.out.clear();
+        if self.out.capacity() > ROOMY {
+            self.out = Vec::new();
+        }
+        done
+    }
+
+    /// Forgets a request that was answered.
+    pub(super) fn used(&mut self, length: usize) {
+        if let Some(conn) = &mut self.conn {
+            conn.buf.advance(length.min(conn.buf.len()));
+        }
+    }
+
+    /// Reads on for a moment after a refusal, so that the client gets the answer rather than a reset connection.
+    pub(super) async fn linger(&mut self) {
+        const MOST: usize = 1 << 20;
+        let Some(conn) = &mut self.conn else { return };
+        // The answer is complete, and so is what we say.
+        let _gone = conn.inner.shutdown().await;
+        let rest = async {
+            let mut read = 0;
+            while read < MOST {
+                conn.buf.clear();
+                match poll_fn(|cx| conn.poll_fill(cx)).await {
+                    Ok(n @ 1..) => read += n,
+                    _ => return,
+                }
+            }
+        };
+        let _enough = timeout(Duration::from_secs(1), rest).await;
+    }
+
+    /// Says goodbye.
+    pub(super) async fn close(&mut self) {
+        if let Some(mut conn) = self.conn.take() {
+            let _gone = timeout(Duration::from_secs(1), conn.inner.shutdown()).await;
+        }
+    }
+
+    /// The connection for one request of Pingora's; `usize::MAX` bytes: for good.
+    pub(super) fn lend(&mut self, bytes: usize) -> Option<Stream> {
+        let mut conn = self.conn.take()?;
+        conn.lend(bytes);
+        Some(conn)
+    }
+
+    /// What Pingora gives back after a request; `None` where it is not the connection that was lent.
+    pub(super) fn take_back(&mut self, stream: Stream) -> Option<()> {
+        let mut conn = stream.into_any().downcast::<Conn>().ok()?;
+        conn.lend(0);
+        self.conn = Some(conn);
+        Some(())
+    }
+}
+
+fn slow() -> Cause {
+    Cause::new(Code::RequestTimeout, "head_time", "The request head came too slowly.").closing()
+}
+
+/// One timer for a connection. It is moved only where it would ring too late; where it rings too early it is set again:
+/// so a hot hit never touches the timers of the runtime.
+#[derive(Default)]
+struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+    at: Option<Instant>,
+}
+
+impl Alarm {
+    fn set(&mut self, at: Instant) {
+        self.at = Some(at);
+        if let Some(sleep) = &mut self.sleep
+            && at < sleep.deadline()
+        {
+            sleep.as_mut().reset(at);
+        }
+    }
+
+    /// Ready once the time that was set last has come.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = self.at else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if Instant::now() >= at {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(at);
+        }
+    }
+}

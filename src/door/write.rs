@@ -1,0 +1,40 @@
+//! Puts answers into bytes.
+
+use std::io::Write;
+use std::time::Duration;
+
+use addrgate_filters::reply::Reply;
+use addrgate_filters::verdict::Verdict;
+use http::StatusCode;
+
+use crate::proxy::common_fields;
+
+/// One field line.
+pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One field line with a number.
+pub(super) fn number(out: &mut Vec<u8>, name: &str, value: impl itoa::Integer) {
+    field(out, name, itoa::Buffer::new().format(value));
+}
+
+/// A whole answer of the gateway's own, after which the connection ends.
+pub(super) fn reply(out: &mut Vec<u8>, reply: &Reply, verdict: &Verdict, elapsed: Duration, head_only: bool) {
+    let reason = StatusCode::from_u16(reply.status).ok().and_then(|status| status.canonical_reason());
+    // Writing into a vector can't fail.
+    let _never_fails = write!(out, "HTTP/1.1 {} {}\r\n", reply.status, reason.unwrap_or_default());
+    field(out, "date", &httpdate::fmt_http_date(std::time::SystemTime::now()));
+    for (name, value) in &reply.fields {
+        field(out, name, value);
+    }
+    common_fields(verdict, elapsed, |name, value| field(out, name, value));
+    number(out, "content-length", reply.body.len());
+    out.extend_from_slice(b"connection: close\r\n\r\n");
+    if !head_only {
+        out.extend_from_slice(&reply.body);
+    }
+}

@@ -1,0 +1,235 @@
+//! The door on the wire: hits from memory, the connection shared with Pingora's path, strictness, bounds in time and size.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/lib.rs"]
+mod support;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use support::gateway::plain;
+use support::{Answer, Gateway, Origin};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Seven seconds before the test: what Pingora or we would write is another date.
+static MADE: LazyLock<String> =
+    LazyLock::new(|| httpdate::fmt_http_date(std::time::SystemTime::now() - Duration::from_secs(7)));
+
+/// Answers tell the target and how often the origin was asked.
+async fn counting() -> Origin {
+    Origin::start(|asked| async move {
+        let body = format!("{} {} {}", asked.number, asked.target, String::from_utf8_lossy(&asked.body));
+        Answer::json(body).with("etag", "\"one\"").with("date", &MADE)
+    })
+    .await
+}
+
+/// Sends the bytes, reads until the gateway closes.
+async fn exchange(place: &str, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(place).await.unwrap();
+    let _ = stream.write_all(bytes).await;
+    let mut all = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut all)).await.expect("it is closed");
+    String::from_utf8(all).unwrap()
+}
+
+fn get(target: &str, more: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: a\r\n{more}\r\n")
+}
+
+#[tokio::test]
+async fn pipelined_hits_and_misses_are_answered_in_order() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    gateway.client.get("/hot").await;
+    let mut wire = String::new();
+    for i in 0..20 {
+        wire += &get("/hot", "");
+        wire += &get(&format!("/cold{i}"), "");
+        let body = format!("{{\"n\": {i}}}");
+        let length = body.len();
+        wire += &format!(
+            "POST /read/a HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+    }
+    wire += &get("/hot", "Connection: close\r\n");
+    let answers = exchange(&gateway.place, wire.as_bytes()).await;
+    let bodies: Vec<&str> = answers.split("\r\n\r\n").skip(1).collect();
+    assert_eq!(bodies.len(), 61, "{answers}");
+    for i in 0..20 {
+        assert!(bodies[3 * i].starts_with("1 /hot"), "{i}: {}", bodies[3 * i]);
+        assert!(bodies[3 * i + 1].contains(&format!("/cold{i} ")), "{i}: {}", bodies[3 * i + 1]);
+        assert!(bodies[3 * i + 2].contains(&format!("/read/a {{\"n\":{i}}}")), "{i}: {}", bodies[3 * i + 2]);
+    }
+    assert_eq!(answers.matches("x-cache: HIT").count(), 21);
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn a_hit_keeps_what_the_origin_said() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let miss = gateway.client.get("/a").await;
+    let hit = gateway.client.get("/a").await;
+    for reply in [&miss, &hit] {
+        assert_eq!(reply.header("date"), *MADE, "{:?}", reply.headers);
+        assert_eq!((reply.status, reply.text().as_str()), (200, "1 /a "));
+        assert_eq!(reply.header("content-length"), "5");
+    }
+    assert!(hit.header("cache-status").contains("; hit; ttl="), "{}", hit.header("cache-status"));
+    assert_ne!(miss.header("x-request-id"), hit.header("x-request-id"));
+
+    let head = gateway.client.send(gateway.client.request("HEAD", "/a")).await;
+    assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, "5", 0));
+    let conditional = gateway.client.request("GET", "/a").header("if-none-match", "\"zero\", W/\"one\"");
+    let unchanged = gateway.client.send(conditional).await;
+    assert_eq!((unchanged.status, unchanged.header("etag"), unchanged.body.len()), (304, "\"one\"", 0));
+    assert_eq!(unchanged.header("x-cache"), "HIT");
+    let part = gateway.client.send(gateway.client.request("GET", "/a").header("range", "bytes=2-3")).await;
+    assert_eq!((part.status, part.text().as_str()), (206, "/a"));
+    assert_eq!(origin.asked().len(), 1);
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn a_body_keyed_answer_is_a_hot_hit_in_any_spelling() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let first = gateway.client.post_bytes("/read/x", r#"{"a": 1, "b": [2]}"#).await;
+    assert_eq!((first.status, first.header("x-cache")), (200, "MISS"));
+    let second = gateway.client.post_bytes("/read/x", "{ \"b\":[2],\n\"a\":1 }").await;
+    assert_eq!((second.header("x-cache"), second.text()), ("HIT", first.text()));
+    let query = gateway.client.request("QUERY", "/read/x").header("content-type", "application/json").body("{\"a\":1}");
+    assert_eq!(gateway.client.send(query).await.header("x-cache"), "MISS");
+    let twice = gateway.client.post_bytes("/read/x", r#"{"a": 1, "a": 2}"#).await;
+    assert_eq!((twice.status, twice.code().as_str()), (400, "INVALID_JSON"));
+    assert_eq!(origin.asked().len(), 2);
+    gateway.stop(&[]).await;
+}
+
+/// What follows the first request must never be taken for a request, and never reach the origin.
+#[tokio::test]
+async fn nothing_is_smuggled() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let canary = "GET /canary HTTP/1.1\r\nHost: a\r\n\r\n";
+    let length = canary.len();
+    let post = |fields: &str, body: &str| format!("POST /p HTTP/1.1\r\nHost: a\r\n{fields}\r\n{body}{canary}");
+    let mut cases = vec![
+        post(&format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"), "0\r\n\r\n"),
+        post(&format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"), "0\r\n\r\n"),
+        post("Content-Length: 0\r\nContent-Length: 5\r\n", ""),
+        post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"),
+        post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"),
+        format!("GET /g HTTP/1.1\nHost: a\r\n\r\n{canary}"),
+        format!("GET /g HTTP/1.1\r\nHost: a\nX: b\r\n\r\n{canary}"),
+        format!("GET /g HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n{canary}"),
+        format!("GET /g HTTP/1.1\r\n Host: a\r\n\r\n{canary}"),
+        format!("GET /g HTTP/1.1\r\n: a\r\nHost: a\r\n\r\n{canary}"),
+        format!("GET /g HTTP/1.1\r\nHost: a\r\nX\x00: b\r\n\r\n{canary}"),
+        format!("GET /g HTTP/1.1\r\nHost: a\r\nX: b\rc\r\n\r\n{canary}"),
+        format!("GET /g HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n{canary}"),
+        format!("GET /g HTTP/1.1\r\n\r\n{canary}"),
+        format!("GET /g HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{canary}"),
+        format!("GET /g\r\nHost: a\r\n\r\n{canary}"),
+        format!("GET /g HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n\r\n{canary}"),
+        format!("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n{canary}"),
+        format!("GET http://b@c/ HTTP/1.1\r\nHost: a\r\n\r\n{canary}"),
+        format!("CONNECT b:80 HTTP/1.1\r\nHost: a\r\n\r\n{canary}"),
+    ];
+    for odd in ["+5", "-1", "5,6", "5, 5", "0x5", "", "9223372036854775808", "18446744073709551621", "1e1", "5 5"] {
+        cases.push(post(&format!("Content-Length: {odd}\r\n"), "hello"));
+    }
+    for odd in ["chunked, identity", "xchunked", "chunked;q=1", "identity", "gzip, chunked", "\"chunked\"", "chun\tked"]
+    {
+        cases.push(post(&format!("Transfer-Encoding: {odd}\r\n"), "0\r\n\r\n"));
+    }
+    for chunk in ["0x1\r\na\r\n0\r\n\r\n", "1_0\r\na\r\n0\r\n\r\n", "-1\r\n\r\n", "11111111111111111\r\na\r\n0\r\n\r\n"]
+    {
+        cases.push(post("Transfer-Encoding: chunked\r\n", chunk));
+    }
+    for case in &cases {
+        let answers = exchange(&gateway.place, case.as_bytes()).await;
+        assert!(answers.starts_with("HTTP/1.1 4") || answers.starts_with("HTTP/1.1 501"), "{case:?}: {answers:?}");
+        assert_eq!(answers.matches("\r\nx-request-id: ").count(), 1, "{case:?}: {answers:?}");
+        assert!(answers.to_lowercase().contains("connection: close"), "{case:?}: {answers:?}");
+    }
+    assert_eq!(origin.count("/canary"), 0, "{:?}", origin.asked());
+    assert_eq!(gateway.client.get("/fine").await.status, 200);
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn a_head_has_bounds_in_size_and_in_time() {
+    let origin = counting().await;
+    let slow = "limits: { head_time: 1s, keepalive: 2s, requests_per_connection: 3 }\n";
+    let gateway = Gateway::start(&(plain(&origin.place) + slow)).await;
+    let long = exchange(&gateway.place, get(&format!("/{}", "a".repeat(8192)), "").as_bytes()).await;
+    assert!(long.starts_with("HTTP/1.1 414 "), "{long}");
+    let many = exchange(&gateway.place, get("/", &"x: y\r\n".repeat(101)).as_bytes()).await;
+    assert!(many.starts_with("HTTP/1.1 431 "), "{many}");
+    // Never completed, and refused all the same.
+    let endless = exchange(&gateway.place, format!("GET / HTTP/1.1\r\nX: {}", "y".repeat(1 << 20)).as_bytes()).await;
+    assert!(endless.starts_with("HTTP/1.1 431 "), "{endless}");
+
+    let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let mut answer = Vec::new();
+    for byte in get("/", "X: typed-slowly\r\n").bytes() {
+        if stream.write_all(&[byte]).await.is_err() {
+            break;
+        }
+        if tokio::time::timeout(Duration::from_millis(100), stream.read_buf(&mut answer)).await.is_ok() {
+            break;
+        }
+    }
+    assert!(String::from_utf8(answer).unwrap().starts_with("HTTP/1.1 408 "));
+    assert!(begun.elapsed() < Duration::from_secs(4), "one byte in 100 ms is no reason to wait longer");
+
+    let three = exchange(&gateway.place, get("/", "").repeat(5).as_bytes()).await;
+    assert_eq!(three.matches("HTTP/1.1 200").count(), 3, "{three}");
+    // An idle connection is closed, whatever the client wishes.
+    let begun = tokio::time::Instant::now();
+    let idle =
+        exchange(&gateway.place, get("/", "Connection: keep-alive\r\nKeep-Alive: timeout=86400\r\n").as_bytes()).await;
+    assert!(idle.starts_with("HTTP/1.1 200") && begun.elapsed() < Duration::from_secs(10), "{idle}");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn http2_is_handed_over_and_http1_0_served() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    for expected in ["MISS", "HIT"] {
+        let reply = http2.get(format!("http://{}/two", gateway.place)).send().await.unwrap();
+        assert_eq!(reply.version(), reqwest::Version::HTTP_2);
+        assert_eq!(reply.headers()["x-cache"], expected);
+        assert_eq!(reply.text().await.unwrap(), "1 /two ");
+    }
+    let old = exchange(&gateway.place, b"GET /two HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    assert!(old.starts_with("HTTP/1.") && old.ends_with("1 /two "), "{old}");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_idle_connections_and_finishes_what_was_begun() {
+    let origin = Origin::start(|asked| async move {
+        support::origin::pause(if asked.target == "/slow" { 700 } else { 0 }).await;
+        Answer::json("done")
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let mut idle = TcpStream::connect(&gateway.place).await.unwrap();
+    idle.write_all(get("/", "").as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    let place = gateway.place.clone();
+    let slow = tokio::spawn(async move { exchange(&place, get("/slow", "").as_bytes()).await });
+    support::until("the slow request is asked", || async { origin.count("/slow") == 1 }).await;
+    gateway.stop(&[]).await;
+    assert!(slow.await.unwrap().ends_with("done"));
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).await.unwrap();
+}

@@ -1,0 +1,101 @@
+//! A gateway with a configuration of the test's own.
+
+use std::process::Command;
+
+use super::stack::ADMIN_TOKEN;
+use super::{Client, Process, Reply, free_port, program, until};
+
+/// A running gateway.
+pub struct Gateway {
+    pub client: Client,
+    /// Asks the admin listener; add the token with [`Gateway::admin`].
+    pub control: Client,
+    /// `host:port` of the public listener.
+    pub place: String,
+    pub process: Process,
+    _folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    /// With `config`, in which `{listen}` and `{admin}` stand for free addresses.
+    pub async fn start(config: &str) -> Self {
+        Self::with(config, &[]).await
+    }
+
+    /// The same with more environment.
+    pub async fn with(config: &str, environment: &[(&str, &str)]) -> Self {
+        for attempt in 0.. {
+            let [public, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("config.yaml");
+            let text = config.replace("{listen}", &public).replace("{admin}", &admin).replace("{token}", ADMIN_TOKEN);
+            std::fs::write(&file, text).unwrap();
+            let mut command = Command::new(program("addrgate"));
+            command.args(["run", "--config"]).arg(&file).envs(environment.iter().copied());
+            let mut process = Process::start("addrgate", command);
+            let (control, client) =
+                (Client::new(&format!("http://{admin}"), ""), Client::new(&format!("http://{public}"), "key"));
+            until("the gateway is ready or over", || async {
+                control.reaches("/readyz").await && client.reaches("/readyz").await
+                    || process.lines().iter().any(|line| line.contains("can't listen"))
+            })
+            .await;
+            if process.is_running() || attempt == 3 {
+                return Self { client, control, place: public, process, _folder: folder };
+            }
+        }
+        unreachable!("the loop returns")
+    }
+
+    /// A call of the admin API with the token.
+    pub async fn admin(&self, method: &str, path: &str, body: Option<serde_json::Value>) -> Reply {
+        let request = self.control.request(method, path).header("authorization", format!("Bearer {ADMIN_TOKEN}"));
+        self.control
+            .send(match body {
+                Some(body) => request.json(&body),
+                None => request,
+            })
+            .await
+    }
+
+    /// The value of a metric's line that begins with `name`, 0 where there is none.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.admin("GET", "/metrics", None).await.text();
+        text.lines().filter_map(|line| line.strip_prefix(name)?.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Stops it, and panics if it did not end well or logged what nobody expected.
+    pub async fn stop(mut self, expected: &[&str]) {
+        let ended = self.process.stop().await;
+        assert!(ended.success(), "addrgate ended with {ended}");
+        self.process.assert_clean(expected);
+    }
+}
+
+/// Everything is cached as the origin says, for anyone.
+pub fn plain(origin: &str) -> String {
+    format!(
+        "version: 1
+server: {{ listen: [\"{{listen}}\"], threads: 2 }}
+admin: {{ listen: \"{{admin}}\", token: \"{{token}}\" }}
+compression: {{ enabled: false }}
+upstreams:
+  origin: {{ addresses: [\"{origin}\"], health: {{ interval: 60s }} }}
+routes:
+  - name: read
+    paths: [/read/**]
+    methods: [POST, QUERY]
+    auth: none
+    answers: any
+    body: {{ max: 64KiB }}
+    cache: {{ methods: [POST, QUERY], key: {{ body: json }}, lifetimes: {{ jitter: 0 }} }}
+  - name: everything
+    paths: [/**]
+    methods: [GET, POST, PUT, DELETE]
+    auth: none
+    answers: any
+    body: {{ max: 1MiB, type: any }}
+    cache: {{ methods: [GET], lifetimes: {{ jitter: 0 }} }}
+"
+    )
+}
