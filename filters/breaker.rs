@@ -58,7 +58,7 @@ use self::machine::Machine;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Whether calls are refused or only counted.
+    /// Whether the filter refuses or only counts. Who uses a breaker without the filter looks at it by itself.
     pub mode: Mode,
     /// How many of the last calls are looked at; 1 to 10000.
     pub window: usize,

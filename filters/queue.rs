@@ -23,8 +23,8 @@
 //! **Who is refused.** Whoever would wait longer than the `deadline`, or than the request has left, by the rate at which
 //! places come free: at once, with 503 and `Retry-After`. A burst passes whole. A queue that has stood for longer than a
 //! deadline is no burst (CoDel, RFC 8289): then only a tenth of the deadline is let in, which keeps the upstream busy and
-//! the wait short. CoDel drops at the head; deciding at entry instead refuses in microseconds what would otherwise be
-//! refused after a wait. Adaptive LIFO would find nothing to do: what is let in is served in time.
+//! the wait short. CoDel drops at the head, after a wait; deciding at entry refuses at once. Adaptive LIFO would find
+//! nothing to do: what is let in is served in time.
 //!
 //! A request that waits is woken by the one that ends. Its client leaving frees its place in the queue, the breaker opening
 //! ends its wait, and whoever waits for its answer can lend it a higher class ([`Lend`]).

@@ -340,7 +340,7 @@ async fn the_delay_is_that_of_now() {
 fn under_real_threads_never_more_than_the_limit() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
     let most = runtime.block_on(async {
-        let queues = queues(Config { size: 10_000, deadline: Span::secs(60), ..config(7) });
+        let queues = queues(Config { size: 10_000, deadline: Span::secs(86_400), ..config(7) });
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let requests: Vec<_> = (0..2_000)
             .map(|i| {
