@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::head::Head;
-use crate::reply::Code;
+use crate::reply::{Cause, Code};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow, Mode};
 
@@ -89,13 +89,8 @@ impl Filter for Addresses {
         if self.0.allow.is_empty() || verdict.address.is_some_and(|address| self.0.allow.contain(address)) {
             return Flow::Continue;
         }
-        match self.0.mode {
-            Mode::Enforce => Flow::refuse(Code::Forbidden, "address", "Your address may not use this service."),
-            Mode::Observe => {
-                verdict.observed.push((self.name(), "address"));
-                Flow::Continue
-            }
-        }
+        let cause = Cause::new(Code::Forbidden, "address", "Your address may not use this service.");
+        self.0.mode.refuse(self.name(), cause, verdict)
     }
 }
 

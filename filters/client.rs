@@ -266,17 +266,6 @@ impl Clients {
         tokens.remember(token, &client, claims.expires);
         Ok(client)
     }
-
-    /// A refusal of `routes`, `addresses` or `failures`, or none where it is only counted.
-    fn refuse(&self, cause: Cause, verdict: &mut Verdict) -> Flow {
-        match self.mode {
-            Mode::Enforce => Flow::Reply(cause),
-            Mode::Observe => {
-                verdict.observed.push((self.name(), cause.reason));
-                Flow::Continue
-            }
-        }
-    }
 }
 
 impl Filter for Clients {
@@ -296,12 +285,15 @@ impl Filter for Clients {
             Ok(client) => {
                 let may = client.may(verdict);
                 verdict.client = Some(client);
-                may.map_or_else(|cause| self.refuse(cause, verdict), |()| Flow::Continue)
+                match may {
+                    Ok(()) => Flow::Continue,
+                    Err(cause) => self.mode.refuse(self.name(), cause, verdict),
+                }
             }
             Err(cause) => {
                 let wrong = cause.code == Code::InvalidApiKey;
                 let spent = if wrong { self.failures.count(verdict.address) } else { None };
-                match spent.map(|spent| self.refuse(spent, verdict)) {
+                match spent.map(|spent| self.mode.refuse(self.name(), spent, verdict)) {
                     Some(refusal @ Flow::Reply(_)) => refusal,
                     _ => Flow::Reply(cause),
                 }

@@ -152,7 +152,7 @@ impl RateLimit {
             let take = lease.wait(self.config.on_error, deadline).await;
             let answer = Answer::of_lease(take, &lease).unwrap_or(Answer::Unknown);
             if let Err(cause) = self.heed(answer, &account, &mut taken, verdict) {
-                return self.refuse(cause, verdict);
+                return self.config.mode.refuse(self.name(), cause, verdict);
             }
         }
         taken.spend();
@@ -207,16 +207,6 @@ impl RateLimit {
         }
     }
 
-    fn refuse(&self, cause: Cause, verdict: &mut Verdict) -> Flow {
-        match self.config.mode {
-            Mode::Enforce => Flow::Reply(cause),
-            Mode::Observe => {
-                verdict.observed.push((self.name(), cause.reason));
-                Flow::Continue
-            }
-        }
-    }
-
     /// Every budget that the request is taken from.
     fn accounts(&self, verdict: &Verdict) -> Vec<Account> {
         let client = verdict.client.as_ref();
@@ -266,7 +256,10 @@ impl Filter for RateLimit {
         if verdict.background {
             return Flow::Continue;
         }
-        self.judge(verdict).map_or_else(|cause| self.refuse(cause, verdict), |()| Flow::Continue)
+        match self.judge(verdict) {
+            Ok(()) => Flow::Continue,
+            Err(cause) => self.config.mode.refuse(self.name(), cause, verdict),
+        }
     }
 }
 

@@ -6,11 +6,13 @@
 //! | `GET /metrics` | Prometheus | yes |
 //! | `GET /admin/v1/status` | what runs, and how it is | yes |
 //! | `GET /admin/v1/config` | the configuration with its defaults, secrets hidden | yes |
+//! | `POST /admin/v1/cache/purge` | makes kept answers gone or stale, everywhere ([`purge`]) | yes |
 //! | `POST /admin/v1/reload` | reads the file again | yes |
 //! | `POST /admin/v1/drain` | stops as SIGTERM does | yes |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, Reply, render};
@@ -19,6 +21,7 @@ use addrgate_filters::route::Answer;
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Filter, Flow};
 use async_trait::async_trait;
+use bytes::BytesMut;
 use pingora::apps::http_app::{HttpServer, ServeHttp};
 use pingora::protocols::http::ServerSession;
 use pingora::services::listening::Service;
@@ -28,7 +31,10 @@ use subtle::ConstantTimeEq;
 use crate::config::reload::reload;
 use crate::proxy::own_reply;
 use crate::shared::Shared;
+use crate::store::Second;
 use crate::telemetry::METRICS;
+
+mod purge;
 
 /// The service on its own listener and thread.
 pub(crate) fn service(shared: &Arc<Shared>, path: &Path, listen: &str) -> Service<HttpServer<Admin>> {
@@ -54,10 +60,19 @@ impl ServeHttp for Admin {
         let head = Head::new(request.method.as_str(), target, Headers::Map(&request.headers));
         let mut verdict = Verdict::default();
         let _always_continues: Flow = NameRequest.request(&head, &mut verdict);
-        let reply = match self.answer(&head, &verdict).await {
-            Ok(reply) => reply,
-            Err(cause) => render(&cause, &verdict, false, chrono::Utc::now()),
+        let reply = match self.admit(&head) {
+            Ok(()) if head.method == "POST" => {
+                // The head borrows from the session that the body is read from.
+                let path = head.path.to_owned();
+                match read(session).await {
+                    Ok(body) => self.command(&path, &body).await,
+                    Err(cause) => Err(cause),
+                }
+            }
+            Ok(()) => self.show(&head, &verdict),
+            Err(cause) => Err(cause),
         };
+        let reply = reply.unwrap_or_else(|cause| render(&cause, &verdict, false, chrono::Utc::now()));
         let mut answer = http::Response::builder().status(reply.status);
         for (name, value) in &reply.fields {
             answer = answer.header(*name, value);
@@ -70,17 +85,11 @@ impl ServeHttp for Admin {
 }
 
 impl Admin {
-    async fn answer(&self, head: &Head<'_>, verdict: &Verdict) -> Result<Reply, Cause> {
-        let open = match (head.method, head.path) {
-            ("GET" | "HEAD", "/livez") => Some(Answer::Livez),
-            ("GET" | "HEAD", "/readyz") => Some(Answer::Readyz),
-            _ => None,
-        };
-        if let Some(kind) = open {
-            return Ok(own_reply(&self.shared, verdict, kind));
-        }
-        self.admit(head)?;
+    /// What is asked by GET.
+    fn show(&self, head: &Head<'_>, verdict: &Verdict) -> Result<Reply, Cause> {
         match (head.method, head.path) {
+            ("GET" | "HEAD", "/livez") => Ok(own_reply(&self.shared, verdict, Answer::Livez)),
+            ("GET" | "HEAD", "/readyz") => Ok(own_reply(&self.shared, verdict, Answer::Readyz)),
             ("GET", "/metrics") => {
                 self.gather();
                 Ok(own_reply(&self.shared, verdict, Answer::Metrics))
@@ -90,21 +99,36 @@ impl Admin {
                 let file = serde_json::to_value(&self.shared.plan().file);
                 file.map(|file| json_reply(&file)).map_err(|e| Cause::new(Code::InternalError, "config", e.to_string()))
             }
-            ("POST", "/admin/v1/reload") => self.reload().await,
-            ("POST", "/admin/v1/drain") => {
-                tracing::info!("drain was asked for");
-                self.shared.drain.notify_one();
-                Ok(json_reply(&json!({"draining": true})))
-            }
-            (_, "/metrics" | "/admin/v1/status" | "/admin/v1/config" | "/admin/v1/reload" | "/admin/v1/drain") => {
+            (_, path) if PATHS.contains(&path) => {
                 Err(Cause::new(Code::MethodNotAllowed, "method", "The endpoint does not have this method."))
             }
             _ => Err(Cause::new(Code::EndpointNotFound, "no_route", "There is no such endpoint.")),
         }
     }
 
-    /// `Authorization: Bearer`, compared in constant time; without a token nobody is let in.
+    /// What is done by POST.
+    async fn command(&self, path: &str, body: &[u8]) -> Result<Reply, Cause> {
+        match path {
+            "/admin/v1/cache/purge" => purge::purge(&self.shared, body).await,
+            "/admin/v1/reload" => self.reload().await,
+            "/admin/v1/drain" => {
+                tracing::info!("drain was asked for");
+                self.shared.drain.notify_one();
+                Ok(json_reply(&json!({"draining": true})))
+            }
+            path if PATHS.contains(&path) => {
+                Err(Cause::new(Code::MethodNotAllowed, "method", "The endpoint does not have this method."))
+            }
+            _ => Err(Cause::new(Code::EndpointNotFound, "no_route", "There is no such endpoint.")),
+        }
+    }
+
+    /// `Authorization: Bearer`, compared in constant time; without a token nobody is let in, but for a look at the
+    /// process's own health.
     fn admit(&self, head: &Head<'_>) -> Result<(), Cause> {
+        if matches!((head.method, head.path), ("GET" | "HEAD", "/livez" | "/readyz")) {
+            return Ok(());
+        }
         let plan = self.shared.plan();
         let refused = |reason, message: &'static str| Err(Cause::new(Code::Forbidden, reason, message));
         let Some(token) = &plan.admin_token else {
@@ -161,7 +185,40 @@ impl Admin {
             "inFlight": self.shared.in_flight(),
             "config": {"hash": plan.hash, "lastReload": **self.shared.last_reload.load(), "warnings": plan.warnings},
             "upstreams": serde_json::Map::from_iter(upstreams),
+            "cache": {"second": self.shared.caching.store.second().map(Second::status)},
+            "invalidation": self.shared.invalidation.status(),
         })
+    }
+}
+
+/// All that there are.
+const PATHS: [&str; 8] = [
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/admin/v1/status",
+    "/admin/v1/config",
+    "/admin/v1/cache/purge",
+    "/admin/v1/reload",
+    "/admin/v1/drain",
+];
+
+/// The body of a call: small, and in time.
+async fn read(session: &mut ServerSession) -> Result<BytesMut, Cause> {
+    const MOST: usize = 1 << 20;
+    let mut body = BytesMut::new();
+    let whole = async {
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            body.extend_from_slice(&piece);
+            if body.len() > MOST {
+                return Err(Cause::new(Code::PayloadTooLarge, "body_size", "The request body is too large."));
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(Duration::from_secs(5), whole).await {
+        Ok(done) => done.map(|()| body),
+        Err(_elapsed) => Err(Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.")),
     }
 }
 

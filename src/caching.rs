@@ -1,5 +1,6 @@
 //! What the cache is made of: the store, and who fetches for whom. One per process; a reload changes none of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use addrgate_filters::units::{Size, Span};
@@ -7,7 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::coalesce::Coalesce;
-use crate::store::{Limits, Store};
+use crate::invalidation::Invalidation;
+use crate::redis::Redis;
+use crate::store::{Limits, Second, Store, Writer};
 
 /// Memory and patience of the cache. Needs a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,11 +22,15 @@ pub(crate) struct Config {
     pub(crate) entry: Size,
     /// How long a request waits for another one that is fetching the same answer, before it fetches by itself.
     pub(crate) wait: Span,
+    /// With Redis: one instance at a time fetches an answer, and the others wait for it so long at most. Left out: each
+    /// instance fetches for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lease: Option<Span>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { memory: Size::kib(256 << 10), entry: Size::kib(1 << 10), wait: Span::millis(2_000) }
+        Self { memory: Size::kib(256 << 10), entry: Size::kib(1 << 10), wait: Span::millis(2_000), lease: None }
     }
 }
 
@@ -38,10 +45,16 @@ pub(crate) struct Caching {
 }
 
 impl Caching {
-    /// Empty.
-    pub(crate) fn new(config: &Config) -> Self {
+    /// Empty, over memory and, if there is one, Redis. What writes to Redis has to be run.
+    pub(crate) fn new(
+        config: &Config,
+        invalidation: Arc<Invalidation>,
+        redis: Option<Arc<Redis>>,
+    ) -> (Self, Option<Writer>) {
         let limits = Limits { total: config.memory.0, entry: config.entry.len() };
-        let store = Box::leak(Box::new(Store::new(limits)));
-        Self { store, coalesce: Coalesce::new(), wait: config.wait.0 }
+        let lease = config.lease.map(|lease| lease.0);
+        let (second, writer) = redis.map(|redis| Second::new(redis, limits.entry, lease)).unzip();
+        let store = Box::leak(Box::new(Store::new(limits, invalidation, second)));
+        (Self { store, coalesce: Coalesce::new(), wait: config.wait.0 }, writer)
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::coalesce::{End, LeadSlot};
 use crate::config::Plan;
 use crate::door::DateSlot;
+use crate::invalidation::Clock;
 use crate::shared::{InFlight, Shared};
 use crate::telemetry::{CacheOutcome, Line, METRICS};
 
@@ -67,9 +68,11 @@ pub(crate) struct Cached {
     /// The request's own directives, where they are honoured.
     pub(crate) wish: Option<RequestDirectives>,
     /// The invalidation clock when the fetch began.
-    pub(crate) clock: u64,
+    pub(crate) clock: Clock,
     /// The lead of those who wait for this request's fetch.
     pub(crate) lead: LeadSlot,
+    /// Nobody is known to keep it, so the second tier is not asked.
+    pub(crate) passing: bool,
     /// It waited for another's fetch.
     pub(crate) waited: bool,
     /// What is kept is stale, and goes out while it is refreshed.
@@ -91,8 +94,9 @@ impl Default for Cached {
         Self {
             on: false,
             wish: None,
-            clock: 0,
+            clock: Clock::default(),
             lead: LeadSlot::default(),
+            passing: false,
             waited: false,
             updating: false,
             requested: None,
@@ -158,7 +162,7 @@ impl Context {
             request_id: self.verdict.request_id.as_str(),
             correlation: self.verdict.correlation.as_deref(),
             client: self.verdict.client.as_ref().map(|client| &*client.name),
-            peer: self.seen.peer,
+            peer: self.verdict.address.or(self.seen.peer),
             route: self.verdict.route.as_ref().map(|route| route.name()),
             method: &self.seen.method,
             path: &self.seen.path,

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use addrgate_filters::Stop;
+use addrgate_filters::address::unit;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, render, wants_problem};
 use addrgate_filters::verdict::Verdict;
@@ -26,22 +27,27 @@ use crate::config::Plan;
 use crate::context::record;
 use crate::proxy::Gateway;
 use crate::shared::Shared;
-use crate::telemetry::{CacheOutcome, Line};
+use crate::telemetry::{CacheOutcome, Line, METRICS};
 
 mod conn;
+mod connections;
 mod date;
 mod head;
 mod hit;
 mod visit;
 mod write;
 
+use connections::{Connections, Place};
 pub(crate) use date::DateSlot;
 use visit::{Arrived, Visit};
 
 /// See the module.
 pub(crate) struct Door {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) proxy: Arc<HttpProxy<Gateway>>,
+    shared: Arc<Shared>,
+    proxy: Arc<HttpProxy<Gateway>>,
+    connections: Connections,
+    /// Ports on which connections begin with the PROXY protocol.
+    proxied: Vec<u16>,
 }
 
 /// What a request that is handed over brings along, so that nothing is decided twice.
@@ -66,6 +72,8 @@ pub(crate) struct Carried {
 enum Step {
     /// The answer lies in the buffer; the request had so many bytes. Whether the connection ends with it.
     Answered { used: usize, close: bool },
+    /// Tokens of a limit have to be awaited first.
+    Settle,
     /// The body, of so many bytes, has to be read first.
     Body(usize),
     /// Over to Pingora, with so many bytes of the wire. Whether the connection ends with it.
@@ -77,11 +85,27 @@ enum Step {
 #[async_trait]
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return self.proxy.process_new(stream, shutdown).await;
+        let is_http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let digest = stream.get_socket_digest();
+        let peer = digest.as_ref().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let port = digest.as_ref().and_then(|digest| Some(digest.local_addr()?.as_inet()?.port()));
+        let mut visit = Visit::new(stream, shutdown.clone());
+        match self.admit(&mut visit, peer, port).await {
+            Ok((_, place)) if is_http2 => {
+                let left = self.proxy.process_new(visit.lend(usize::MAX)?, shutdown).await;
+                drop(place);
+                left
+            }
+            Ok((peer, place)) => {
+                let left = self.serve(visit, peer, shutdown).await;
+                drop(place);
+                left
+            }
+            Err(reason) => {
+                METRICS.refused.with_label_values(&["door", reason]).inc();
+                None
+            }
         }
-        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        self.serve(Visit::new(stream, shutdown.clone()), peer, shutdown).await
     }
 
     async fn cleanup(&self) {
@@ -90,6 +114,35 @@ impl ServerApp for Door {
 }
 
 impl Door {
+    /// In front of the proxy; `proxied` are ports on which connections begin with the PROXY protocol.
+    pub(crate) fn new(shared: Arc<Shared>, proxy: Arc<HttpProxy<Gateway>>, proxied: Vec<u16>) -> Self {
+        Self { shared, proxy, connections: Connections::default(), proxied }
+    }
+
+    /// Whether a connection may stay, and from where it comes. One that may not is closed without an answer.
+    async fn admit(
+        &self,
+        visit: &mut Visit,
+        peer: Option<IpAddr>,
+        port: Option<u16>,
+    ) -> Result<(Option<IpAddr>, Place), &'static str> {
+        let plan = self.shared.plan_kept();
+        let limits = &plan.file.limits;
+        let mut place = self.connections.enter(limits.connections).ok_or("connections")?;
+        let trusted = |address: IpAddr| plan.filters.address.0.trusted_proxies.contain(address);
+        let mut client = peer;
+        if port.is_some_and(|port| self.proxied.contains(&port)) {
+            if !peer.is_some_and(trusted) {
+                return Err("proxy_peer");
+            }
+            client = visit.preamble().await?.or(peer);
+        }
+        match client.filter(|client| !trusted(*client)) {
+            Some(client) if !place.of(unit(client), limits.connections_per_address) => Err("connections_per_address"),
+            _ => Ok((client, place)),
+        }
+    }
+
     /// One connection, request by request. Ends with it.
     async fn serve(&self, mut visit: Visit, peer: Option<IpAddr>, shutdown: &ShutdownWatch) -> Option<Stream> {
         let mut verdict = Verdict::default();
@@ -112,6 +165,10 @@ impl Door {
             let request = Request { peer, last, plan: &plan, started: Instant::now() };
             verdict.clear();
             let mut step = self.judge(&mut visit, head, &request, &mut verdict);
+            if let Step::Settle = step {
+                let stop = plan.filters.settle(&mut verdict).await.err();
+                step = self.settled(&mut visit, head, &request, &mut verdict, stop);
+            }
             if let Step::Body(length) = step {
                 step = match visit.body(head + length, plan.file.limits.body_time.0).await {
                     Ok(true) => self.judge_body(&mut visit, head, length, &request, &mut verdict),
@@ -149,8 +206,8 @@ impl Door {
                     visit.take_back(reused.consume().0)?;
                     continue;
                 }
-                // The body was asked for already.
-                Step::Body(_) => return None,
+                // Both were done already.
+                Step::Settle | Step::Body(_) => return None,
             }
             drop(in_flight);
         }
@@ -165,10 +222,43 @@ impl Door {
             Err(cause) => return Step::Refused("door", cause),
         };
         let stop = request.plan.filters.request(&head, verdict).err();
-        let body = body_length(&head);
+        if stop.is_none() && verdict.waiting.is_some() {
+            return Step::Settle;
+        }
+        self.judged(&head, length, request, verdict, stop, out)
+    }
+
+    /// The same, once the limits that had no tokens at hand have answered.
+    fn settled(
+        &self,
+        visit: &mut Visit,
+        length: usize,
+        request: &Request<'_>,
+        verdict: &mut Verdict,
+        stop: Option<Stop>,
+    ) -> Step {
+        let (wire, out) = visit.parts();
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        match parse(&wire[..length], &mut fields, request.peer) {
+            Ok(head) => self.judged(&head, length, request, verdict, stop, out),
+            Err(cause) => Step::Refused("door", cause),
+        }
+    }
+
+    /// What follows from what the filters said.
+    fn judged(
+        &self,
+        head: &Head<'_>,
+        length: usize,
+        request: &Request<'_>,
+        verdict: &Verdict,
+        stop: Option<Stop>,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        let body = body_length(head);
         match stop {
             Some(Stop::Refused(by, cause)) if cause.close => return Step::Refused(by, cause),
-            Some(stop) => return hand_over(&head, length, Some(stop)),
+            Some(stop) => return hand_over(head, length, Some(stop)),
             None => {}
         }
         let caching = verdict.route.as_ref().and_then(|route| route.cache.as_ref());
@@ -176,7 +266,7 @@ impl Door {
         match body {
             // Pingora reads what comes in chunks, or after a `100 Continue`.
             Some(body) if by_body && body > 0 && !head.headers.has("expect") => Step::Body(body),
-            _ => self.look(&head, length, request, verdict, out).unwrap_or_else(|| hand_over(&head, length, None)),
+            _ => self.look(head, length, request, verdict, out).unwrap_or_else(|| hand_over(head, length, None)),
         }
     }
 
@@ -260,7 +350,7 @@ impl Door {
             request_id: verdict.request_id.as_str(),
             correlation: verdict.correlation.as_deref(),
             client: verdict.client.as_ref().map(|client| &*client.name),
-            peer: request.peer,
+            peer: verdict.address.or(request.peer),
             route: verdict.route.as_ref().map(|route| route.name()),
             method: head.method,
             path: head.path,

@@ -14,7 +14,8 @@ use crate::config::Plan;
 /// The explanation, for people.
 pub(crate) fn request(plan: &Plan, method: &str, url: &str, body: Option<&str>) -> String {
     let length = body.map_or(0, str::len).to_string();
-    let mut fields = vec![httparse::Header { name: "host", value: b"explain" }];
+    let host = Head::new(method, url, Headers::Raw(&[])).authority.unwrap_or("explain").as_bytes();
+    let mut fields = vec![httparse::Header { name: "host", value: host }];
     if body.is_some() {
         fields.push(httparse::Header { name: "content-type", value: b"application/json" });
         fields.push(httparse::Header { name: "content-length", value: length.as_bytes() });
@@ -69,7 +70,13 @@ fn describe(
     line: &mut impl FnMut(&str, &str),
 ) {
     let config = &route.config;
-    line("key needed", if config.auth == Auth::ApiKey { "yes, X-API-Key" } else { "no" });
+    let shown = match config.auth {
+        Auth::ApiKey => "yes, X-API-Key",
+        Auth::Jwt => "a token, Authorization: Bearer",
+        Auth::Any => "yes, X-API-Key, or a token, Authorization: Bearer",
+        Auth::None => "no",
+    };
+    line("key needed", shown);
     match (config.answer, plan.pool(route)) {
         (Some(answer), _) => line("answered", &format!("by the gateway itself ({answer:?})").to_lowercase()),
         (None, Some(pool)) => line("upstream", &format!("{}, within {}", pool.name(), config.timeout)),

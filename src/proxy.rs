@@ -76,12 +76,15 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        let stop = {
+        let plan = Arc::clone(&ctx.plan);
+        let mut stop = {
             let head = head_of(session);
             ctx.see(&head);
-            let plan = Arc::clone(&ctx.plan);
             ctx.judged.take().unwrap_or_else(|| plan.filters.request(&head, &mut ctx.verdict).err())
         };
+        if stop.is_none() {
+            stop = plan.filters.settle(&mut ctx.verdict).await.err();
+        }
         if let Some(stop) = stop {
             return respond::stop(session, ctx, stop).await.map(|()| true);
         }
@@ -174,8 +177,11 @@ impl ProxyHttp for Gateway {
         let host = plan.pool(&route).map_or("", |pool| pool.host());
         let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         let head = head_of(session);
-        let origin =
-            request::Origin { peer: head.peer, tls, host: head.host().and_then(|h| std::str::from_utf8(h).ok()) };
+        let origin = request::Origin {
+            peer: ctx.verdict.address,
+            tls,
+            host: head.host().and_then(|h| std::str::from_utf8(h).ok()),
+        };
         request::shape(upstream_request, &route, &ctx.verdict, host, &origin)?;
         request::tell_time(upstream_request, left(ctx, &route))
     }
@@ -197,7 +203,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Context,
     ) -> Result<()> {
         if upstream_response.status.is_informational() {
-            return Ok(());
+            return respond::interim(session, upstream_response).await;
         }
         let route = route_of(ctx)?;
         let elapsed = ctx.asked.map(|asked| asked.elapsed()).unwrap_or_default();
@@ -348,6 +354,8 @@ fn connection_bounds(session: &mut Session, ctx: &Context) {
     session.set_write_timeout(Some(limits.write_time.0));
     session.set_total_drain_timeout(Some(Duration::from_secs(1)));
     session.set_close_on_response_before_downstream_finish(true);
+    // Passed on by `respond::interim`.
+    session.as_downstream_mut().set_ignore_info_resp(true);
 }
 
 /// The borrowed view that the filters judge.

@@ -48,6 +48,8 @@ pub(crate) struct Recipe {
     pub(crate) body: Bytes,
     /// Who asked, where the route's key has the client in it.
     pub(crate) client: Option<Arc<Client>>,
+    /// Whom to ask, where that is not the route's own upstream.
+    pub(crate) upstream: Option<Arc<str>>,
 }
 
 impl Recipe {
@@ -64,6 +66,7 @@ impl Recipe {
             fields: vary.iter().flat_map(values).collect(),
             body: verdict.body.clone().unwrap_or_default(),
             client: verdict.client.clone(),
+            upstream: verdict.upstream.clone(),
         }
     }
 
@@ -124,7 +127,8 @@ impl Replays {
     pub(crate) async fn ask(&self, shared: &Arc<Shared>, recipe: &Recipe, lead: Option<Lead>) -> Option<u16> {
         let proxy = Arc::clone(self.proxy.get()?);
         let plan = shared.plan_kept();
-        let mut verdict = Verdict { background: true, client: recipe.client.clone(), ..Verdict::default() };
+        let (client, upstream) = (recipe.client.clone(), recipe.upstream.clone());
+        let mut verdict = Verdict { background: true, client, upstream, ..Verdict::default() };
         let stop = {
             let length = recipe.body.len().to_string();
             let mut fields = vec![httparse::Header { name: "host", value: recipe.host.as_bytes() }];

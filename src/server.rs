@@ -19,7 +19,10 @@ use tokio::sync::watch;
 use crate::config::reload::Reload;
 use crate::config::{Plan, Shutdown};
 use crate::door::Door;
+use crate::invalidation::Reader;
+use crate::leases::Leases;
 use crate::proxy::Gateway;
+use crate::redis::{Keeper, Redis};
 use crate::shared::Shared;
 use crate::shutdown::{Signals, Stage, drained};
 use crate::telemetry::{AccessLog, METRICS};
@@ -46,7 +49,13 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     let Shutdown { delay, drain } = settings.shutdown;
     let conf = server_conf(threads, drain.0, settings.upgrade_socket.as_deref());
     let hash = plan.hash.clone();
-    let shared = Shared::new(plan, access);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let redis = plan.file.redis.as_ref().map(|config| Redis::new(config, folder)).transpose();
+    let redis = redis.map_err(|e| anyhow::anyhow!("redis: {e}"))?.flatten();
+    if redis.is_none() {
+        tracing::info!("no Redis is configured: cache, limits and purges are this instance's own");
+    }
+    let (shared, writer) = Shared::new(plan, access, redis);
     let mut server = Server::new_with_opt_and_conf(Opt { upgrade, ..Opt::default() }, conf);
     server.bootstrap();
 
@@ -56,7 +65,9 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     proxy.server_options = Some(http2_options());
     let proxy = Arc::new(proxy);
     shared.replays.connect(Arc::clone(&proxy));
-    let mut public = Service::new("gateway".to_owned(), Door { shared: Arc::clone(&shared), proxy });
+    let proxied = settings.proxy_protocol.iter().filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
+    let door = Door::new(Arc::clone(&shared), proxy, proxied.collect());
+    let mut public = Service::new("gateway".to_owned(), door);
     for address in &settings.listen {
         match &settings.tls {
             None => public.add_listener(
@@ -77,6 +88,13 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     server.add_service(public);
     server.add_service(admin::service(&shared, path, &admin_listen));
     server.add_service(background_service("health checks", Checks(Arc::clone(&shared))));
+    if let (Some(redis), Some(writer)) = (&shared.redis, writer) {
+        server.add_service(background_service("redis", Keeper(Arc::clone(redis))));
+        server.add_service(background_service("second tier", writer));
+        let leases = Leases { redis: Arc::clone(redis), invalidation: Arc::clone(&shared.invalidation) };
+        server.add_service(background_service("leases", leases));
+        server.add_service(background_service("invalidation log", Reader(Arc::clone(&shared.invalidation))));
+    }
     server.add_service(background_service("reload", Reload { shared: Arc::clone(&shared), path: path.to_owned() }));
 
     METRICS.ready.set(1);

@@ -9,7 +9,10 @@ use tokio::time::Instant;
 
 use crate::caching::Caching;
 use crate::config::Plan;
+use crate::invalidation::Invalidation;
+use crate::redis::Redis;
 use crate::replay::Replays;
+use crate::store::Writer;
 use crate::telemetry::{AccessLog, METRICS};
 
 /// The handles. One per process.
@@ -28,6 +31,10 @@ pub(crate) struct Shared {
     pub(crate) access: AccessLog,
     /// The cache.
     pub(crate) caching: Caching,
+    /// What was purged.
+    pub(crate) invalidation: Arc<Invalidation>,
+    /// Shared by all instances; `None`: this one is alone.
+    pub(crate) redis: Option<Arc<Redis>>,
     /// Requests of our own.
     pub(crate) replays: Replays,
     /// When the process began.
@@ -35,11 +42,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Ready from the start: the plan is valid and the listeners follow.
-    pub(crate) fn new(plan: Plan, access: AccessLog) -> Arc<Self> {
+    /// Ready from the start: the plan is valid and the listeners follow. What writes to the second tier has to be run.
+    pub(crate) fn new(plan: Plan, access: AccessLog, redis: Option<Arc<Redis>>) -> (Arc<Self>, Option<Writer>) {
         METRICS.config(&plan.hash, true);
-        Arc::new(Self {
-            caching: Caching::new(&plan.file.cache),
+        let invalidation = Invalidation::new(&plan.file.invalidation, redis.clone());
+        let (caching, writer) = Caching::new(&plan.file.cache, Arc::clone(&invalidation), redis.clone());
+        let shared = Arc::new(Self {
+            caching,
+            invalidation,
+            redis,
             replays: Replays::new(),
             plan: ArcSwap::from_pointee(plan),
             changed: watch::Sender::new(()),
@@ -50,7 +61,8 @@ impl Shared {
             last_reload: ArcSwap::from_pointee("none since the start".to_owned()),
             access,
             started: Instant::now(),
-        })
+        });
+        (shared, writer)
     }
 
     /// The current plan, for a moment; a request that waits keeps an `Arc` with [`Shared::plan_kept`].

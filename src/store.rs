@@ -1,41 +1,44 @@
-//! The answers this instance keeps: the only door to cached bytes, for the front door and for Pingora's cache alike.
+//! The answers that are kept: the only door to cached bytes, for the front door and for Pingora's cache alike.
 //!
-//! In memory, weighed in bytes, admitted by TinyLFU, each entry gone when it is of no more use. An answer with `Vary` is
-//! kept in a slot of its own; the key's first slot then holds the list of variants, of which there are at most
-//! [`MAX_VARIANTS`], so that a client can't fill the memory by inventing field values.
+//! In memory, weighed in bytes, admitted by TinyLFU, each entry gone when it is of no more use; and, where Redis is
+//! configured, in a second tier that all instances share. An answer with `Vary` is kept in a slot of its own; the key's
+//! first slot then holds the list of variants, of which there are at most [`MAX_VARIANTS`], so that a client can't fill the
+//! memory by inventing field values. What was purged is found out when it is looked at.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
-use addrgate_filters::{cache_key::Key, cache_policy::vary, head::Headers};
+use addrgate_filters::{
+    cache_key::Key,
+    cache_policy::{freshness::Windows, reuse::Times, vary},
+    head::Headers,
+};
 use http::{HeaderMap, HeaderName};
 use moka::{Expiry, ops::compute::Op, sync::Cache};
 
 pub(crate) mod entry;
+mod envelope;
 mod filling;
 mod hit;
 mod miss;
+mod second;
 mod storage;
 
 use crate::coalesce::{End, LeadSlot};
-pub(crate) use entry::{Entry, Id, Kept, Meta, tags};
-pub(crate) use storage::cache_key;
+use crate::invalidation::{Invalidation, Validity};
+pub(crate) use entry::{Entry, Id, Kept, Meta, names};
+pub(crate) use second::{Second, Writer};
+pub(crate) use storage::{Tier, cache_key};
 
 /// Variants kept of one key; the oldest gives way.
 const MAX_VARIANTS: usize = 8;
 
-/// How long an invalidation is remembered for fetches that began before it. No fetch takes longer.
-const REMEMBERED: Duration = Duration::from_secs(120);
-
 /// Bounds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Bytes of all entries together, with their overhead.
+    /// Bytes of all entries in memory together, with their overhead; 0: none is kept there.
     pub(crate) total: u64,
     /// Bytes of one body.
     pub(crate) entry: usize,
@@ -48,6 +51,12 @@ pub(crate) struct Request {
     pub(crate) headers: Arc<HeaderMap>,
     /// Who waits for its fetch.
     pub(crate) lead: LeadSlot,
+    /// The right to fetch for all instances.
+    pub(crate) lease: Arc<Mutex<Option<second::Lease>>>,
+    /// What is kept may be used stale while it is refreshed, so the second tier need not be asked.
+    pub(crate) stale_will_do: bool,
+    /// The second tier may have it.
+    pub(crate) second: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -64,43 +73,51 @@ struct Variants {
     until: SystemTime,
 }
 
+/// How an answer may be used now, purges and the state of their log considered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View {
+    pub(crate) times: Times,
+    pub(crate) windows: Windows,
+}
+
+impl View {
+    /// Whether it may go out though stale, while it is refreshed (RFC 5861 section 3).
+    pub(crate) fn is_servable_stale(&self, now: SystemTime) -> bool {
+        !self.times.is_fresh(now) && now < self.times.fresh_until + self.windows.while_revalidate
+    }
+}
+
 /// See the module.
 pub(crate) struct Store {
     memory: Cache<Id, Slot>,
+    second: Option<Second>,
     fills: filling::Fills,
     limits: Limits,
-    /// Counts invalidations; an entry remembers its value when its fetch began.
-    clock: AtomicU64,
-    /// Keys invalidated lately, with the clock's value then.
-    invalidated: Cache<Key, u64>,
+    invalidation: Arc<Invalidation>,
 }
 
 impl Store {
     /// An empty store.
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, invalidation: Arc<Invalidation>, second: Option<Second>) -> Self {
         let memory = Cache::builder()
             .name("answers")
             .max_capacity(limits.total)
             .weigher(|_: &Id, slot: &Slot| u32::try_from(slot.weight()).unwrap_or(u32::MAX))
             .expire_after(Usefulness)
             .build();
-        let invalidated = Cache::builder().max_capacity(100_000).time_to_live(REMEMBERED).build();
-        Self { memory, fills: filling::Fills::default(), limits, clock: AtomicU64::new(0), invalidated }
+        Self { memory, second, fills: filling::Fills::default(), limits, invalidation }
     }
 
-    /// The kept answer for a request, if it is fresh.
+    /// The kept answer for a request, if it is in memory and fresh: the door's way, which must cost next to nothing.
     pub(crate) fn fresh(&self, key: &Key, request: Headers<'_>, now: SystemTime) -> Option<Arc<Entry>> {
-        self.find(key, request).filter(|entry| entry.kept.times.is_fresh(now))
-    }
-
-    /// The kept answer for a request, fresh or stale.
-    pub(crate) fn find(&self, key: &Key, request: Headers<'_>) -> Option<Arc<Entry>> {
-        match self.memory.get(&Id::primary(*key))? {
-            Slot::Answer(entry) => Some(entry),
+        let entry = match self.memory.get(&Id::primary(*key))? {
+            Slot::Answer(entry) => entry,
             Slot::Variants(variants) => {
-                self.entry(&Id { key: *key, variance: Some(vary::variance(&variants.fields, request)) })
+                self.entry(&Id { key: *key, variance: Some(vary::variance(&variants.fields, request)) })?
             }
-        }
+        };
+        let trusted = self.invalidation.trusted_until(entry.kept.stored).is_none_or(|until| now < until);
+        (entry.kept.times.is_fresh(now) && trusted && self.is_valid(&entry)).then_some(entry)
     }
 
     /// Which variant a request means; `None` where nothing is known to vary.
@@ -114,9 +131,42 @@ impl Store {
     /// Whether a request for this entry can be answered without a fetch, or along with one.
     pub(crate) fn serves(&self, id: &Id) -> bool {
         let now = SystemTime::now();
-        let kept =
-            self.entry(id).is_some_and(|entry| entry.kept.times.is_fresh(now) || entry.kept.is_servable_stale(now));
-        kept || self.fills.join(id).is_some()
+        let view = self.entry(id).and_then(|entry| self.view(&entry.kept));
+        view.is_some_and(|view| view.times.is_fresh(now) || view.is_servable_stale(now)) || self.joinable(id).is_some()
+    }
+
+    /// How a kept answer may be used; `None` where it was purged.
+    pub(crate) fn view(&self, kept: &Kept) -> Option<View> {
+        let mut view = View { times: kept.times, windows: kept.windows };
+        let purged = match self.invalidation.judge(&kept.names, kept.clock) {
+            Validity::Valid => None,
+            Validity::Stale => Some(SystemTime::now()),
+            Validity::Gone => return None,
+        };
+        let trusted = self.invalidation.trusted_until(kept.stored);
+        if let Some(end) = purged.into_iter().chain(trusted).min().filter(|end| *end < kept.times.fresh_until) {
+            // Its own windows stay open as long as they would have, unless it must not be served stale at all.
+            let early = kept.times.fresh_until.duration_since(end).unwrap_or_default();
+            view.times.fresh_until = end;
+            if kept.windows.on_request {
+                view.windows.while_revalidate += early;
+                view.windows.if_error += early;
+            }
+        }
+        Some(view)
+    }
+
+    /// Whether nothing of an answer was purged. Looks only where something was purged since the last time.
+    fn is_valid(&self, entry: &Entry) -> bool {
+        let version = self.invalidation.version();
+        if entry.valid_at.load(Ordering::Acquire) == version {
+            return true;
+        }
+        let valid = self.invalidation.judge(&entry.kept.names, entry.kept.clock) == Validity::Valid;
+        if valid {
+            entry.valid_at.store(version, Ordering::Release);
+        }
+        valid
     }
 
     fn entry(&self, id: &Id) -> Option<Arc<Entry>> {
@@ -126,43 +176,53 @@ impl Store {
         }
     }
 
-    /// The invalidation clock. A fetch takes it before it begins, so that what was invalidated meanwhile stays so.
-    pub(crate) fn clock(&self) -> u64 {
-        self.clock.load(Ordering::Acquire)
+    /// An answer that is coming in and holds.
+    fn joinable(&self, id: &Id) -> Option<Arc<filling::Fill>> {
+        self.fills.join(id).filter(|fill| self.holds(&fill.meta.kept))
     }
 
-    /// Removes a key's answers, all variants, also those on their way.
-    pub(crate) fn invalidate(&self, key: &Key) {
-        // In this order: whoever reads the clock from now on is newer than the invalidation.
-        let clock = self.clock.fetch_add(1, Ordering::AcqRel) + 1;
-        self.invalidated.insert(*key, clock);
-        self.fills.hide_all(key);
-        if let Some(Slot::Variants(variants)) = self.memory.remove(&Id::primary(*key)) {
-            for variance in &variants.known {
-                self.memory.invalidate(&Id { key: *key, variance: Some(*variance) });
-            }
+    fn holds(&self, kept: &Kept) -> bool {
+        self.invalidation.judge(&kept.names, kept.clock) == Validity::Valid
+    }
+
+    /// Keeps an answer in both tiers. `None` where it was purged while it was fetched.
+    fn keep(&self, entry: Entry, lease: Option<second::Lease>) -> Option<Arc<Entry>> {
+        if !self.holds(&entry.kept) {
+            return None;
+        }
+        let entry = Arc::new(entry);
+        self.insert(Arc::clone(&entry));
+        if let Some(second) = self.second.as_ref().filter(|_| self.has_memory()) {
+            second.keep(Arc::clone(&entry), lease);
+        }
+        Some(entry)
+    }
+
+    /// Without memory nobody would find an answer that is written behind the reply.
+    async fn write_through(&self, entry: Option<&Arc<Entry>>) {
+        if let (Some(second), Some(entry)) = (self.second.as_ref().filter(|_| !self.has_memory()), entry) {
+            second.keep_now(entry).await;
         }
     }
 
-    /// Keeps an answer. `false` where it was invalidated while it was fetched.
-    fn keep(&self, entry: Entry) -> bool {
-        let id = entry.id;
-        if self.is_outdated(&id.key, &entry.kept) {
-            return false;
-        }
+    /// Keeps an answer in memory, for as long as it is of use.
+    fn insert(&self, entry: Arc<Entry>) {
         self.announce(&entry.meta());
-        self.memory.insert(id, Slot::Answer(Arc::new(entry)));
-        true
+        if self.has_memory() {
+            self.memory.insert(entry.id, Slot::Answer(entry));
+        }
     }
 
-    /// Whether its key was invalidated after its fetch began.
-    fn is_outdated(&self, key: &Key, kept: &Kept) -> bool {
-        self.invalidated.get(key).is_some_and(|clock| clock > kept.clock)
+    fn has_memory(&self) -> bool {
+        self.limits.total > 0
     }
 
     /// Notes the variant of an answer in the key's first slot.
     fn announce(&self, meta: &Meta) {
         let (Some(variance), Some(fields)) = (meta.id.variance, meta.kept.vary.as_ref()) else { return };
+        if !self.has_memory() {
+            return;
+        }
         let mut outdated = Vec::new();
         let until = meta.kept.until();
         self.memory.entry(Id::primary(meta.id.key)).and_compute_with(|slot| {
@@ -193,6 +253,11 @@ impl Store {
         for variance in outdated {
             self.memory.invalidate(&Id { key: meta.id.key, variance: Some(variance) });
         }
+    }
+
+    /// The second tier, for status.
+    pub(crate) fn second(&self) -> Option<&Second> {
+        self.second.as_ref()
     }
 
     /// Entries and bytes held, approximately, and answers on their way; for metrics.

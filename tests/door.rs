@@ -214,6 +214,25 @@ async fn http2_is_handed_over_and_http1_0_served() {
 }
 
 #[tokio::test]
+async fn interim_answers_are_passed_on_however_they_arrive() {
+    let origin = Origin::start(|asked| async move {
+        let early = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+        let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncache-control: max-age=60\r\n\r\nok";
+        let keep = if asked.target == "/kept" { last.to_owned() } else { last.replace("max-age=60", "no-store") };
+        Answer::Raw((early.to_owned() + &keep).into_bytes())
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    for target in ["/kept", "/passing"] {
+        let answers = exchange(&gateway.place, get(target, "Connection: close\r\n").as_bytes()).await;
+        assert!(answers.starts_with("HTTP/1.1 103 "), "{target}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "{target}: {answers}");
+        assert!(answers.ends_with("ok"), "{target}: {answers}");
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn a_stop_ends_idle_connections_and_finishes_what_was_begun() {
     let origin = Origin::start(|asked| async move {
         support::origin::pause(if asked.target == "/slow" { 700 } else { 0 }).await;
@@ -232,4 +251,48 @@ async fn a_stop_ends_idle_connections_and_finishes_what_was_begun() {
     assert!(slow.await.unwrap().ends_with("done"));
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_proxy_protocol_names_the_client_where_balancers_speak_it() {
+    let origin = counting().await;
+    let config = plain(&origin.place).replace("threads: 2", "threads: 2, proxy_protocol: [\"{listen}\"]")
+        + "address: { trusted_proxies: [127.0.0.1/32] }\n";
+    // Readiness is asked on the admin listener only: the public one wants the preamble.
+    let mut gateway = Gateway::behind_a_balancer(&config).await;
+    let place = gateway.place.clone();
+    let ask = async |preamble: &[u8]| {
+        exchange(&place, &[preamble, get("/", "Connection: close\r\n").as_bytes()].concat()).await
+    };
+    let one = ask(b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 80\r\n").await;
+    assert!(one.starts_with("HTTP/1.1 200"), "{one}");
+    gateway.process.line("the first client", |line| line["peer"] == "192.0.2.7").await;
+    let mut two = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    two.extend_from_slice(&[192, 0, 2, 8, 198, 51, 100, 1, 1, 2, 0, 80]);
+    let two = ask(&two).await;
+    assert!(two.starts_with("HTTP/1.1 200"), "{two}");
+    gateway.process.line("the second client", |line| line["peer"] == "192.0.2.8").await;
+    assert_eq!(ask(b"").await, "", "without it the connection is closed");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn connections_are_bounded_in_all() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&(plain(&origin.place) + "limits: { connections: 20 }\n")).await;
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+        let _ = stream.write_all(get("/", "").as_bytes()).await;
+        held.push(stream);
+    }
+    let mut served = 0;
+    for stream in &mut held {
+        let mut first = [0; 12];
+        served += usize::from(stream.read_exact(&mut first).await.is_ok());
+    }
+    assert!((15..=20).contains(&served), "{served}");
+    drop(held);
+    support::until("there is room again", || async { gateway.client.reaches("/").await }).await;
+    gateway.stop(&[]).await;
 }

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use addrgate_filters::units::{Secret, Size, Span};
-use addrgate_filters::{client, cors, edge, rate_limit, route};
+use addrgate_filters::{address, client, cors, edge, rate_limit, route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caching;
+use crate::{caching, invalidation, redis};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen`, `cache` and `log.level`"))]
+#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen`, `cache`, `invalidation`, `redis` and `log.level`"))]
 pub(crate) struct File {
     /// The version of this format: 1.
     pub(crate) version: u32,
@@ -26,17 +26,32 @@ pub(crate) struct File {
     /// Bounds of what a client may send.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// From where clients ask: trusted proxies, and who may ask at all.
+    #[serde(default)]
+    pub(crate) address: address::Config,
     /// Scripts on other origins.
     #[serde(default)]
     pub(crate) cors: cors::Config,
     /// The cache that all routes share. Needs a restart.
     #[serde(default)]
     pub(crate) cache: caching::Config,
+    /// Purges that reach every instance. Needs a restart.
+    #[serde(default)]
+    pub(crate) invalidation: invalidation::Config,
+    /// Redis, shared by the instances. Needs a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) redis: Option<redis::Config>,
     /// The services behind, by name.
     pub(crate) upstreams: BTreeMap<String, Upstream>,
     /// Who may use the routes with a key, by name.
     #[serde(default)]
     pub(crate) clients: BTreeMap<String, client::Config>,
+    /// What several clients have in common, by name.
+    #[serde(default)]
+    pub(crate) plans: BTreeMap<String, client::Plan>,
+    /// How clients show who they are.
+    #[serde(default)]
+    pub(crate) identity: client::Identity,
     /// How much a client may ask.
     #[serde(default)]
     pub(crate) rate_limit: rate_limit::Config,
@@ -57,6 +72,10 @@ pub(crate) struct File {
 pub(crate) struct Server {
     /// Addresses to listen on, `host:port`.
     pub(crate) listen: Vec<String>,
+    /// Those of them on which every connection begins with the PROXY protocol (version 1 or 2), which only
+    /// `address.trusted_proxies` may speak. Not together with `tls`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) proxy_protocol: Vec<String>,
     /// TLS on all of them; left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
@@ -146,6 +165,10 @@ pub(crate) struct Limits {
     pub(crate) requests_per_connection: u32,
     /// How long one write to a client may be stuck.
     pub(crate) write_time: Span,
+    /// Connections in all; more are closed at once. Keep it below half of the process's open files.
+    pub(crate) connections: usize,
+    /// Connections of one network address (IPv6: of one /64), trusted proxies excepted.
+    pub(crate) connections_per_address: usize,
 }
 
 impl Default for Limits {
@@ -161,6 +184,8 @@ impl Default for Limits {
             keepalive: Span::secs(60),
             requests_per_connection: 100_000,
             write_time: Span::secs(30),
+            connections: 20_000,
+            connections_per_address: 2_000,
         }
     }
 }
@@ -280,6 +305,9 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info,pingora_core=warn,pingora_proxy=error".to_owned(), access: true }
+        Self {
+            level: "info,pingora_core=warn,pingora_proxy=error,pingora_proxy::proxy_cache=off,redis=error".to_owned(),
+            access: true,
+        }
     }
 }

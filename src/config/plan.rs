@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use addrgate_filters::route::{self, Auth, Body, Kind, Routes};
 use addrgate_filters::units::{Secret, Size, Span};
-use addrgate_filters::{Filters, cache_key, client, cors, edge, rate_limit, request_body, request_id};
+use addrgate_filters::{
+    Filters, address, cache_key, client, cors, edge, rate_limit, request_body, request_id, rollout,
+};
 
 use super::file::{File, Limits};
+use crate::redis;
 use crate::telemetry::{METRICS, RouteMetrics};
 use crate::upstream::Pool;
 
@@ -74,15 +77,17 @@ impl Plan {
                 })
             })
             .collect();
-        let clients = client::Clients::new(&file.clients).unwrap_or_else(|message| {
-            problems.push(Problem::new(&["clients"], message));
+        let clients = check::clients(&file, folder, routes.list()).unwrap_or_else(|problem| {
+            problems.push(problem);
             client::Clients::default()
         });
         let cors = cors::Cors::new(&file.cors).unwrap_or_else(|message| {
             problems.push(Problem::new(&["cors"], message));
             cors::Cors::default()
         });
-        let rate_limit = rate_limit::RateLimit::new(&file.rate_limit).unwrap_or_else(|message| {
+        let alone = !file.redis.as_ref().is_some_and(redis::Config::is_used);
+        let limits = rate_limit::Config { shared: file.rate_limit.shared && !alone, ..file.rate_limit.clone() };
+        let rate_limit = rate_limit::RateLimit::new(&limits).unwrap_or_else(|message| {
             problems.push(Problem::new(&["rate_limit"], message));
             rate_limit::RateLimit::default()
         });
@@ -90,12 +95,19 @@ impl Plan {
             problems.push(problem);
             None
         });
+        problems.extend(check::redis(&file, folder));
         if !problems.is_empty() {
             return Err(problems);
         }
         let mut warnings = Vec::new();
-        if clients.is_empty() && routes.list().iter().any(|route| route.config.auth == Auth::ApiKey) {
-            warnings.push("no client has a key: every route with `auth: api_key` answers 401".to_owned());
+        if clients.is_empty() && routes.list().iter().any(|route| route.config.auth != Auth::None) {
+            warnings.push(
+                "no client has a key, and no token is accepted: every route but those with `auth: none` answers 401"
+                    .to_owned(),
+            );
+        }
+        if file.rate_limit.shared && alone {
+            warnings.push("no Redis is configured: shared limits are this instance's own".to_owned());
         }
         if admin_token.is_none() {
             warnings.push("no admin token: metrics and /admin/v1 answer 403".to_owned());
@@ -106,11 +118,13 @@ impl Plan {
         let filters = Filters {
             request_id: request_id::NameRequest,
             edge,
+            address: address::Addresses(file.address.clone()),
             cors,
             route: routes,
             client: clients,
             rate_limit,
             request_body: request_body::Bodies,
+            rollout: rollout::Rollout,
             cache_key: cache_key::Keys,
         };
         let hash = digest(&file);
@@ -136,6 +150,8 @@ impl Plan {
             ("server", new.server != old.server),
             ("admin.listen", new.admin.listen != old.admin.listen),
             ("cache", new.cache != old.cache),
+            ("invalidation", new.invalidation != old.invalidation),
+            ("redis", new.redis != old.redis),
             ("log.level", new.log.level != old.log.level),
         ] {
             if differs {
@@ -184,5 +200,8 @@ fn bare(name: &str, path: &str) -> route::Config {
         meta: false,
         answers: Kind::Json,
         cache: None,
+        limits: rate_limit::Limits::default(),
+        rollout: None,
+        shadow: None,
     }
 }

@@ -24,8 +24,9 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::coalesce::{End, Turn};
 use crate::context::Context;
+use crate::invalidation::{Name, Purge, Target};
 use crate::replay::{Recipe, Replays};
-use crate::store::{Id, Kept, Request, cache_key, tags};
+use crate::store::{Id, Kept, Request, View, cache_key, names};
 use crate::telemetry::METRICS;
 
 /// Prepares the cache where the filters found a key: what the request wishes, and whether it fetches, waits for another's
@@ -58,11 +59,11 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
         match turn {
             Turn::Lead(lead) => ctx.cached.lead.hold(lead),
             Turn::Look => ctx.cached.waited = true,
-            Turn::Alone => {}
+            Turn::Alone => ctx.cached.passing = shared.caching.coalesce.is_passing(&id),
         }
     }
-    // After the wait: what was invalidated before this moment is not what will be fetched.
-    ctx.cached.clock = shared.caching.store.clock();
+    // After the wait: what was purged before this moment is not what will be fetched.
+    ctx.cached.clock = shared.invalidation.now();
     Ok(())
 }
 
@@ -78,8 +79,13 @@ pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
     let key =
         ctx.verdict.key.ok_or_else(|| Error::explain(ErrorType::InternalError, "a cached request without a key"))?;
     let mut key = cache_key(key);
-    let headers = Arc::new(session.req_header().headers.clone());
-    key.extensions.insert(Request { headers, lead: ctx.cached.lead.clone() });
+    key.extensions.insert(Request {
+        headers: Arc::new(session.req_header().headers.clone()),
+        lead: ctx.cached.lead.clone(),
+        lease: Arc::default(),
+        stale_will_do: !ctx.verdict.background,
+        second: !ctx.cached.passing,
+    });
     Ok(key)
 }
 
@@ -95,9 +101,10 @@ pub(super) fn missed(session: &Session, ctx: &mut Context) {
 pub(super) fn found(session: &Session, meta: &CacheMeta, ctx: &mut Context) -> Option<ForcedFreshness> {
     let kept = meta.extensions().get::<Kept>()?;
     let now = SystemTime::now();
+    let view = View { times: kept.times, windows: kept.windows };
     match decide(&kept.times, ctx.cached.wish.as_ref(), now) {
         Reuse::Fresh => None,
-        Reuse::Stale if kept.is_servable_stale(now) && !ctx.verdict.background => {
+        Reuse::Stale if view.is_servable_stale(now) && !ctx.verdict.background => {
             refresh(session, kept, meta, ctx);
             ctx.cached.updating = true;
             Some(ForcedFreshness::ForceFresh)
@@ -139,7 +146,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
     };
     let request = &session.req_header().headers;
     let asked = Asked {
-        authorization: request.contains_key(header::AUTHORIZATION),
+        authorization: request.contains_key(header::AUTHORIZATION) && !route.config.auth.reads_token(),
         no_store: ctx.cached.wish.is_some_and(|wish| wish.no_store),
     };
     let storable =
@@ -162,7 +169,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
             Vary::Fields(names) => Some(Arc::from(names)),
             Vary::Nothing | Vary::Everything => None,
         },
-        tags: tags(&headers),
+        names: ctx.verdict.key.map(|key| names(&key, &headers)).unwrap_or_default(),
         clock: ctx.cached.clock,
     };
     Ok(RespCacheable::Cacheable(kept.into_cache_meta(with_fields(answer, status, &headers)?)))
@@ -234,7 +241,8 @@ pub(super) fn invalidate(session: &Session, answer: &ResponseHeader, ctx: &Conte
         let known = filters.route.request(&head, &mut verdict) == Flow::Continue
             && filters.cache_key.request(&head, &mut verdict) == Flow::Continue;
         if let Some(key) = verdict.key.filter(|_| known) {
-            ctx.shared.caching.store.invalidate(&key);
+            let purge = Purge { target: Target::Names(vec![Name::key(&key)]), soft: false };
+            ctx.shared.invalidation.purge_soon(purge);
         }
     }
 }

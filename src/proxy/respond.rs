@@ -105,6 +105,15 @@ async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Resul
     Ok(())
 }
 
+/// Passes an interim answer (1xx) on at once. Pingora loses one that arrives together with a final answer that is kept.
+pub(super) async fn interim(session: &mut Session, answer: &ResponseHeader) -> Result<()> {
+    let client = session.as_downstream_mut();
+    client.set_ignore_info_resp(false);
+    let written = client.write_response_header(Box::new(answer.clone())).await;
+    client.set_ignore_info_resp(true);
+    written.map_err(pingora::Error::into_down)
+}
+
 /// The fields that every answer carries.
 pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Duration) -> Result<()> {
     let mut done = Ok(());

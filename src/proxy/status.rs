@@ -10,7 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::context::Context;
-use crate::store::Kept;
+use crate::store::{Kept, Tier};
 use crate::telemetry::CacheOutcome;
 
 /// Adds the fields to an answer that went through the cache, and notes the outcome.
@@ -50,9 +50,11 @@ fn status(session: &Session, answer: &ResponseHeader, ctx: &Context, kept: Optio
         ..Status::forwarded(why, ctx.cached.upstream_status.unwrap_or(answer.status.as_u16()))
     };
     let plain = |outcome| Status { outcome, ttl, forwarded_status: None, stored: false, detail: None };
+    let tier = cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Tier>());
     match cache.phase() {
         CachePhase::Hit if ctx.cached.updating => plain(Outcome::Stale("updating")),
         CachePhase::Hit if ctx.cached.waited => plain(Outcome::Collapsed),
+        CachePhase::Hit if tier == Some(&Tier::Second) => plain(Outcome::Hit("L2")),
         CachePhase::Hit => plain(Outcome::Hit("L1")),
         CachePhase::Stale | CachePhase::StaleUpdating => plain(Outcome::Stale("error")),
         CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => {

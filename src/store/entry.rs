@@ -2,7 +2,7 @@
 
 use std::{
     ops::Range,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, SystemTime},
 };
 
@@ -14,6 +14,8 @@ use addrgate_filters::{
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use pingora::{cache::CacheMeta, http::ResponseHeader};
+
+use crate::invalidation::{Clock, Name};
 
 /// Names one stored answer: the key of the request and, where the answer has `Vary`, the digest of the selecting fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,21 +46,16 @@ pub(crate) struct Kept {
     pub(crate) keep: Duration,
     /// The selecting fields of its `Vary`, sorted.
     pub(crate) vary: Option<Arc<[HeaderName]>>,
-    /// Its `Cache-Tag` members, for purges.
-    pub(crate) tags: Arc<[Box<str>]>,
-    /// The invalidation clock when its fetch began ([`super::Store::clock`]).
-    pub(crate) clock: u64,
+    /// What it can be purged by: its key and its `Cache-Tag` members.
+    pub(crate) names: Arc<[Name]>,
+    /// The invalidation clock when its fetch began.
+    pub(crate) clock: Clock,
 }
 
 impl Kept {
     /// When it is of no more use.
     pub(crate) fn until(&self) -> SystemTime {
         self.times.fresh_until + self.keep
-    }
-
-    /// Whether it may go out though stale, while it is refreshed (RFC 5861 section 3).
-    pub(crate) fn is_servable_stale(&self, now: SystemTime) -> bool {
-        !self.times.is_fresh(now) && now < self.times.fresh_until + self.windows.while_revalidate
     }
 
     /// With a head, in Pingora's form.
@@ -116,6 +113,8 @@ pub(crate) struct Entry {
     pub(crate) kept: Kept,
     wire: Bytes,
     head: usize,
+    /// The last change of the invalidation table at which it was found valid.
+    pub(super) valid_at: AtomicU64,
     /// What the door must know of the head, so that it reads no field again.
     pub(crate) marks: Marks,
 }
@@ -197,7 +196,14 @@ impl Entry {
         body.iter().for_each(|piece| wire.put_slice(piece));
         let marks = Marks::of(&wire[..head]);
         // An exact copy: what is cached must not keep a larger read buffer alive.
-        Self { id: meta.id, kept: meta.kept.clone(), wire: Bytes::copy_from_slice(&wire), head, marks }
+        Self {
+            id: meta.id,
+            kept: meta.kept.clone(),
+            wire: Bytes::copy_from_slice(&wire),
+            head,
+            valid_at: AtomicU64::new(0),
+            marks,
+        }
     }
 
     /// Head and body as they are kept.
@@ -227,8 +233,7 @@ impl Entry {
 
     /// Bytes it takes in memory, with what the cache itself needs for an entry.
     pub(crate) fn weight(&self) -> usize {
-        let tags: usize = self.kept.tags.iter().map(|tag| tag.len() + size_of::<Box<str>>()).sum();
-        self.wire.len() + tags + OVERHEAD
+        self.wire.len() + self.kept.names.len() * size_of::<Name>() + OVERHEAD
     }
 }
 
@@ -297,16 +302,10 @@ fn may_have_body(head: &[u8]) -> bool {
     status(head).is_some_and(|status| status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED)
 }
 
-/// The members of all `Cache-Tag` lines.
-pub(crate) fn tags(headers: &HeaderMap<http::HeaderValue>) -> Arc<[Box<str>]> {
+/// What an answer can be purged by: its key and the members of all its `Cache-Tag` lines.
+pub(crate) fn names(key: &Key, headers: &HeaderMap<http::HeaderValue>) -> Arc<[Name]> {
     const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
-    headers
-        .get_all(CACHE_TAG)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .filter(|tag| !tag.is_empty())
-        .map(Box::from)
-        .collect()
+    let lines = headers.get_all(CACHE_TAG).iter().filter_map(|line| line.to_str().ok());
+    let tags = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|tag| !tag.is_empty());
+    std::iter::once(Name::key(key)).chain(tags.map(Name::tag)).collect()
 }

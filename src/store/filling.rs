@@ -140,11 +140,6 @@ impl Fills {
         }
     }
 
-    /// Lets no one join any fill of this entry, nor of its variants.
-    pub(crate) fn hide_all(&self, key: &addrgate_filters::cache_key::Key) {
-        self.lock().by_id.retain(|id, _| id.key != *key);
-    }
-
     /// Forgets it; readers keep what they hold.
     pub(crate) fn finish(&self, fill: &Fill, end: End) {
         self.hide(fill);

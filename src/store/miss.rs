@@ -13,6 +13,7 @@ use super::{
     Store,
     entry::{self, Entry},
     filling::{End, Fill},
+    second::Lease,
 };
 
 /// How many times the largest entry an answer of unknown length may grow to while it streams through, before the request
@@ -23,14 +24,16 @@ const STREAMED: usize = 16;
 pub(crate) struct Writing {
     store: &'static Store,
     fill: Arc<Fill>,
+    /// Given back once the answer is written for the other instances.
+    lease: Option<Lease>,
     oversize: bool,
     finished: bool,
 }
 
 impl Writing {
     /// Begins.
-    pub(crate) fn new(store: &'static Store, fill: Arc<Fill>) -> Self {
-        Self { store, fill, oversize: false, finished: false }
+    pub(crate) fn new(store: &'static Store, fill: Arc<Fill>, lease: Option<Lease>) -> Self {
+        Self { store, fill, lease, oversize: false, finished: false }
     }
 }
 
@@ -64,7 +67,8 @@ impl HandleMiss for Writing {
         }
         // Kept before it is forgotten as a fill, so that no one in between finds neither.
         if !self.oversize {
-            self.store.keep(Entry::new(&self.fill.meta, &pieces));
+            let kept = self.store.keep(Entry::new(&self.fill.meta, &pieces), self.lease.take());
+            self.store.write_through(kept.as_ref()).await;
         }
         self.store.fills.finish(&self.fill, End::Complete);
         Ok(MissFinishType::Created(length))

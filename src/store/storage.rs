@@ -2,8 +2,9 @@
 
 use std::{any::Any, sync::Arc, time::SystemTime};
 
-use addrgate_filters::{cache_key::Key, head::Headers};
+use addrgate_filters::{cache_key::Key, cache_policy::vary, head::Headers};
 use async_trait::async_trait;
+use http::HeaderName;
 use pingora::{
     Error, ErrorType, Result,
     cache::{
@@ -13,11 +14,21 @@ use pingora::{
 };
 
 use super::{
-    End, Request, Store,
+    End, PoisonError, Request, Slot, Store, Variants,
     entry::{Entry, Id, Meta},
+    envelope::Value,
     hit::{Joined, Whole},
     miss::Writing,
 };
+
+/// Where an answer was found. Travels in the extensions of Pingora's `CacheMeta`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// In memory.
+    First,
+    /// In Redis.
+    Second,
+}
 
 /// Pingora's form of our key. The primary digest is ours as well, so that nothing is hashed twice.
 pub(crate) fn cache_key(key: Key) -> CacheKey {
@@ -46,6 +57,81 @@ impl Store {
         let variance = request.and_then(|request| self.variance(&key, Headers::Map(&request.headers)));
         Ok(Id { key, variance })
     }
+
+    /// What memory has under a key, unless it was purged.
+    fn held(&self, id: &Id) -> Option<Arc<Entry>> {
+        let entry = self.entry(id)?;
+        if self.view(&entry.kept).is_some() {
+            return Some(entry);
+        }
+        self.memory.invalidate(id);
+        None
+    }
+
+    /// What the second tier has, put into memory. A leader that finds nothing there asks for the lease; where another
+    /// instance has it, it waits for what that one fetches.
+    async fn fetch_second(&self, id: Id, request: &Request) -> Option<Arc<Entry>> {
+        let second = self.second.as_ref()?;
+        let found = second.get(&id).await;
+        if let Some(entry) = self.take(found, id, request).await {
+            return Some(entry);
+        }
+        if !request.lead.is_held() {
+            return None;
+        }
+        match second.lease(&id).await {
+            Ok(lease) => {
+                *request.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
+                None
+            }
+            Err(()) => {
+                let found = second.await_other(&id).await;
+                self.take(found, id, request).await
+            }
+        }
+    }
+
+    /// Puts what was found into memory; where it only says which fields select a variant, looks for that one.
+    async fn take(&self, found: Option<Value>, id: Id, request: &Request) -> Option<Arc<Entry>> {
+        let entry = match found? {
+            Value::Answer(entry) => entry,
+            Value::Varies(fields, until) if id.variance.is_none() => {
+                let variance = vary::variance(&fields, Headers::Map(&request.headers));
+                self.note_fields(id.key, fields, until);
+                let id = Id { key: id.key, variance: Some(variance) };
+                match self.second.as_ref()?.get(&id).await? {
+                    Value::Answer(entry) => entry,
+                    Value::Varies(..) => return None,
+                }
+            }
+            Value::Varies(..) => return None,
+        };
+        self.view(&entry.kept)?;
+        self.insert(Arc::clone(&entry));
+        Some(entry)
+    }
+
+    /// Notes which fields select a variant, where nothing is known yet.
+    fn note_fields(&self, key: Key, fields: Arc<[HeaderName]>, until: SystemTime) {
+        if !self.has_memory() {
+            return;
+        }
+        let variants = Variants { fields, known: Vec::new(), until };
+        self.memory.entry(Id::primary(key)).or_insert_with(|| Slot::Variants(Arc::new(variants)));
+    }
+
+    /// An answer in Pingora's form.
+    fn hand_out(&self, entry: Arc<Entry>, tier: Tier) -> Found {
+        let view = self.view(&entry.kept)?;
+        let mut meta = entry.meta();
+        (meta.kept.times, meta.kept.windows) = (view.times, view.windows);
+        let mut meta = meta.to_cache_meta()?;
+        let handler = Whole::new(&entry);
+        // The body that a 304 will be for.
+        meta.extensions_mut().insert(entry);
+        meta.extensions_mut().insert(tier);
+        Some((meta, Box::new(handler)))
+    }
 }
 
 /// Tells those who wait for this request's fetch.
@@ -61,21 +147,34 @@ type Found = Option<(CacheMeta, HitHandler)>;
 impl Storage for Store {
     async fn lookup(&'static self, key: &CacheKey, _: &SpanHandle) -> Result<Found> {
         let id = self.resolve(key)?;
-        let entry = self.entry(&id);
-        let is_fresh = entry.as_ref().is_some_and(|entry| entry.kept.times.is_fresh(SystemTime::now()));
+        let now = SystemTime::now();
+        let held = self.held(&id);
+        let view = held.as_ref().and_then(|entry| self.view(&entry.kept));
+        let is_fresh = view.is_some_and(|view| view.times.is_fresh(now));
         // An answer that is coming in is fresher than one that is stale.
         if !is_fresh
-            && let Some(fill) = self.fills.join(&id)
+            && let Some(fill) = self.joinable(&id)
             && let Some(meta) = fill.meta.to_cache_meta()
         {
             return Ok(Some((meta, Box::new(Joined::new(fill)))));
         }
-        let Some(entry) = entry else { return Ok(None) };
-        let Some(mut meta) = entry.meta().to_cache_meta() else { return Ok(None) };
-        let handler = Whole::new(&entry);
-        // The body that a 304 will be for.
-        meta.extensions_mut().insert(entry);
-        Ok(Some((meta, Box::new(handler))))
+        let request = key.extensions.get::<Request>();
+        let will_do = view.is_some_and(|view| view.is_servable_stale(now)) && request.is_some_and(|r| r.stale_will_do);
+        if is_fresh || will_do {
+            return Ok(held.and_then(|entry| self.hand_out(entry, Tier::First)));
+        }
+        if let Some(request) = request.filter(|request| request.second)
+            && let Some(entry) = self.fetch_second(id, request).await
+        {
+            let newer = held.as_ref().is_none_or(|held| held.kept.stored < entry.kept.stored);
+            if self.view(&entry.kept).is_some_and(|view| view.times.is_fresh(SystemTime::now())) {
+                settle(key, End::Kept);
+            }
+            if newer {
+                return Ok(self.hand_out(entry, Tier::Second));
+            }
+        }
+        Ok(held.and_then(|entry| self.hand_out(entry, Tier::First)))
     }
 
     async fn lookup_streaming_write(&'static self, _: &CacheKey, tag: Option<&[u8]>, _: &SpanHandle) -> Result<Found> {
@@ -89,25 +188,28 @@ impl Storage for Store {
         let meta = meta.ok_or_else(|| Error::explain(ErrorType::InternalError, "an answer without our cache phase"))?;
         // Waiters for other variants must know that there are any before the first is complete.
         self.announce(&meta);
-        // What is stale already, or was invalidated while it was fetched, is for its own request only.
-        let for_all = meta.kept.times.is_fresh(SystemTime::now()) && !self.is_outdated(&meta.id.key, &meta.kept);
+        // What is stale already, or was purged while it was fetched, is for its own request only.
+        let for_all = meta.kept.times.is_fresh(SystemTime::now()) && self.holds(&meta.kept);
         let fill = self.fills.begin(meta);
         if !for_all {
             self.fills.hide(&fill);
         }
         settle(key, if for_all { End::Kept } else { End::Unkept });
-        Ok(Box::new(Writing::new(self, fill)))
+        let lease = key.extensions.get::<Request>();
+        let lease = lease.and_then(|request| request.lease.lock().unwrap_or_else(PoisonError::into_inner).take());
+        Ok(Box::new(Writing::new(self, fill, lease)))
     }
 
     async fn update_meta(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<bool> {
         let validated = meta.extensions().get::<Arc<Entry>>();
         let (Some(validated), Some(meta)) = (validated, Meta::of(key_of(key)?, meta)) else { return Ok(false) };
-        let kept = self.keep(Entry::new(&meta, &[validated.body()]));
-        settle(key, if kept { End::Kept } else { End::Unkept });
-        Ok(kept)
+        let kept = self.keep(Entry::new(&meta, &[validated.body()]), None);
+        self.write_through(kept.as_ref()).await;
+        settle(key, if kept.is_some() { End::Kept } else { End::Unkept });
+        Ok(kept.is_some())
     }
 
-    /// Not the way in: a compact key does not name an entry of ours. [`Store::invalidate`] is, and no eviction manager or
+    /// Not the way in: a compact key does not name an entry of ours. The invalidation table is, and no eviction manager or
     /// PURGE method is ever installed.
     async fn purge(&'static self, _: PurgeTarget<'_>, _: PurgeType, _: &SpanHandle) -> Result<PurgeOutcome> {
         Ok(PurgeOutcome::NotFound)

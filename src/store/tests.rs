@@ -6,9 +6,20 @@ use pingora::{
 };
 
 use super::*;
+use crate::invalidation::{self, Name, Purge, Target};
 
 fn store() -> &'static Store {
-    Box::leak(Box::new(Store::new(Limits { total: 10 << 20, entry: 1 << 20 })))
+    sized(10 << 20)
+}
+
+fn sized(total: u64) -> &'static Store {
+    let invalidation = Invalidation::new(&invalidation::Config::default(), None);
+    Box::leak(Box::new(Store::new(Limits { total, entry: 1 << 20 }, invalidation, None)))
+}
+
+fn purge(store: &Store, soft: bool) {
+    let target = Target::Names(vec![Name::key(&key("a"))]);
+    store.invalidation.purge_soon(Purge { target, soft });
 }
 
 fn key(name: &str) -> Key {
@@ -21,12 +32,12 @@ fn kept(store: &Store, lifetime: u64, fields: &[&'static str]) -> Kept {
     let now = SystemTime::now();
     Kept {
         times: Times { made: now, fresh_until: now + Duration::from_secs(lifetime), stale_on_request: true },
-        windows: Windows::default(),
+        windows: Windows { on_request: true, ..Windows::default() },
         stored: now,
         keep: Duration::from_secs(60),
         vary: (!fields.is_empty()).then(|| fields.iter().map(|name| HeaderName::from_static(name)).collect()),
-        tags: [].into(),
-        clock: store.clock(),
+        names: [Name::key(&key("a"))].into(),
+        clock: store.invalidation.now(),
     }
 }
 
@@ -83,7 +94,7 @@ async fn what_is_written_is_found_by_both_paths() {
     assert_eq!(read(store, &cache_key(key("a"))).await, Some(Ok("hello".to_owned())));
     assert_eq!(read(store, &cache_key(key("b"))).await, None);
 
-    let entry = store.find(&key("a"), Headers::Raw(&[])).unwrap();
+    let entry = store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now()).unwrap();
     assert_eq!(entry.head(), &b"HTTP/1.1 200 OK\r\nX-One: 1\r\nx-one: 2\r\nContent-Length: 5\r\n"[..]);
     let (found, _) = store.lookup(&cache_key(key("a")), &Span::inactive().handle()).await.unwrap().unwrap();
     let values: Vec<_> = found.headers().get_all("x-one").iter().collect();
@@ -135,7 +146,7 @@ async fn a_body_shorter_than_announced_is_not_kept() {
     let mut miss = begin(store, "a", &meta).await;
     miss.write_body(Bytes::from_static(b"short"), true).await.unwrap();
     assert!(miss.finish().await.is_err());
-    assert_eq!(body(store.find(&key("a"), Headers::Raw(&[]))), None);
+    assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
 }
 
 #[tokio::test]
@@ -151,7 +162,7 @@ async fn too_large_streams_through_but_is_not_kept() {
     }
     assert!(miss.write_body(piece, true).await.is_err());
     drop(miss);
-    assert_eq!(body(store.find(&key("a"), Headers::Raw(&[]))), None);
+    assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
 }
 
 #[tokio::test]
@@ -162,13 +173,13 @@ async fn variants_are_told_apart_and_capped() {
     }
     let found = |value: &str| {
         let fields = [httparse::Header { name: "Foo", value: value.as_bytes() }];
-        body(store.find(&key("a"), Headers::Raw(&fields)))
+        body(store.fresh(&key("a"), Headers::Raw(&fields), SystemTime::now()))
     };
     assert_eq!(found("0"), None, "the oldest of nine gave way");
     assert_eq!(found("1").as_deref(), Some("1"));
     assert_eq!(found("8").as_deref(), Some("8"));
     assert_eq!(found("9"), None);
-    assert_eq!(body(store.find(&key("a"), Headers::Raw(&[]))), None);
+    assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
 
     // Pingora's way: with the variance in the key, or with the request's fields until it is known.
     let mut with_variance = cache_key(key("a"));
@@ -181,7 +192,13 @@ async fn variants_are_told_apart_and_capped() {
     let mut with_fields = cache_key(key("a"));
     let mut headers = HeaderMap::new();
     headers.insert("foo", "7".parse().unwrap());
-    with_fields.extensions.insert(Request { headers: Arc::new(headers), lead: LeadSlot::default() });
+    with_fields.extensions.insert(Request {
+        headers: Arc::new(headers),
+        lead: LeadSlot::default(),
+        lease: Arc::default(),
+        stale_will_do: true,
+        second: false,
+    });
     assert_eq!(read(store, &with_fields).await, Some(Ok("7".to_owned())));
 
     // Another Vary takes over, and an answer without one after it.
@@ -197,9 +214,9 @@ async fn invalidation_removes_every_variant_and_reaches_fetches_under_way() {
     put(store, "a", &meta(store, 60, Some(("foo", "1"))), "one").await;
     let mut miss = begin(store, "a", &meta(store, 60, Some(("foo", "2")))).await;
     let begun_before = meta(store, 60, None);
-    store.invalidate(&key("a"));
+    purge(store, false);
     let fields = [httparse::Header { name: "foo", value: b"1" }];
-    assert_eq!(body(store.find(&key("a"), Headers::Raw(&fields))), None);
+    assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&fields), SystemTime::now())), None);
 
     miss.write_body(Bytes::from_static(b"two"), true).await.unwrap();
     miss.finish().await.unwrap();
@@ -221,7 +238,7 @@ async fn a_304_changes_the_head_and_keeps_the_body() {
     fresh.extensions_mut().extend(stale.extensions().clone());
     fresh.extensions_mut().insert(kept(store, 60, &[]));
     assert!(store.update_meta(&cache_key(key("a")), &fresh, &span.handle()).await.unwrap());
-    let entry = store.find(&key("a"), Headers::Raw(&[])).unwrap();
+    let entry = store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now()).unwrap();
     assert!(entry.kept.times.is_fresh(SystemTime::now()));
     assert!(String::from_utf8_lossy(&entry.head()).contains("x-one: new\r\n"));
     assert_eq!(entry.body(), "body");
@@ -229,7 +246,7 @@ async fn a_304_changes_the_head_and_keeps_the_body() {
 
 #[tokio::test]
 async fn the_total_is_bounded() {
-    let store: &'static Store = Box::leak(Box::new(Store::new(Limits { total: 100_000, entry: 1 << 20 })));
+    let store = sized(100_000);
     for number in 0..1000 {
         let body: &'static str = Box::leak("x".repeat(300).into_boxed_str());
         put(store, &number.to_string(), &meta(store, 60, None), body).await;
@@ -237,4 +254,22 @@ async fn the_total_is_bounded() {
     store.memory.run_pending_tasks();
     let size = store.size();
     assert!(size.bytes <= 100_000 && size.entries > 50, "{size:?}");
+}
+
+#[tokio::test]
+async fn what_is_purged_softly_is_served_stale_while_it_is_refreshed() {
+    let store = store();
+    put(store, "a", &meta(store, 60, None), "old").await;
+    let entry = store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now()).unwrap();
+    purge(store, true);
+    assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
+    assert!(store.serves(&Id::primary(key("a"))));
+    let view = store.view(&entry.kept).unwrap();
+    assert!(view.is_servable_stale(SystemTime::now()));
+    // What must not be served stale is validated first.
+    let mut kept = entry.kept.clone();
+    kept.windows.on_request = false;
+    assert!(!store.view(&kept).unwrap().is_servable_stale(SystemTime::now()));
+    put(store, "a", &meta(store, 60, None), "new").await;
+    assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())).as_deref(), Some("new"));
 }

@@ -78,6 +78,20 @@ pub(crate) struct Metrics {
     pub(crate) cache_holds: GaugeVec,
     /// Refreshes behind a reply, begun.
     pub(crate) cache_refreshes: IntCounter,
+    /// Purges by where they came from.
+    pub(crate) purges: IntCounterVec,
+    /// Purges that wait for the invalidation log.
+    pub(crate) purges_pending: IntGauge,
+    /// Whether the invalidation log is read.
+    pub(crate) log_read: IntGauge,
+    /// How often entries of the invalidation log were missed.
+    pub(crate) log_gaps: IntCounter,
+    /// The second tier: what became of lookups and writes.
+    pub(crate) second: IntCounterVec,
+    /// Asks for tokens of shared limits by outcome.
+    pub(crate) leases: IntCounterVec,
+    /// Whether Redis is connected.
+    pub(crate) redis_connected: IntGauge,
     /// Access log lines that were dropped.
     pub(crate) access_dropped: IntCounter,
     /// Reloads by result.
@@ -141,6 +155,27 @@ impl Metrics {
                 &registry,
                 IntCounter::new("addrgate_cache_refreshes_total", "Stale answers refreshed behind a reply."),
             ),
+            purges: counters(
+                "addrgate_purges_total",
+                "Purges that began here, by the admin API or an unsafe request.",
+                &["by"],
+            ),
+            purges_pending: gauge("addrgate_purges_pending", "Purges that wait to be written to the invalidation log."),
+            log_read: gauge("addrgate_invalidation_log_read", "Whether the invalidation log is read."),
+            log_gaps: register(
+                &registry,
+                IntCounter::new(
+                    "addrgate_invalidation_log_gaps_total",
+                    "How often entries of the invalidation log were missed.",
+                ),
+            ),
+            second: counters(
+                "addrgate_second_tier_total",
+                "Lookups in and writes to the second cache tier, by outcome.",
+                &["operation", "outcome"],
+            ),
+            leases: counters("addrgate_leases_total", "Asks for tokens of shared limits, by outcome.", &["outcome"]),
+            redis_connected: gauge("addrgate_redis_connected", "Whether Redis is connected."),
             access_dropped: register(
                 &registry,
                 IntCounter::new(

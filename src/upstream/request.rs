@@ -36,6 +36,13 @@ fn never(name: &HeaderName) -> bool {
             | "x-real-ip"
             | "true-client-ip"
             | "x-client-ip"
+            | "client-ip"
+            | "x-cluster-client-ip"
+            | "fastly-client-ip"
+            | "x-original-forwarded-for"
+            | "x-azure-clientip"
+            | "x-remote-addr"
+            | "x-remote-user"
             | "x-original-url"
             | "x-rewrite-url"
             | "x-original-host"
@@ -48,8 +55,10 @@ fn never(name: &HeaderName) -> bool {
             | "x-request-id"
             | "x-correlation-id"
             | "x-request-timeout"
-    ) || name.starts_with("x-forwarded-")
+    ) || name.starts_with("x-forwarded")
         || name.starts_with("cf-")
+        // A CGI-like reader takes X_API_KEY for X-API-Key.
+        || name.contains('_')
 }
 
 /// Where a request came from.
@@ -71,8 +80,9 @@ pub(crate) fn shape(
     let problem = wants_problem(Headers::Map(&request.headers));
     let listed = route.config.forward.as_deref();
     let all = listed.map_or(route.cache.is_none(), |list| list.iter().any(|name| name == "*"));
+    let own_token = route.config.auth.reads_token();
     let passes = |name: &HeaderName| {
-        if never(name) {
+        if never(name) || own_token && *name == header::AUTHORIZATION {
             return false;
         }
         all || *name == header::HOST

@@ -10,6 +10,7 @@ pub mod golden;
 pub mod http;
 pub mod origin;
 pub mod process;
+pub mod redis;
 pub mod stack;
 
 pub use database::Database;

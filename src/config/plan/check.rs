@@ -1,12 +1,14 @@
 //! Checks that need more than one setting, or more than a type says. Each message is a sentence that says what to do.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use addrgate_filters::route;
 use addrgate_filters::units::Secret;
+use addrgate_filters::{client, route};
 
 use super::{File, Problem};
+use crate::redis::Redis;
 use crate::upstream::Pool;
 
 /// Everything that the file alone shows.
@@ -23,6 +25,21 @@ pub(super) fn file(file: &File) -> Vec<Problem> {
         if let Err(message) = host_port(address) {
             wrong(&["server", "listen", &i.to_string()], message);
         }
+    }
+    for (i, address) in file.server.proxy_protocol.iter().enumerate() {
+        let place = ["server", "proxy_protocol", &i.to_string()];
+        if !file.server.listen.contains(address) {
+            wrong(&place, format!("`{address}` is not among the addresses of `listen`"));
+        } else if file.server.tls.is_some() {
+            wrong(
+                &place,
+                "comes before TLS, which is not read here: end TLS at the balancer, or do without".to_owned(),
+            );
+        }
+    }
+    if !file.server.proxy_protocol.is_empty() && file.address.trusted_proxies.is_empty() {
+        let message = "nobody may speak it: name the balancers in `address.trusted_proxies`";
+        wrong(&["server", "proxy_protocol"], message.to_owned());
     }
     if let Err(message) = host_port(&file.admin.listen) {
         wrong(&["admin", "listen"], message);
@@ -65,6 +82,9 @@ pub(super) fn file(file: &File) -> Vec<Problem> {
     if !(1..=9).contains(&file.compression.level) {
         wrong(&["compression", "level"], "must be from 1 to 9".to_owned());
     }
+    if file.limits.connections == 0 || file.limits.connections_per_address == 0 {
+        wrong(&["limits"], "`connections` and `connections_per_address` must be more than zero".to_owned());
+    }
     if file.limits.fields == 0 || file.limits.fields > 256 {
         wrong(&["limits", "fields"], "must be from 1 to 256".to_owned());
     }
@@ -102,6 +122,40 @@ pub(super) fn upstream(config: &route::Config, pools: &[Arc<Pool>]) -> Result<Op
         (None, [only]) => Ok(Some(Arc::clone(only))),
         (None, _) => Err("there are several upstreams, so the route must name its own".to_owned()),
     }
+}
+
+/// What the parts that share Redis find wrong.
+pub(super) fn redis(file: &File, folder: &Path) -> Vec<Problem> {
+    let redis = file.redis.as_ref().and_then(|config| Redis::new(config, folder).err());
+    let found = [("redis", redis), ("invalidation", file.invalidation.check().err())];
+    found.into_iter().filter_map(|(part, message)| Some(Problem::new(&[part], message?))).collect()
+}
+
+/// Who may do what, with the files that the configuration names. A route that was refused already is not missed again.
+pub(super) fn clients(file: &File, folder: &Path, routes: &[Arc<route::Route>]) -> Result<client::Clients, Problem> {
+    let read = |path: &Path, setting: &[&str]| {
+        let path = folder.join(path);
+        std::fs::read(&path).map_err(|e| Problem::new(setting, format!("{} can't be read: {e}", path.display())))
+    };
+    let filed = match &file.identity.clients_file {
+        None => BTreeMap::new(),
+        Some(path) => {
+            let setting = ["identity", "clients_file"];
+            let text = read(path, &setting)?;
+            client::read(&String::from_utf8_lossy(&text)).map_err(|message| Problem::new(&setting, message))?
+        }
+    };
+    let all = client::merge(&file.clients, filed).map_err(|message| Problem::new(&["clients"], message))?;
+    let jwt = file.identity.jwt.as_ref().and_then(client::TokenConfig::file);
+    let token_keys = jwt.map(|path| read(path, &["identity", "jwt"])).transpose()?;
+    let settings = client::Settings {
+        clients: &all,
+        plans: &file.plans,
+        identity: &file.identity,
+        token_keys: token_keys.as_deref(),
+        routes,
+    };
+    client::Clients::new(&settings).map_err(|message| Problem::new(&["clients"], message))
 }
 
 /// The admin token, from the file or from its own file.

@@ -1,0 +1,208 @@
+//! Purges that reach every instance: a log with a logical clock.
+//!
+//! ```yaml
+//! invalidation:
+//!   poll: 50ms               # how often the log is read; a purge reaches other instances within it
+//!   distrust: 30s            # while the log can't be read, how long an answer in memory stays fresh at most
+//!   names: 100000            # purged tags and keys that are remembered
+//!   length: 10000            # entries that the log keeps, about
+//! ```
+//!
+//! A purge is applied at once where it arrives, and written to a Redis stream that all instances read ([`log`]). Without
+//! Redis it concerns this instance alone. Where the log can't be written the purge is said to be unconfirmed, and written
+//! as soon as it can be.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use addrgate_filters::units::Span;
+use arc_swap::ArcSwap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use crate::redis::Redis;
+use crate::telemetry::METRICS;
+
+mod log;
+mod table;
+
+pub(crate) use log::Reader;
+pub(crate) use table::{Clock, Name, Purge, Target, Validity};
+
+use log::Log;
+use table::Table;
+
+/// Purges that wait for the log; what comes on top makes them all one purge of everything.
+const MAX_PENDING: usize = 1_000;
+
+/// How long a purge waits to hear from the other instances.
+const HEARD: Duration = Duration::from_millis(500);
+
+/// As written. Needs a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// How often the log is read.
+    pub(crate) poll: Span,
+    /// While the log can't be read, how long an answer in memory stays fresh at most. It is served stale beyond that, while
+    /// it is refreshed.
+    pub(crate) distrust: Span,
+    /// How many purged tags and keys are remembered; beyond that the oldest purges count for everything that old.
+    pub(crate) names: usize,
+    /// About how many entries the log keeps. An instance that was cut off for longer takes everything older for stale.
+    pub(crate) length: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { poll: Span::millis(50), distrust: Span::secs(30), names: 100_000, length: 10_000 }
+    }
+}
+
+impl Config {
+    /// Whether it makes sense; the error is a sentence.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if !(Duration::from_millis(10)..=Duration::from_secs(5)).contains(&self.poll.0) {
+            return Err("`poll` must be from 10ms to 5s".to_owned());
+        }
+        if self.names < 100 || self.length < 100 {
+            return Err("`names` and `length` must be at least 100".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What came of a purge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    /// Every instance will know of it: it is in the log, or there is only this one.
+    pub(crate) confirmed: bool,
+    /// Instances that have applied it by now, this one included.
+    pub(crate) applied: usize,
+    /// Instances that there are.
+    pub(crate) instances: usize,
+}
+
+/// See the module. One per process.
+pub(crate) struct Invalidation {
+    config: Config,
+    table: Table,
+    log: Option<Log>,
+    pending: Mutex<VecDeque<Purge>>,
+    /// Since when the log can't be read; `None` while it can.
+    lost: ArcSwap<Option<SystemTime>>,
+    instances: AtomicUsize,
+}
+
+impl Invalidation {
+    /// Alone, or with the log in Redis.
+    pub(crate) fn new(config: &Config, redis: Option<Arc<Redis>>) -> Arc<Self> {
+        // Until the log was read for the first time nothing is known.
+        let lost = redis.is_some().then(SystemTime::now);
+        Arc::new(Self {
+            config: config.clone(),
+            table: Table::new(config.names),
+            log: redis.map(|redis| Log::new(redis, config.length)),
+            pending: Mutex::default(),
+            lost: ArcSwap::from_pointee(lost),
+            instances: AtomicUsize::new(1),
+        })
+    }
+
+    /// The clock of a fetch that begins now.
+    pub(crate) fn now(&self) -> Clock {
+        self.table.now()
+    }
+
+    /// The number of the last change.
+    pub(crate) fn version(&self) -> u64 {
+        self.table.version()
+    }
+
+    /// Whether an answer still holds.
+    pub(crate) fn judge(&self, names: &[Name], clock: Clock) -> Validity {
+        self.table.judge(names, clock)
+    }
+
+    /// Until when an answer that was stored at some time may count as fresh; `None`: as long as it says.
+    pub(crate) fn trusted_until(&self, stored: SystemTime) -> Option<SystemTime> {
+        let lost = **self.lost.load();
+        lost.map(|lost| stored.max(lost) + self.config.distrust.0)
+    }
+
+    /// How many instances there are, as far as is known.
+    pub(crate) fn instances(&self) -> usize {
+        self.instances.load(Ordering::Relaxed)
+    }
+
+    /// Purges here at once, elsewhere behind the caller's back.
+    pub(crate) fn purge_soon(&self, purge: Purge) {
+        self.table.apply(&purge, None);
+        METRICS.purges.with_label_values(&["request"]).inc();
+        if self.log.is_some() {
+            self.put_off(purge);
+        }
+    }
+
+    /// Purges here at once, elsewhere through the log, and waits a moment to hear from all.
+    pub(crate) async fn purge(&self, purge: Purge) -> Receipt {
+        self.table.apply(&purge, None);
+        METRICS.purges.with_label_values(&["admin"]).inc();
+        let Some(log) = &self.log else { return Receipt { confirmed: true, applied: 1, instances: 1 } };
+        let id = match log.append(&purge).await {
+            Ok(id) => id,
+            Err(error) => {
+                tracing::warn!(%error, "a purge could not be written to the log; it is tried again until it can be");
+                self.put_off(purge);
+                return Receipt { confirmed: false, applied: 1, instances: self.instances() };
+            }
+        };
+        let until = Instant::now() + HEARD;
+        loop {
+            // Where they can't be asked, that it is in the log is all that can be said.
+            let (heard, others) = log.heard(id).await.unwrap_or_default();
+            let receipt = Receipt { confirmed: true, applied: heard + 1, instances: others + 1 };
+            if heard >= others || Instant::now() > until {
+                return receipt;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn put_off(&self, purge: Purge) {
+        let mut pending = self.pending();
+        if pending.len() >= MAX_PENDING {
+            tracing::warn!("too many purges wait for the log; they become one of everything");
+            let soft = purge.soft && pending.iter().all(|purge| purge.soft);
+            pending.clear();
+            pending.push_back(Purge { target: Target::All, soft });
+        } else {
+            pending.push_back(purge);
+        }
+        METRICS.purges_pending.set(i64::try_from(pending.len()).unwrap_or(i64::MAX));
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, VecDeque<Purge>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For status.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let lost = **self.lost.load();
+        let now = self.now();
+        serde_json::json!({
+            "log": match (&self.log, lost) {
+                (None, _) => "none",
+                (Some(_), None) => "read",
+                (Some(_), Some(_)) => "lost",
+            },
+            "clock": format!("{}-{}", now.ms, now.seq),
+            "names": self.table.len(),
+            "pending": self.pending().len(),
+            "instances": self.instances(),
+        })
+    }
+}

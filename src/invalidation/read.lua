@@ -1,0 +1,9 @@
+-- Reads on. KEYS: the stream. ARGV: the id read last (none: from the beginning), how many entries at most.
+-- Gives whether the entry read last is still there, and the entries after it; where it is not, all from the beginning.
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('XADD', KEYS[1], '*', 'kind', 'begin')
+end
+if ARGV[1] ~= '' and #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 1 then
+  return {1, redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2])}
+end
+return {0, redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', ARGV[2])}

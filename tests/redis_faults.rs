@@ -1,0 +1,265 @@
+//! Whatever happens to Redis: no failed request, no wrong body, a bounded delay, and full recovery.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/lib.rs"]
+mod support;
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde_json::json;
+use support::gateway::plain;
+use support::origin::pause;
+use support::redis::{Redis, SlowLine};
+use support::{Answer, Gateway, Origin, until};
+use tokio::time::Instant;
+
+/// Lines that such trouble is expected to leave.
+const EXPECTED: [&str; 4] = ["Redis", "invalidation log", "written to the log", "second tier is unusable"];
+
+/// One cache operation's deadline, and what else a busy machine adds.
+const BOUND: Duration = Duration::from_millis(400);
+
+/// The body names the target, so that another's answer is noticed.
+async fn origin() -> Origin {
+    Origin::start(|asked| async move {
+        let body = format!("{} {}", asked.target, asked.number);
+        Answer::json(body).with("cache-control", "max-age=600").with("cache-tag", "all")
+    })
+    .await
+}
+
+async fn gateway(origin: &Origin, port: u16) -> Gateway {
+    let redis = format!("redis: {{ urls: [\"redis://127.0.0.1:{port}\"], connect_time: 500ms }}\n");
+    Gateway::start(&(plain(&origin.place) + &redis)).await
+}
+
+async fn connected(gateway: &Gateway) {
+    until("Redis is connected and the log is read", || async {
+        let status = gateway.admin("GET", "/admin/v1/status", None).await.json();
+        let redis = &status["cache"]["second"]["redis"];
+        redis["connected"] == true && redis["breaker"]["state"] == "closed" && status["invalidation"]["log"] == "read"
+    })
+    .await;
+}
+
+/// Asks for old keys and new ones; every answer must be right and in time. Gives the longest time.
+async fn ask(gateway: &Gateway, name: &str, n: usize) -> Duration {
+    let mut longest = Duration::ZERO;
+    for i in 0..n {
+        for path in [format!("/old{}", i % 10), format!("/{name}{i}")] {
+            let reply = gateway.client.get(&path).await;
+            assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+            assert!(reply.text().starts_with(&format!("{path} ")), "{path}: {}", reply.text());
+            longest = longest.max(reply.time);
+        }
+    }
+    longest
+}
+
+/// Both instances see each other's entries and purges again.
+async fn recovered(one: &Gateway, two: &Gateway, name: &str) {
+    connected(one).await;
+    connected(two).await;
+    let mut n = 0;
+    let mut shared = async || {
+        n += 1;
+        let path = format!("/{name}-again{n}");
+        let first = one.client.get(&path).await;
+        pause(50).await;
+        two.client.get(&path).await.text() == first.text()
+    };
+    let begun = Instant::now();
+    while !shared().await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{name}: entries are not shared again");
+    }
+    let old = two.client.get("/old0").await.text();
+    let receipt = one.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["all"]}))).await;
+    assert_eq!(receipt.json()["confirmed"], true, "{name}");
+    until("a purge reaches the other one", || async { two.client.get("/old0").await.text() != old }).await;
+}
+
+#[tokio::test]
+async fn absent_at_the_start_it_is_found_when_it_comes() {
+    let origin = origin().await;
+    let mut redis = Redis::start().await;
+    redis.kill();
+    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
+    assert!(ask(&one, "absent", 50).await < BOUND);
+    let receipt = one.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["x"]}))).await;
+    assert_eq!((receipt.status, &receipt.json()["confirmed"]), (202, &json!(false)));
+    redis.restart().await;
+    recovered(&one, &two, "absent").await;
+    until("the purge is written after all", || async {
+        redis.ask::<i64>(&["XLEN", "addrgate:{log}"]).await >= 2
+            && one.admin("GET", "/admin/v1/status", None).await.json()["invalidation"]["pending"] == 0
+    })
+    .await;
+    one.stop(&EXPECTED).await;
+    two.stop(&EXPECTED).await;
+}
+
+#[tokio::test]
+async fn killed_and_restarted_empty_nothing_is_lost_but_entries() {
+    let origin = origin().await;
+    let mut redis = Redis::start().await;
+    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
+    connected(&one).await;
+    connected(&two).await;
+    ask(&one, "before", 10).await;
+    ask(&two, "before", 10).await;
+    redis.kill();
+    assert!(ask(&one, "killed", 100).await < BOUND);
+    // What one instance purges meanwhile, the other learns when the log is back.
+    let old = two.client.get("/old3").await.text();
+    let receipt = one.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["all"]}))).await;
+    assert_eq!(receipt.status, 202);
+    assert_ne!(one.client.get("/old3").await.text(), old, "applied where it arrived");
+    redis.restart().await;
+    until("the other one knows", || async { two.client.get("/old3").await.text() != old }).await;
+    recovered(&one, &two, "killed").await;
+    one.stop(&EXPECTED).await;
+    two.stop(&EXPECTED).await;
+}
+
+#[tokio::test]
+async fn frozen_it_costs_its_deadline_and_then_nothing() {
+    let origin = origin().await;
+    let redis = Redis::start().await;
+    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
+    connected(&one).await;
+    connected(&two).await;
+    ask(&one, "before", 10).await;
+    redis.freeze();
+    let begun = Instant::now();
+    assert!(ask(&one, "frozen", 30).await < BOUND);
+    // With its breaker open, the new keys cost no deadline any more.
+    let opened = Instant::now();
+    ask(&one, "open", 100).await;
+    assert!(opened.elapsed() < Duration::from_secs(4), "{:?} for 100 new keys", opened.elapsed());
+    tokio::time::sleep(Duration::from_secs(15).saturating_sub(begun.elapsed())).await;
+    assert!(ask(&one, "still", 30).await < BOUND);
+    redis.thaw();
+    recovered(&one, &two, "frozen").await;
+    one.stop(&EXPECTED).await;
+    two.stop(&EXPECTED).await;
+}
+
+#[tokio::test]
+async fn every_answer_late_it_is_done_without_and_purges_still_arrive() {
+    let origin = origin().await;
+    let redis = Redis::start().await;
+    let line = SlowLine::to(redis.port).await;
+    let (one, two) = (gateway(&origin, line.port).await, gateway(&origin, line.port).await);
+    connected(&one).await;
+    connected(&two).await;
+    ask(&one, "before", 10).await;
+    ask(&two, "before", 10).await;
+    line.delay(100);
+    pause(300).await;
+    assert!(ask(&one, "late", 50).await < BOUND);
+    let old = two.client.get("/old1").await.text();
+    let receipt = one.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["all"]}))).await;
+    assert_eq!(receipt.json()["confirmed"], true);
+    let begun = Instant::now();
+    until("the purge arrives", || async { two.client.get("/old1").await.text() != old }).await;
+    assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
+    line.delay(0);
+    recovered(&one, &two, "late").await;
+    one.stop(&EXPECTED).await;
+    two.stop(&EXPECTED).await;
+}
+
+#[tokio::test]
+async fn values_that_are_not_what_was_written_are_misses_and_are_deleted() {
+    let origin = origin().await;
+    let redis = Redis::start().await;
+    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
+    connected(&one).await;
+    connected(&two).await;
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    let mut spoilt = Vec::new();
+    for kind in ["random", "cut", "other", "future", "type", "bit"] {
+        let before = redis.ask::<Vec<String>>(&["KEYS", "addrgate:e:*"]).await;
+        one.client.get(&format!("/{kind}")).await;
+        let new = async || {
+            let keys = redis.ask::<Vec<String>>(&["KEYS", "addrgate:e:*"]).await;
+            keys.into_iter().find(|key| !before.contains(key))
+        };
+        until("it is written", async || new().await.is_some()).await;
+        let key = new().await.unwrap();
+        let good: Vec<u8> = redis::cmd("GET").arg(&key).query_async(&mut raw).await.unwrap();
+        let bad = match kind {
+            "random" => (0..good.len()).map(|_| rand::random()).collect(),
+            "cut" => good[..good.len() / 2].to_vec(),
+            "other" => redis::cmd("GET").arg(before.first().unwrap()).query_async(&mut raw).await.unwrap(),
+            "future" => [&b"AG\x00\x63"[..], &good[4..]].concat(),
+            "bit" => {
+                let mut bad = good.clone();
+                let at = bad.len() - 3;
+                bad[at] ^= 4;
+                bad
+            }
+            _ => Vec::new(),
+        };
+        if kind == "type" {
+            let _: i64 = redis::cmd("DEL").arg(&key).query_async(&mut raw).await.unwrap();
+            let _: i64 = redis::cmd("LPUSH").arg(&key).arg("x").query_async(&mut raw).await.unwrap();
+        } else {
+            let _: String = redis::cmd("SET").arg(&key).arg(bad).query_async(&mut raw).await.unwrap();
+        }
+        spoilt.push((kind, key));
+    }
+    for (kind, key) in &spoilt {
+        let reply = two.client.get(&format!("/{kind}")).await;
+        assert_eq!((reply.status, reply.header("x-cache")), (200, "MISS"), "{kind}");
+        assert!(reply.text().starts_with(&format!("/{kind} ")), "{kind}: {}", reply.text());
+        until("a good value takes its place", || async {
+            let value: redis::RedisResult<Vec<u8>> = redis::cmd("GET").arg(key).query_async(&mut raw.clone()).await;
+            value.is_ok_and(|value| value.starts_with(b"AG\x00\x01"))
+        })
+        .await;
+    }
+    let wrong: f64 = ["version", "checksum", "identity", "type"]
+        .map(|outcome| format!("addrgate_second_tier_total{{operation=\"get\",outcome=\"{outcome}\"}}"))
+        .iter()
+        .map(|name| async { two.metric(name).await })
+        .collect::<futures::stream::FuturesUnordered<_>>()
+        .collect::<Vec<_>>()
+        .await
+        .iter()
+        .sum();
+    assert_eq!(wrong, 6.0);
+    recovered(&one, &two, "values").await;
+    one.stop(&EXPECTED).await;
+    two.stop(&EXPECTED).await;
+}
+
+#[tokio::test]
+async fn a_log_trimmed_past_an_instance_that_was_cut_off_makes_what_it_keeps_stale() {
+    let origin = origin().await;
+    let redis = Redis::start().await;
+    let line = SlowLine::to(redis.port).await;
+    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, line.port).await);
+    connected(&one).await;
+    connected(&two).await;
+    ask(&two, "before", 10).await;
+    let old = two.client.get("/old5").await.text();
+    line.delay(3_600_000);
+    until("the other one is cut off", || async {
+        two.admin("GET", "/admin/v1/status", None).await.json()["invalidation"]["log"] == "lost"
+    })
+    .await;
+    one.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["all"]}))).await;
+    one.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["something else"]}))).await;
+    let _: i64 = redis.ask(&["XTRIM", "addrgate:{log}", "MAXLEN", "1"]).await;
+    assert!(ask(&two, "cut-off", 20).await < BOUND);
+    // The connection that hangs is given up, and the next one works.
+    line.delay(0);
+    until("what it kept is not fresh any more", || async { two.client.get("/old5").await.text() != old }).await;
+    assert!(two.metric("addrgate_invalidation_log_gaps_total").await >= 1.0);
+    recovered(&one, &two, "trimmed").await;
+    one.stop(&EXPECTED).await;
+    two.stop(&EXPECTED).await;
+}
