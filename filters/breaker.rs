@@ -42,20 +42,23 @@ use tokio::time::Instant;
 use crate::Mode;
 use crate::units::{Percent, Span};
 
+mod filter;
 mod machine;
 mod permit;
 mod watch;
 mod window;
 
-use machine::Machine;
+pub use filter::{Breakers, cause};
 pub use machine::{Change, Force, State, Why};
 pub use permit::Permit;
+
+use self::machine::Machine;
 
 /// One breaker, as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Whether calls are refused or only counted.
+    /// Whether the filter refuses or only counts. Who uses a breaker without the filter looks at it by itself.
     pub mode: Mode,
     /// How many of the last calls are looked at; 1 to 10000.
     pub window: usize,

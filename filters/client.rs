@@ -9,6 +9,7 @@
 //!   partner:
 //!     limits: [5000/15m]             # in place of `rate_limit.client`; []: none
 //!     routes: [search, validate]     # left out: all
+//!     priority: high                 # critical, high, normal, low or background; left out: `priority.default`
 //! clients:
 //!   web-portal:
 //!     keys: ["sha256:9f86d081..."]   # `addrgate keys new` prints a key and this line; empty texts are skipped
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Networks;
 use crate::head::Head;
+use crate::priority::Class;
 use crate::reply::{Cause, Code};
 use crate::route::{Auth, Route};
 use crate::units::Rate;
@@ -64,6 +66,9 @@ pub struct Config {
     /// Networks from which it may ask; others are answered 403. Left out: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub addresses: Option<Networks>,
+    /// How much its requests matter. It can lower them by `Priority`, never raise them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Class>,
 }
 
 /// What several clients have in common.
@@ -79,6 +84,9 @@ pub struct Plan {
     /// Networks from which they may ask; others are answered 403. Left out: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub addresses: Option<Networks>,
+    /// How much their requests matter. They can lower them by `Priority`, never raise them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Class>,
 }
 
 /// How clients show who they are.
@@ -131,6 +139,8 @@ pub struct Client {
     pub routes: Option<Vec<String>>,
     /// From where it may ask; `None`: from anywhere.
     pub addresses: Option<Networks>,
+    /// How much its requests matter; `None`: as the default says.
+    pub priority: Option<Class>,
 }
 
 impl Client {
@@ -141,6 +151,7 @@ impl Client {
             limits: own.limits.clone().or_else(|| plan.limits.clone()),
             routes: own.routes.clone().or_else(|| plan.routes.clone()),
             addresses: own.addresses.clone().or_else(|| plan.addresses.clone()),
+            priority: own.priority.or(plan.priority),
         }
     }
 

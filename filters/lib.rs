@@ -7,15 +7,20 @@
 
 pub mod address;
 pub mod breaker;
+pub mod budget;
 pub mod cache_key;
 pub mod cache_policy;
 pub mod cache_status;
 pub mod client;
 pub mod cors;
+pub mod degrade;
 pub mod edge;
 pub mod head;
 pub mod meta;
+pub mod per_upstream;
+pub mod priority;
 pub mod proxy_protocol;
+pub mod queue;
 pub mod rate_limit;
 pub mod reply;
 pub mod request_body;
@@ -26,6 +31,7 @@ pub mod target;
 pub mod units;
 pub mod verdict;
 
+use async_trait::async_trait;
 use head::Head;
 use reply::{Cause, Reply};
 use verdict::Verdict;
@@ -100,6 +106,7 @@ pub struct Outcome {
 }
 
 /// One filter. Three moments and no more; response shaping is not one of them.
+#[async_trait]
 pub trait Filter: Send + Sync {
     /// The name in logs, metrics and `explain`: the file's.
     fn name(&self) -> &'static str;
@@ -110,20 +117,20 @@ pub trait Filter: Send + Sync {
         Flow::Continue
     }
 
-    /// Only when the upstream is really needed, never on a hit.
-    fn forward(&self, verdict: &mut Verdict) -> Flow {
+    /// Only when the upstream is really needed, never on a hit. May wait; a client that leaves meanwhile drops the future.
+    async fn forward(&self, verdict: &mut Verdict) -> Flow {
         let _ = verdict;
         Flow::Continue
     }
 
     /// Always, exactly once, also when the client hangs up: release permits, count.
-    fn finish(&self, verdict: &Verdict, outcome: Outcome) {
+    fn finish(&self, verdict: &mut Verdict, outcome: Outcome) {
         let _ = (verdict, outcome);
     }
 }
 
 /// All filters of one configuration, in the compiled form.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Filters {
     /// Names the request.
     pub request_id: request_id::NameRequest,
@@ -137,6 +144,8 @@ pub struct Filters {
     pub route: route::Routes,
     /// API key or token to client.
     pub client: client::Clients,
+    /// Who goes first.
+    pub priority: priority::Priority,
     /// How much a client may ask.
     pub rate_limit: rate_limit::RateLimit,
     /// What body the route takes.
@@ -145,6 +154,12 @@ pub struct Filters {
     pub rollout: rollout::Rollout,
     /// Normal form of the request, and its key.
     pub cache_key: cache_key::Keys,
+    /// Less is done while there is trouble.
+    pub degrade: degrade::Degrade,
+    /// Upstreams that fail are not asked.
+    pub breaker: breaker::Breakers,
+    /// Who waits, who goes, who is refused.
+    pub queue: queue::Queues,
 }
 
 impl Filters {
@@ -156,12 +171,15 @@ impl Filters {
     /// 4. `cors` before `route` and `client`, because a preflight has no key and its method is on no route;
     /// 5. `route` before `client`, because the route says whether a key is needed at all;
     /// 6. `client` before limits (they are per client) and before the body is looked at (cheap refusals first);
-    /// 7. `rate_limit` before the body is looked at, so that a flood costs as little as it can;
-    /// 8. `request_body` before anything reads the body;
-    /// 9. `rollout` before `cache_key`, because each upstream's answers are kept apart;
-    /// 10. `cache_key` last: it costs the most, and only a request that will be answered needs it.
+    /// 7. `priority` after both, because it comes from both;
+    /// 8. `rate_limit` before the body is looked at, so that a flood costs as little as it can;
+    /// 9. `request_body` before anything reads the body;
+    /// 10. `rollout` before `cache_key`, because each upstream's answers are kept apart;
+    /// 11. `cache_key` last of those that see each request: it costs the most, and only a request that will be answered
+    ///     needs it;
+    /// 12. `degrade`, `breaker`, `queue` when the upstream is needed: what is refused never holds a place.
     #[must_use]
-    pub fn order(&self) -> [&dyn Filter; 10] {
+    pub fn order(&self) -> [&dyn Filter; 14] {
         [
             &self.request_id,
             &self.edge,
@@ -169,16 +187,20 @@ impl Filters {
             &self.cors,
             &self.route,
             &self.client,
+            &self.priority,
             &self.rate_limit,
             &self.request_body,
             &self.rollout,
             &self.cache_key,
+            &self.degrade,
+            &self.breaker,
+            &self.queue,
         ]
     }
 
     /// Walks the list until a filter ends the request.
     pub fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Result<(), Stop> {
-        self.walk(|filter| filter.request(head, verdict))
+        self.order().into_iter().try_for_each(|filter| filter.request(head, verdict).stop(filter.name()))
     }
 
     /// Awaits what [`Filters::request`] left to be awaited ([`Verdict::waiting`]); before anything else is done.
@@ -186,22 +208,147 @@ impl Filters {
         self.rate_limit.settle(verdict).await.stop(self.rate_limit.name())
     }
 
-    /// The same list, when the upstream is needed.
-    pub fn forward(&self, verdict: &mut Verdict) -> Result<(), Stop> {
-        self.walk(|filter| filter.forward(verdict))
-    }
-
-    fn walk(&self, mut ask: impl FnMut(&dyn Filter) -> Flow) -> Result<(), Stop> {
+    /// The same list, when the upstream is needed, before each try of another upstream ([`Verdict::upstream`]).
+    pub async fn forward(&self, verdict: &mut Verdict) -> Result<(), Stop> {
         for filter in self.order() {
-            ask(filter).stop(filter.name())?;
+            filter.forward(verdict).await.stop(filter.name())?;
         }
         Ok(())
     }
 
     /// The same list, at the end.
-    pub fn finish(&self, verdict: &Verdict, outcome: Outcome) {
+    pub fn finish(&self, verdict: &mut Verdict, outcome: Outcome) {
         for filter in self.order() {
             filter.finish(verdict, outcome);
         }
+    }
+
+    /// Feeds the degradation controller with the signals of breakers and queues; to be called about once a second, with
+    /// the share of its limit of memory that the process uses (0 to 1).
+    pub fn tick(&self, memory: f64) {
+        let mut signals = degrade::Signals { memory, ..degrade::Signals::default() };
+        for queue in self.queue.upstreams().used(&self.route) {
+            let (calls, errors) = queue.drain();
+            signals.calls += calls;
+            signals.errors += errors;
+            signals.delay = signals.delay.max(queue.delay());
+        }
+        let breakers = || self.breaker.upstreams().used(&self.route);
+        let open = breakers().filter(|breaker| breaker.state().refuses()).count();
+        signals.breakers = open as f64 / breakers().count().max(1) as f64;
+        self.degrade.tick(signals);
+    }
+
+    /// Goes on with the running state of the filters before a reload: what is kept by upstream or by process stays, only
+    /// settings change. To be called when this configuration takes its place, not before: a file that turns out invalid
+    /// must change nothing.
+    pub fn adopt(&mut self, old: &Filters) {
+        self.degrade.adopt(&old.degrade);
+        self.breaker.adopt(&old.breaker);
+        self.queue.adopt(&old.queue);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::breaker::{Breakers, Force};
+    use crate::degrade::Level;
+    use crate::queue::Queues;
+    use crate::verdict::Answered;
+
+    /// A route to `main`; `spare` is nobody's own upstream.
+    fn filters() -> Filters {
+        let routes = r#"[{"name": "r", "paths": ["/"], "upstream": "main"}]"#;
+        let route = route::Routes::new(serde_json::from_str(routes).unwrap()).unwrap();
+        let names = || ["main".to_owned(), "spare".to_owned()].into_iter();
+        let breaker = Breakers::new(&names().map(|name| (name, Default::default())).collect()).unwrap();
+        let queue = queue::Config { ceiling: 1, floor: 1, size: 0, ..queue::Config::default() };
+        let queue = Queues::new(&names().map(|name| (name, queue)).collect::<BTreeMap<_, _>>()).unwrap();
+        let degrade = degrade::Degrade::new(&degrade::Config::default()).unwrap();
+        Filters { route, breaker, queue, degrade, ..Filters::default() }
+    }
+
+    fn verdict(filters: &Filters) -> Verdict {
+        Verdict { route: Some(Arc::clone(&filters.route.list()[0])), ..Verdict::default() }
+    }
+
+    async fn refused(filters: &Filters, verdict: &mut Verdict) -> (&'static str, &'static str) {
+        match filters.forward(verdict).await {
+            Err(Stop::Refused(by, cause)) => (by, cause.reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn running(filters: &Filters, name: &str) -> usize {
+        filters.queue.upstreams().get(name).unwrap().snapshot().running
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_holds_nothing_and_a_fallback_is_asked_anew() {
+        let filters = filters();
+        let mut first = verdict(&filters);
+        assert_eq!(filters.forward(&mut first).await, Ok(()));
+        let mut second = verdict(&filters);
+        assert_eq!(refused(&filters, &mut second).await, ("queue", "queue_full"));
+        filters.breaker.upstreams().get("main").unwrap().force(Force::Open);
+        assert_eq!(refused(&filters, &mut second).await, ("breaker", "breaker_forced_open"));
+        assert!(second.breaker.is_none() && second.slot.is_none());
+
+        second.upstream = Some("spare".into());
+        assert_eq!(filters.forward(&mut second).await, Ok(()));
+        assert_eq!((running(&filters, "main"), running(&filters, "spare")), (1, 1));
+        second.answered(Answered::Ok, Duration::ZERO);
+        filters.degrade.force(Level::Emergency, Duration::from_secs(60));
+        assert_eq!(refused(&filters, &mut second).await, ("degrade", "degraded_cache_only"));
+
+        filters.finish(&mut first, Outcome { status: 0, elapsed: Duration::ZERO });
+        assert_eq!((running(&filters, "main"), running(&filters, "spare")), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_upstreams_of_routes_give_the_signals() {
+        let filters = filters();
+        let level_after = async |seconds: usize| {
+            for _ in 0..seconds {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                filters.tick(0.1);
+            }
+            filters.degrade.level()
+        };
+        filters.breaker.upstreams().get("spare").unwrap().force(Force::Open);
+        assert_eq!(level_after(60).await, Level::Normal);
+        filters.breaker.upstreams().get("main").unwrap().force(Force::Open);
+        assert_eq!(level_after(1).await, Level::Reduced);
+        assert_eq!(level_after(10).await, Level::Minimal);
+        filters.breaker.upstreams().get("main").unwrap().force(Force::Closed);
+        assert_eq!(level_after(60).await, Level::Normal);
+        let _holds = {
+            let mut verdict = verdict(&filters);
+            filters.forward(&mut verdict).await.unwrap();
+            verdict
+        };
+        for _ in 0..60 {
+            refused(&filters, &mut verdict(&filters)).await;
+        }
+        assert_eq!(level_after(1).await, Level::Emergency, "60 of 61 were refused");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_goes_on_with_what_runs() {
+        let (old, mut new) = (filters(), filters());
+        let mut first = verdict(&old);
+        old.forward(&mut first).await.unwrap();
+        old.breaker.upstreams().get("spare").unwrap().force(Force::Open);
+        old.degrade.force(Level::Reduced, Duration::from_secs(60));
+        new.adopt(&old);
+        assert_eq!((running(&new, "main"), new.degrade.level()), (1, Level::Reduced));
+        first.answered(Answered::Ok, Duration::ZERO);
+        assert_eq!(running(&new, "main"), 0);
+        assert!(new.breaker.upstreams().get("spare").unwrap().state().refuses());
     }
 }

@@ -7,7 +7,11 @@
 //!     methods: [GET]                     # HEAD comes with GET
 //!     auth: api_key                      # or jwt, any (either of them), none
 //!     upstream: address-service          # may be left out where there is one
+//!     fallback: addressr                 # asked where the upstream fails or its breaker is open
+//!     hedge: 300ms                       # asked a second time where no answer has come by then; for cached routes
 //!     timeout: 2500ms                    # whole answer from the upstream
+//!     class: low                         # critical, high, normal, low or background; left out: the client's
+//!     sheds: batch                       # or analysis: what a degraded gateway refuses first; left out: neither
 //!     body: { max: 64KiB, type: json }   # left out: a request with a body is refused
 //!     forward: [accept-language]         # request fields that reach the upstream; "*": all
 //!     meta: true                         # stamp `meta` into the answer
@@ -19,11 +23,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::head::Head;
+use crate::priority::Class;
 use crate::rate_limit::Limits;
 use crate::reply::{Cause, Code};
 use crate::request_body::Announced;
@@ -52,12 +58,26 @@ pub struct Config {
     /// The upstream by name; may be left out where the configuration has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
+    /// The upstream that is asked instead where the other one fails before its time is up, its breaker is open, or the
+    /// level of degradation says so. It must answer by the same contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+    /// From when on a second request is sent where the first has not been answered, whichever is first counts; for what is
+    /// cached, while a place is free and the budget for second tries allows. Left out: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Span>,
     /// Answered by the gateway itself instead of an upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
     /// The whole time the upstream has. Keep it below the clients' own timeouts.
     #[serde(default = "ten_seconds")]
     pub timeout: Span,
+    /// How much its requests matter; the lower of this and the client's counts. Left out: the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
+    /// What kind of work it is, where a degraded gateway may refuse it before others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheds: Option<Sheds>,
     /// The request body that is accepted; left out, none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
@@ -94,6 +114,16 @@ fn ten_seconds() -> Span {
     Span::secs(10)
 }
 
+/// Work that a degraded gateway may refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sheds {
+    /// Many questions in one request; refused where the level has `no_batch`.
+    Batch,
+    /// Spatial analysis; refused where the level has `no_analysis`.
+    Analysis,
+}
+
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -128,6 +158,9 @@ pub enum Answer {
     Readyz,
     /// The contract's `{alive, timestamp, uptime}`.
     Alive,
+    /// Health in detail: what every upstream answers on the same path, and breakers, queues, levels and tiers of the gateway.
+    /// 503 where no upstream is well.
+    Detailed,
     /// Prometheus metrics; only where they may be public.
     Metrics,
 }
@@ -232,6 +265,12 @@ impl Route {
     #[must_use]
     pub fn max_body(&self) -> u64 {
         self.config.body.map_or(0, |body| body.max.0)
+    }
+
+    /// From when an answer of the upstream counts as slow, for breaker and queue: 80 % of the timeout.
+    #[must_use]
+    pub fn slow(&self) -> Duration {
+        self.config.timeout.0.mul_f64(0.8)
     }
 
     fn has_method(&self, method: &str) -> bool {
@@ -350,9 +389,19 @@ fn check(config: &Config) -> Result<(), String> {
             return Err(format!("{method} is not offered: it would open tunnels, or show what others must not see"));
         }
     }
-    let elsewhere = config.upstream.is_some() || config.rollout.is_some() || config.shadow.is_some();
+    let elsewhere = [&config.upstream, &config.fallback].into_iter().any(Option::is_some)
+        || config.rollout.is_some()
+        || config.shadow.is_some();
     if config.answer.is_some() && (elsewhere || config.cache.is_some()) {
         return Err("answered by the gateway itself, so upstreams and `cache` mean nothing here".to_owned());
+    }
+    if config.hedge.is_some_and(|hedge| hedge >= config.timeout) {
+        return Err("`hedge` is no shorter than `timeout`: the second request would come too late".to_owned());
+    }
+    if config.hedge.is_some() && config.cache.is_none() {
+        return Err(
+            "`hedge` needs `cache`: only what is kept can be taken from whichever answer comes first".to_owned()
+        );
     }
     if config.timeout.0.is_zero() {
         return Err("a timeout of zero would refuse everything".to_owned());

@@ -51,17 +51,20 @@ step() {
   return "$code"
 }
 
+# For short commands: bash drops an INT that is sent to it alone while a command in the foreground ends well.
+attentive() { "$@" & wait $!; }
+
 wait_for() { # NAME PID URL LOG
   local begun=$SECONDS
   printf '==> waiting for %s ' "$1"
-  until curl -fs -o /dev/null --max-time 2 "$3"; do
+  until attentive curl -fs -o /dev/null --max-time 2 "$3"; do
     if ! kill -0 "$2" 2>/dev/null || [ $((SECONDS - begun)) -ge 60 ]; then
       printf '\n'
       tail -n 5 "$4" >&2
       fail "$1 did not get ready; its log is $4"
     fi
     printf '.'
-    sleep 0.25
+    attentive sleep 0.25
   done
   printf ' ready\n'
 }
@@ -149,8 +152,8 @@ cat <<MESSAGE
   Ctrl-C stops everything.
 MESSAGE
 
-while sleep 1 & wait $!; do
+while attentive sleep 1; do
   kill -0 "$gateway_pid" 2>/dev/null || { tail -n 5 "$folder/addrgate.log" >&2; fail "addrgate stopped; its log is $folder/addrgate.log"; }
   kill -0 "$service_pid" 2>/dev/null || { tail -n 5 "$folder/address-service.log" >&2; fail "address-service stopped; its log is $folder/address-service.log"; }
-  bash scripts/postgres.sh pid "$folder/postgres" >/dev/null || fail "PostgreSQL stopped; its log is $(bash scripts/postgres.sh log "$folder/postgres")"
+  attentive bash scripts/postgres.sh pid "$folder/postgres" >/dev/null || fail "PostgreSQL stopped; its log is $(bash scripts/postgres.sh log "$folder/postgres")"
 done

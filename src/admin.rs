@@ -8,6 +8,7 @@
 //! | `GET /admin/v1/config` | the configuration with its defaults, secrets hidden | yes |
 //! | `POST /admin/v1/cache/purge` | makes kept answers gone or stale, everywhere ([`purge`]) | yes |
 //! | `POST /admin/v1/cache/warm` | asks for answers before clients do ([`warm`]) | yes |
+//! | `GET`, `PUT /admin/v1/degradation`, `/admin/v1/breakers/{name}` | what an operator sets by hand ([`control`]) | yes |
 //! | `POST /admin/v1/reload` | reads the file again | yes |
 //! | `POST /admin/v1/drain` | stops as SIGTERM does | yes |
 
@@ -32,10 +33,10 @@ use subtle::ConstantTimeEq;
 use crate::config::reload::reload;
 use crate::proxy::own_reply;
 use crate::shared::Shared;
-use crate::store::Second;
-use crate::telemetry::METRICS;
 
+mod control;
 mod purge;
+pub(crate) mod status;
 mod warm;
 
 /// The service on its own listener and thread.
@@ -63,11 +64,11 @@ impl ServeHttp for Admin {
         let mut verdict = Verdict::default();
         let _always_continues: Flow = NameRequest.request(&head, &mut verdict);
         let reply = match self.admit(&head) {
-            Ok(()) if head.method == "POST" => {
+            Ok(()) if matches!(head.method, "POST" | "PUT") => {
                 // The head borrows from the session that the body is read from.
-                let path = head.path.to_owned();
+                let (method, path) = (head.method.to_owned(), head.path.to_owned());
                 match read(session).await {
-                    Ok(body) => self.command(&path, &body).await,
+                    Ok(body) => self.command(&method, &path, &body).await,
                     Err(cause) => Err(cause),
                 }
             }
@@ -89,18 +90,22 @@ impl ServeHttp for Admin {
 impl Admin {
     /// What is asked by GET.
     fn show(&self, head: &Head<'_>, verdict: &Verdict) -> Result<Reply, Cause> {
+        if let ("GET", Some(name)) = (head.method, head.path.strip_prefix(BREAKERS)) {
+            return control::breaker(&self.shared, name);
+        }
         match (head.method, head.path) {
             ("GET" | "HEAD", "/livez") => Ok(own_reply(&self.shared, verdict, Answer::Livez)),
             ("GET" | "HEAD", "/readyz") => Ok(own_reply(&self.shared, verdict, Answer::Readyz)),
             ("GET", "/metrics") => {
-                self.gather();
+                status::gather(&self.shared);
                 Ok(own_reply(&self.shared, verdict, Answer::Metrics))
             }
-            ("GET", "/admin/v1/status") => Ok(json_reply(&self.status())),
+            ("GET", "/admin/v1/status") => Ok(json_reply(&status::status(&self.shared))),
             ("GET", "/admin/v1/config") => {
                 let file = serde_json::to_value(&self.shared.plan().file);
                 file.map(|file| json_reply(&file)).map_err(|e| Cause::new(Code::InternalError, "config", e.to_string()))
             }
+            ("GET", "/admin/v1/degradation") => Ok(control::degradation(&self.shared)),
             (_, path) if PATHS.contains(&path) => {
                 Err(Cause::new(Code::MethodNotAllowed, "method", "The endpoint does not have this method."))
             }
@@ -108,18 +113,22 @@ impl Admin {
         }
     }
 
-    /// What is done by POST.
-    async fn command(&self, path: &str, body: &[u8]) -> Result<Reply, Cause> {
-        match path {
-            "/admin/v1/cache/purge" => purge::purge(&self.shared, body).await,
-            "/admin/v1/cache/warm" => warm::warm(&self.shared, body),
-            "/admin/v1/reload" => self.reload().await,
-            "/admin/v1/drain" => {
+    /// What is done by POST and PUT.
+    async fn command(&self, method: &str, path: &str, body: &[u8]) -> Result<Reply, Cause> {
+        if let ("PUT", Some(name)) = (method, path.strip_prefix(BREAKERS)) {
+            return control::set_breaker(&self.shared, name, body);
+        }
+        match (method, path) {
+            ("POST", "/admin/v1/cache/purge") => purge::purge(&self.shared, body).await,
+            ("POST", "/admin/v1/cache/warm") => warm::warm(&self.shared, body),
+            ("POST", "/admin/v1/reload") => self.reload().await,
+            ("POST", "/admin/v1/drain") => {
                 tracing::info!("drain was asked for");
                 self.shared.drain.notify_one();
                 Ok(json_reply(&json!({"draining": true})))
             }
-            path if PATHS.contains(&path) => {
+            ("PUT", "/admin/v1/degradation") => control::set_degradation(&self.shared, body),
+            (_, path) if PATHS.contains(&path) || path.starts_with(BREAKERS) => {
                 Err(Cause::new(Code::MethodNotAllowed, "method", "The endpoint does not have this method."))
             }
             _ => Err(Cause::new(Code::EndpointNotFound, "no_route", "There is no such endpoint.")),
@@ -158,45 +167,13 @@ impl Admin {
             Err(e) => Err(Cause::new(Code::InternalError, "reload", e.to_string())),
         }
     }
-
-    fn gather(&self) {
-        METRICS.in_flight.set(i64::try_from(self.shared.in_flight()).unwrap_or(i64::MAX));
-        METRICS.uptime.set(self.shared.started.elapsed().as_secs_f64());
-        let size = self.shared.caching.store.size();
-        let fetches = self.shared.caching.coalesce.count() as u64;
-        let holds =
-            [("entries", size.entries), ("bytes", size.bytes), ("filling", size.filling as u64), ("fetches", fetches)];
-        for (what, value) in holds {
-            METRICS.cache_holds.with_label_values(&[what]).set(value as f64);
-        }
-        METRICS.upstream_healthy.reset();
-        for pool in &self.shared.plan().pools {
-            METRICS.upstream_healthy.with_label_values(&[pool.name()]).set(pool.health().0 as f64);
-        }
-    }
-
-    fn status(&self) -> serde_json::Value {
-        let plan = self.shared.plan();
-        let upstreams = plan.pools.iter().map(|pool| {
-            let (healthy, all) = pool.health();
-            (pool.name().to_owned(), json!({"healthy": healthy, "addresses": all}))
-        });
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "ready": self.shared.is_ready(),
-            "uptime": self.shared.started.elapsed().as_secs_f64(),
-            "inFlight": self.shared.in_flight(),
-            "config": {"hash": plan.hash, "lastReload": **self.shared.last_reload.load(), "warnings": plan.warnings},
-            "upstreams": serde_json::Map::from_iter(upstreams),
-            "cache": {"second": self.shared.caching.store.second().map(Second::status)},
-            "invalidation": self.shared.invalidation.status(),
-            "warming": {"progress": self.shared.warming.status(), "known": self.shared.popular.len()},
-        })
-    }
 }
 
-/// All that there are.
-const PATHS: [&str; 9] = [
+/// What the name of a breaker follows.
+const BREAKERS: &str = "/admin/v1/breakers/";
+
+/// All others that there are.
+const PATHS: [&str; 10] = [
     "/livez",
     "/readyz",
     "/metrics",
@@ -204,6 +181,7 @@ const PATHS: [&str; 9] = [
     "/admin/v1/config",
     "/admin/v1/cache/purge",
     "/admin/v1/cache/warm",
+    "/admin/v1/degradation",
     "/admin/v1/reload",
     "/admin/v1/drain",
 ];

@@ -4,11 +4,16 @@
 //! longer than their patience; they are woken, never polled. A leader that dies before it has asked hands its place to one
 //! of them. One whose upstream fails, or whose answer is not kept, lets all of them go at once, so that nobody is served one
 //! after the other. What turned out not to be kept is remembered for a while, and not waited for again.
+//!
+//! Who waits lends the leader its class, so that a request that matters does not wait behind a queue in which the leader
+//! stands further back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use addrgate_filters::priority::Class;
+use addrgate_filters::queue::Lend;
 use moka::sync::Cache;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -55,6 +60,7 @@ pub(crate) struct Coalesce {
 #[derive(Debug)]
 struct Flight {
     ended: watch::Sender<Option<End>>,
+    lend: Lend,
 }
 
 impl Coalesce {
@@ -70,8 +76,8 @@ impl Coalesce {
         self.join(id).ok()
     }
 
-    /// Leads, or waits at most `patience` for who does. Dropping the future gives the place up.
-    pub(crate) async fn turn(&self, id: Id, patience: Duration) -> Turn {
+    /// Leads, or waits at most `patience` for who does, and lends it the class. Dropping the future gives the place up.
+    pub(crate) async fn turn(&self, id: Id, patience: Duration, class: Class) -> Turn {
         if self.is_passing(&id) {
             return Turn::Alone;
         }
@@ -80,7 +86,10 @@ impl Coalesce {
             let mut ended = match self.join(id) {
                 Ok(lead) => return Turn::Lead(lead),
                 Err(flight) if flight.ended.receiver_count() >= MAX_WAITERS => return Turn::Alone,
-                Err(flight) => flight.ended.subscribe(),
+                Err(flight) => {
+                    flight.lend.raise(class);
+                    flight.ended.subscribe()
+                }
             };
             // A sender that is gone has said so before, in its leader's destructor.
             let end = timeout_at(until, ended.wait_for(Option::is_some)).await.map(|end| end.ok().and_then(|end| *end));
@@ -107,7 +116,7 @@ impl Coalesce {
         if let Some(flight) = flights.get(&id) {
             return Err(Arc::clone(flight));
         }
-        let flight = Arc::new(Flight { ended: watch::Sender::new(None) });
+        let flight = Arc::new(Flight { ended: watch::Sender::new(None), lend: Lend::default() });
         flights.insert(id, Arc::clone(&flight));
         Ok(Lead { id, flight, coalesce: self.clone() })
     }
@@ -127,6 +136,11 @@ pub(crate) struct Lead {
 }
 
 impl Lead {
+    /// What those who wait raise its class by.
+    pub(crate) fn lend(&self) -> Lend {
+        self.flight.lend.clone()
+    }
+
     /// Tells those who wait.
     pub(crate) fn end(self, end: End) {
         match end {
@@ -154,6 +168,11 @@ impl LeadSlot {
     /// Puts it in.
     pub(crate) fn hold(&self, lead: Lead) {
         *self.lock() = Some(lead);
+    }
+
+    /// What those who wait raise its class by, where it is in.
+    pub(crate) fn lend(&self) -> Option<Lend> {
+        self.lock().as_ref().map(Lead::lend)
     }
 
     /// Whether it is in.
@@ -191,7 +210,7 @@ mod tests {
         let mut all = JoinSet::new();
         for _ in 0..n {
             let coalesce = coalesce.clone();
-            all.spawn(async move { (coalesce.turn(id(1), PATIENCE).await, begun.elapsed()) });
+            all.spawn(async move { (coalesce.turn(id(1), PATIENCE, Class::Normal).await, begun.elapsed()) });
         }
         all
     }
@@ -243,7 +262,7 @@ mod tests {
         let coalesce = Coalesce::new();
         coalesce.lead(id(1)).unwrap().end(End::Passing);
         let _lead = coalesce.lead(id(1)).unwrap();
-        assert!(matches!(coalesce.turn(id(1), PATIENCE).await, Turn::Alone));
+        assert!(matches!(coalesce.turn(id(1), PATIENCE, Class::Normal).await, Turn::Alone));
     }
 
     #[tokio::test(start_paused = true)]

@@ -49,8 +49,11 @@ pub(crate) struct Context {
     pub(crate) body_read: u64,
     /// Whether the canonical body was sent in this try.
     pub(crate) body_sent: bool,
-    /// When the upstream was asked, and how long it took to the head of its answer.
+    /// When the whole request was there: from then on the route's time counts.
+    pub(crate) begun: Instant,
+    /// When the upstream was asked, first and last, and how long it took to the head of its answer.
     pub(crate) asked: Option<Instant>,
+    pub(crate) tried: Option<Instant>,
     pub(crate) upstream_time: Option<Duration>,
     /// Calls of the upstream so far.
     pub(crate) tries: u32,
@@ -131,7 +134,9 @@ impl Context {
             stamp: None,
             body_read: 0,
             body_sent: false,
+            begun: Instant::now(),
             asked: None,
+            tried: None,
             upstream_time: None,
             tries: 0,
             seen: Seen::default(),
@@ -154,8 +159,8 @@ impl Context {
         }
         // Where the answer was kept or not, that was said already.
         self.cached.lead.end(if self.asked.is_some() { End::Unkept } else { End::Abandoned });
+        self.plan.filters.finish(&mut self.verdict, Outcome { status, elapsed: self.started.elapsed() });
         if self.verdict.background {
-            self.plan.filters.finish(&self.verdict, Outcome { status, elapsed: self.started.elapsed() });
             return;
         }
         let line = Line {
@@ -177,9 +182,8 @@ impl Context {
     }
 }
 
-/// The end of any request, the door's too: `finish` of the filters, metrics, one log line.
+/// The end of any request, the door's too, after the filters' own: metrics, one log line.
 pub(crate) fn record(shared: &Shared, plan: &Plan, verdict: &Verdict, line: &Line<'_>) {
-    plan.filters.finish(verdict, Outcome { status: line.status, elapsed: line.elapsed });
     plan.metrics(verdict.route.as_deref()).count(line.status, line.cache, line.elapsed);
     if let Some((by, reason)) = line.refused {
         METRICS.refused.with_label_values(&[by, reason]).inc();

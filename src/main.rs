@@ -14,6 +14,7 @@ mod door;
 mod explain;
 mod invalidation;
 mod leases;
+mod pressure;
 mod proxy;
 mod redis;
 mod replay;

@@ -4,7 +4,7 @@
 //! same filters. Then the cache, and only for what it does not have the upstream.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::meta::Stamp;
@@ -21,25 +21,29 @@ use pingora::modules::http::compression::ResponseCompressionBuilder;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
-use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::door::Carried;
 use crate::shared::Shared;
-use crate::telemetry::{CacheOutcome, METRICS};
+use crate::telemetry::CacheOutcome;
 use crate::upstream::{answer, request};
 
 mod body;
 mod cache;
 mod compression;
+mod forward;
 mod respond;
 mod status;
 
 pub(crate) use compression::is_small;
+use forward::Denied;
 pub(crate) use respond::{fields as common_fields, own_reply};
 
 /// Ends a phase after the cause was put into the context; `fail_to_proxy` writes the answer.
 const REFUSED: ErrorType = ErrorType::new("Refused");
+
+/// Ends a try whose answer is given up for the fallback's.
+const TURNED: ErrorType = ErrorType::new("Turned");
 
 /// The proxy.
 pub(crate) struct Gateway(pub(crate) Arc<Shared>);
@@ -99,6 +103,7 @@ impl ProxyHttp for Gateway {
             return respond::refuse(session, ctx, "cache_key", cause).await.map(|()| true);
         }
         ctx.cache = CacheOutcome::Pass;
+        ctx.begun = tokio::time::Instant::now();
         cache::prepare(session, ctx, &route).await?;
         Ok(false)
     }
@@ -146,23 +151,31 @@ impl ProxyHttp for Gateway {
             let cause = Cause::new(Code::GatewayTimeout, "only_if_cached", "Nothing is kept that answers the request.");
             return respond::refuse(session, ctx, "cache", cause).await.map(|()| false);
         }
-        let plan = Arc::clone(&ctx.plan);
-        match plan.filters.forward(&mut ctx.verdict) {
+        match forward::admit(session, ctx).await {
             Ok(()) => Ok(true),
-            Err(stop) => respond::stop(session, ctx, stop).await.map(|()| false),
+            Err(Denied::Gone(e)) => Err(e),
+            // What is kept may go out instead: Pingora asks for that after a failure to reach the upstream.
+            Err(Denied::Refused(by, cause)) if session.cache.can_serve_stale_error() => {
+                drop(forward::refusal(ctx, by, cause));
+                Ok(true)
+            }
+            Err(Denied::Refused(by, cause)) => respond::refuse(session, ctx, by, cause).await.map(|()| false),
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        let route = route_of(ctx)?;
-        ctx.tries += 1;
-        ctx.asked.get_or_insert_with(Instant::now);
-        ctx.cached.requested = Some(SystemTime::now());
-        let left = left(ctx, &route).max(Duration::from_millis(1));
-        let peer = ctx.plan.pool(&route).and_then(|pool| pool.peer(left));
-        peer.ok_or_else(|| {
-            refusal(ctx, "upstream", answer::unavailable("no_upstream", "The service behind is not known yet."))
-        })
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        if ctx.refusal.is_some() {
+            return Err(Error::new(REFUSED));
+        }
+        // After the primary failed: the fallback has a breaker and a queue of its own.
+        if ctx.tries > 0 && ctx.verdict.slot.is_none() {
+            match forward::admit(session, ctx).await {
+                Ok(()) => {}
+                Err(Denied::Gone(e)) => return Err(e),
+                Err(Denied::Refused(by, cause)) => return Err(forward::refusal(ctx, by, cause)),
+            }
+        }
+        forward::peer(ctx)
     }
 
     async fn upstream_request_filter(
@@ -174,7 +187,7 @@ impl ProxyHttp for Gateway {
         ctx.body_sent = false;
         let route = route_of(ctx)?;
         let plan = Arc::clone(&ctx.plan);
-        let host = plan.pool(&route).map_or("", |pool| pool.host());
+        let host = plan.pool_of(&ctx.verdict).map_or("", |pool| pool.host());
         let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         let head = head_of(session);
         let origin = request::Origin {
@@ -183,7 +196,8 @@ impl ProxyHttp for Gateway {
             host: head.host().and_then(|h| std::str::from_utf8(h).ok()),
         };
         request::shape(upstream_request, &route, &ctx.verdict, host, &origin)?;
-        request::tell_time(upstream_request, left(ctx, &route))
+        request::tell_effects(upstream_request, plan.filters.degrade.effects())?;
+        request::tell_time(upstream_request, forward::left(ctx))
     }
 
     async fn request_body_filter(
@@ -206,17 +220,13 @@ impl ProxyHttp for Gateway {
             return respond::interim(session, upstream_response).await;
         }
         let route = route_of(ctx)?;
-        let elapsed = ctx.asked.map(|asked| asked.elapsed()).unwrap_or_default();
-        ctx.upstream_time = Some(elapsed);
         let judged = answer::judge(upstream_response, &route);
-        count_upstream(
-            ctx,
-            &route,
-            if judged.is_ok() { status_class(upstream_response) } else { "unexpected" },
-            Some(elapsed),
-        );
+        forward::answered(ctx, upstream_response.status, judged.is_ok());
         if let Err(cause) = judged {
-            return Err(refusal(ctx, "upstream", cause).into_up());
+            return Err(forward::refusal(ctx, "upstream", cause).into_up());
+        }
+        if upstream_response.status.is_server_error() && forward::to_fallback(ctx) {
+            return Err(Error::explain(TURNED, "the fallback is asked instead").into_up());
         }
         session.upstream_compression.adjust_level(0);
         respond::strip(upstream_response);
@@ -245,10 +255,9 @@ impl ProxyHttp for Gateway {
         _: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
-        let route = route_of(ctx)?;
-        match ctx.asked.filter(|asked| asked.elapsed() > route.config.timeout.0) {
-            Some(_) => Err(Error::explain(ErrorType::ReadTimedout, "the whole answer took too long").into_up()),
-            None => Ok(None),
+        match forward::left(ctx).is_zero() {
+            true => Err(Error::explain(ErrorType::ReadTimedout, "the whole answer took too long").into_up()),
+            false => Ok(None),
         }
     }
 
@@ -284,12 +293,9 @@ impl ProxyHttp for Gateway {
         Ok(None)
     }
 
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Context, mut e: Box<Error>) -> Box<Error> {
-        if let Ok(route) = route_of(ctx) {
-            count_upstream(ctx, &route, "unreachable", None);
-        }
-        // Nothing was sent yet, so another address may be asked.
-        e.set_retry(ctx.tries < 2);
+    fn fail_to_connect(&self, session: &mut Session, _: &HttpPeer, ctx: &mut Context, mut e: Box<Error>) -> Box<Error> {
+        let again = forward::failed(session, ctx, &e, true, false);
+        e.set_retry(again);
         e
     }
 
@@ -302,18 +308,9 @@ impl ProxyHttp for Gateway {
         client_reused: bool,
     ) -> Box<Error> {
         let mut e = e.more_context(format!("Peer: {peer}"));
-        if ctx.refusal.is_none()
-            && let Ok(route) = route_of(ctx)
-        {
-            count_upstream(ctx, &route, "broken", None);
-        }
-        // Only a kept connection that the upstream had closed meanwhile, only where asking twice does no harm.
-        let repeatable = session.req_header().method.is_idempotent() || ctx.verdict.body.is_some();
-        if repeatable && ctx.tries < 2 && !session.as_ref().retry_buffer_truncated() {
-            e.retry.decide_reuse(client_reused);
-        } else {
-            e.set_retry(false);
-        }
+        e.retry.decide_reuse(client_reused);
+        let again = *e.etype() == TURNED || forward::failed(session, ctx, &e, false, client_reused);
+        e.set_retry(again);
         e
     }
 
@@ -373,34 +370,6 @@ fn head_of(session: &Session) -> Head<'_> {
 
 fn route_of(ctx: &Context) -> Result<Arc<Route>> {
     ctx.verdict.route.clone().ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
-}
-
-/// What is left of the time that the route gives the upstream; earlier tries used some.
-fn left(ctx: &Context, route: &Route) -> Duration {
-    route.config.timeout.0.saturating_sub(ctx.asked.map(|asked| asked.elapsed()).unwrap_or_default())
-}
-
-/// Puts a cause into the context for `fail_to_proxy`.
-fn refusal(ctx: &mut Context, by: &'static str, cause: Cause) -> Box<Error> {
-    ctx.refused = Some((by, cause.reason));
-    ctx.refusal = Some(cause);
-    Error::new(REFUSED)
-}
-
-fn status_class(answer: &ResponseHeader) -> &'static str {
-    match answer.status.as_u16() {
-        200..=399 => "ok",
-        400..=499 => "client_error",
-        _ => "server_error",
-    }
-}
-
-fn count_upstream(ctx: &Context, route: &Route, outcome: &str, elapsed: Option<Duration>) {
-    let Some(pool) = ctx.plan.pool(route) else { return };
-    METRICS.upstream.with_label_values(&[pool.name(), outcome]).inc();
-    if let Some(elapsed) = elapsed {
-        METRICS.upstream_seconds.with_label_values(&[pool.name()]).observe(elapsed.as_secs_f64());
-    }
 }
 
 /// Makes room for `meta` in a successful JSON answer whose length is known.

@@ -21,6 +21,7 @@ use crate::config::{Plan, Shutdown};
 use crate::door::Door;
 use crate::invalidation::Reader;
 use crate::leases::Leases;
+use crate::pressure::Pressure;
 use crate::proxy::Gateway;
 use crate::redis::{Keeper, Redis};
 use crate::shared::Shared;
@@ -88,6 +89,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     }
     server.add_service(public);
     server.add_service(admin::service(&shared, path, &admin_listen));
+    server.add_service(background_service("pressure", Pressure(Arc::clone(&shared))));
     server.add_service(background_service("warmer", Warmer(Arc::clone(&shared))));
     server.add_service(background_service("health checks", Checks(Arc::clone(&shared))));
     if let (Some(redis), Some(writer)) = (&shared.redis, writer) {

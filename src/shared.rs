@@ -83,7 +83,8 @@ impl Shared {
     }
 
     /// Puts a new plan in place. Requests in flight end with the one they began with.
-    pub(crate) fn swap(&self, plan: Plan) {
+    pub(crate) fn swap(&self, mut plan: Plan) {
+        plan.filters.adopt(&self.plan().filters);
         METRICS.config(&plan.hash, true);
         self.plan.store(Arc::new(plan));
         self.changed.send_replace(());

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use addrgate_filters::budget::{self, Budget, Metered};
 use async_trait::async_trait;
 use futures::FutureExt;
 use pingora::lb::discovery::ServiceDiscovery;
@@ -23,6 +24,7 @@ use crate::config::{Health, Upstream};
 use crate::shared::Shared;
 
 pub(crate) mod answer;
+mod ask;
 pub(crate) mod request;
 
 /// One upstream.
@@ -30,6 +32,9 @@ pub(crate) struct Pool {
     name: String,
     config: Upstream,
     balancer: LoadBalancer<RoundRobin>,
+    /// How many second tries it bears.
+    pub(crate) retries: Budget,
+    stand_in: Option<Metered>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -40,13 +45,21 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     /// Addresses that are numbers can be used at once; names after the first check.
-    pub(crate) fn new(name: &str, config: &Upstream) -> Arc<Self> {
+    pub(crate) fn new(name: &str, config: &Upstream, retries: &budget::Config) -> Result<Arc<Self>, String> {
+        retries.check().map_err(|e| format!("`retries`: {e}"))?;
+        let stand_in = config.stand_in.map(Metered::new).transpose().map_err(|e| format!("`stand_in`: {e}"))?;
         let mut backends = Backends::new(Box::new(Resolve(config.addresses.clone())));
         backends.set_health_check(check(config));
         let balancer = LoadBalancer::from_backends(backends);
         // Not ready only where a name has to be resolved, which the first check does.
         let _names_follow = balancer.update().now_or_never();
-        Arc::new(Self { name: name.to_owned(), config: config.clone(), balancer })
+        let retries = Budget::new(retries);
+        Ok(Arc::new(Self { name: name.to_owned(), config: config.clone(), balancer, retries, stand_in }))
+    }
+
+    /// Whether it may be asked in place of another upstream; that is counted then.
+    pub(crate) fn may_stand_in(&self) -> bool {
+        self.stand_in.as_ref().is_none_or(Metered::spend)
     }
 
     /// The name in the configuration.

@@ -29,7 +29,7 @@ async fn counting() -> Origin {
 }
 
 fn shared(origin: &str, redis: &str, more: &str) -> String {
-    format!("{}redis: {{ urls: [{redis}] }}\n{more}", plain(origin))
+    format!("{}redis: {{ urls: [{redis}], timeout: 1s }}\n{more}", plain(origin))
 }
 
 async fn two(origin: &Origin, redis: &str, more: &str) -> [Gateway; 2] {
@@ -116,8 +116,8 @@ async fn a_purge_reaches_everyone_within_a_quarter_of_a_second_and_stays() {
         ("all", json!({"all": true}), false),
         ("soft tag", json!({"tags": ["all"], "soft": true}), true),
     ] {
-        let old = one.client.get("/a").await.text();
-        assert_eq!(two.client.get("/a").await.text(), old, "{what}");
+        // They are the same unless Redis was late.
+        let old = [one.client.get("/a").await.text(), two.client.get("/a").await.text()];
         let slow = tokio::spawn({
             let client = two.client.clone();
             async move { client.get(&format!("/slow-{}", rand::random::<u32>())).await }
@@ -129,7 +129,7 @@ async fn a_purge_reaches_everyone_within_a_quarter_of_a_second_and_stays() {
         if soft {
             assert_eq!(two.client.get("/a").await.header("x-cache"), "STALE");
         }
-        let changed = async |gateway: &Gateway| gateway.client.get("/a").await.text() != old;
+        let changed = async |gateway: &Gateway| !old.contains(&gateway.client.get("/a").await.text());
         until("no instance has the old answer", async || changed(&two).await && changed(&one).await).await;
         assert!(
             begun.elapsed() < Duration::from_millis(if soft { 1000 } else { 250 }),
@@ -293,7 +293,7 @@ async fn a_cluster_and_a_sentinel_serve_as_well_also_after_a_master_died() {
         let receipt = one.admin("POST", "/admin/v1/cache/purge", Some(json!({"all": true}))).await;
         assert_eq!(receipt.json()["confirmed"], true, "{mode}: {}", receipt.text());
         for gateway in gateways {
-            gateway.stop(&["Redis", "invalidation log", "written to the log"]).await;
+            gateway.stop(&["a breaker opened", "Redis", "invalidation log", "written to the log"]).await;
         }
     }
 }

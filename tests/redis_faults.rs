@@ -15,7 +15,8 @@ use support::{Answer, Gateway, Origin, until};
 use tokio::time::Instant;
 
 /// Lines that such trouble is expected to leave.
-const EXPECTED: [&str; 4] = ["Redis", "invalidation log", "written to the log", "second tier is unusable"];
+const EXPECTED: [&str; 5] =
+    ["Redis", "a breaker opened", "invalidation log", "written to the log", "second tier is unusable"];
 
 /// One cache operation's deadline, and what else a busy machine adds.
 const BOUND: Duration = Duration::from_millis(400);

@@ -34,6 +34,18 @@ pub enum State {
 }
 
 impl State {
+    /// The word in logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Closed => "closed",
+            State::Open => "open",
+            State::HalfOpen => "half_open",
+            State::ForcedOpen => "forced_open",
+            State::ForcedClosed => "forced_closed",
+        }
+    }
+
     /// Whether calls pass without being counted out.
     pub(super) fn passes(self) -> bool {
         matches!(self, State::Closed | State::ForcedClosed)
@@ -78,6 +90,22 @@ pub enum Why {
     ProbesTimedOut,
     /// An operator asked for it.
     Operator,
+}
+
+impl Why {
+    /// In words, for a log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FailureRate => "too many calls failed",
+            Self::SlowRate => "too many calls were slow",
+            Self::OpenTimeOver => "its time open is over",
+            Self::ProbeAnswered => "a probe was answered",
+            Self::ProbesSucceeded => "trial calls did well",
+            Self::ProbesFailed => "trial calls failed",
+            Self::ProbesTimedOut => "trial calls did not end in time",
+            Self::Operator => "an operator asked for it",
+        }
+    }
 }
 
 /// A change of state.

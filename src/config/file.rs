@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use addrgate_filters::units::{Secret, Size, Span};
-use addrgate_filters::{address, client, cors, edge, rate_limit, route};
+use addrgate_filters::units::{Rate, Secret, Size, Span};
+use addrgate_filters::{address, breaker, budget, client, cors, degrade, edge, priority, queue, rate_limit, route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,21 @@ pub(crate) struct File {
     /// How much a client may ask.
     #[serde(default)]
     pub(crate) rate_limit: rate_limit::Config,
+    /// Who goes first where the upstream has not enough places.
+    #[serde(default)]
+    pub(crate) priority: priority::Config,
+    /// Places at each upstream, and who waits for one.
+    #[serde(default)]
+    pub(crate) queue: queue::Config,
+    /// When each upstream is not asked for a while.
+    #[serde(default)]
+    pub(crate) breaker: breaker::Config,
+    /// What is done less under pressure.
+    #[serde(default)]
+    pub(crate) degrade: degrade::Config,
+    /// How many second tries there may be: retries and hedges.
+    #[serde(default)]
+    pub(crate) retries: budget::Config,
     /// The routes; the first match wins. Left out: everything goes to the one upstream, uncached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) routes: Option<Vec<route::Config>>,
@@ -214,6 +229,15 @@ pub(crate) struct Upstream {
     /// Health checks.
     #[serde(default)]
     pub(crate) health: Health,
+    /// Its own, in place of the general `queue`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queue: Option<queue::Config>,
+    /// Its own, in place of the general `breaker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) breaker: Option<breaker::Config>,
+    /// How often it may stand in for another one as a fallback, such as `60/1m` where calls are paid for; left out: always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stand_in: Option<Rate>,
 }
 
 fn connect_time() -> Span {
@@ -231,6 +255,10 @@ pub(crate) struct Health {
     /// Asked by GET, 200 is well. Left out: a connection is enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<String>,
+    /// The same for the breaker while it is open: something that needs all of the service, its database too. Left out:
+    /// `path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) probe: Option<String>,
     /// Time between two checks.
     pub(crate) interval: Span,
     /// The longest time for one.
@@ -244,7 +272,7 @@ pub(crate) struct Health {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { path: None, interval: Span::secs(2), timeout: Span::secs(1), fall: 3, rise: 2 }
+        Self { path: None, probe: None, interval: Span::secs(2), timeout: Span::secs(1), fall: 3, rise: 2 }
     }
 }
 

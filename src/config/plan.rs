@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use addrgate_filters::route::{self, Auth, Body, Kind, Routes};
 use addrgate_filters::units::{Secret, Size, Span};
+use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{
-    Filters, address, cache_key, client, cors, edge, rate_limit, request_body, request_id, rollout,
+    Filters, address, breaker, cache_key, client, cors, degrade, edge, priority, queue, rate_limit, request_body,
+    request_id, rollout,
 };
 
 use super::file::{File, Limits};
@@ -64,7 +66,11 @@ impl Plan {
             problems.push(Problem::new(&["routes", &index], mistake.to_string()));
             Routes::default()
         });
-        let pools: Vec<Arc<Pool>> = file.upstreams.iter().map(|(name, upstream)| Pool::new(name, upstream)).collect();
+        let pools = file.upstreams.iter().filter_map(|(name, upstream)| {
+            let pool = Pool::new(name, upstream, &file.retries);
+            pool.map_err(|message| problems.push(Problem::new(&["upstreams", name], message))).ok()
+        });
+        let pools: Vec<Arc<Pool>> = pools.collect();
         let by_route = routes
             .list()
             .iter()
@@ -96,6 +102,12 @@ impl Plan {
             None
         });
         problems.extend(check::redis(&file, folder));
+        problems.extend(check::other_upstreams(&file));
+        let (queue, breaker) = per_upstream(&file, &mut problems);
+        let degrade = degrade::Degrade::new(&file.degrade).unwrap_or_else(|message| {
+            problems.push(Problem::new(&["degrade"], message));
+            degrade::Degrade::default()
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -105,9 +117,6 @@ impl Plan {
                 "no client has a key, and no token is accepted: every route but those with `auth: none` answers 401"
                     .to_owned(),
             );
-        }
-        if file.rate_limit.shared && alone {
-            warnings.push("no Redis is configured: shared limits are this instance's own".to_owned());
         }
         if admin_token.is_none() {
             warnings.push("no admin token: metrics and /admin/v1 answer 403".to_owned());
@@ -122,10 +131,14 @@ impl Plan {
             cors,
             route: routes,
             client: clients,
+            priority: priority::Priority(file.priority),
             rate_limit,
             request_body: request_body::Bodies,
             rollout: rollout::Rollout,
             cache_key: cache_key::Keys,
+            degrade,
+            breaker,
+            queue,
         };
         let hash = digest(&file);
         Ok(Self { file, hash, filters, pools, by_route, metrics, admin_token, warnings })
@@ -134,6 +147,19 @@ impl Plan {
     /// The upstream of a route; `None` where the gateway answers itself.
     pub(crate) fn pool(&self, route: &route::Route) -> Option<&Arc<Pool>> {
         self.by_route.get(route.index)?.as_ref()
+    }
+
+    /// The upstream with this name.
+    pub(crate) fn pool_named(&self, name: &str) -> Option<&Arc<Pool>> {
+        self.pools.iter().find(|pool| pool.name() == name)
+    }
+
+    /// The upstream to which a request goes: the one chosen for it, else its route's.
+    pub(crate) fn pool_of(&self, verdict: &Verdict) -> Option<&Arc<Pool>> {
+        match verdict.upstream.as_deref() {
+            Some(name) => self.pool_named(name),
+            None => self.pool(verdict.route.as_deref()?),
+        }
     }
 
     /// The counters of a route.
@@ -160,6 +186,22 @@ impl Plan {
         }
         changed
     }
+}
+
+/// Queue and breaker of each upstream, by its own settings or the general ones.
+fn per_upstream(file: &File, problems: &mut Vec<Problem>) -> (queue::Queues, breaker::Breakers) {
+    let queues = file.upstreams.iter().map(|(name, own)| (name.clone(), own.queue.unwrap_or(file.queue))).collect();
+    let breakers =
+        file.upstreams.iter().map(|(name, own)| (name.clone(), own.breaker.unwrap_or(file.breaker))).collect();
+    let queues = queue::Queues::new(&queues).unwrap_or_else(|message| {
+        problems.push(Problem::new(&["queue"], message));
+        queue::Queues::default()
+    });
+    let breakers = breaker::Breakers::new(&breakers).unwrap_or_else(|message| {
+        problems.push(Problem::new(&["breaker"], message));
+        breaker::Breakers::default()
+    });
+    (queues, breakers)
 }
 
 fn digest(file: &File) -> String {
@@ -200,6 +242,10 @@ fn bare(name: &str, path: &str) -> route::Config {
         meta: false,
         answers: Kind::Json,
         cache: None,
+        class: None,
+        sheds: None,
+        fallback: None,
+        hedge: None,
         limits: rate_limit::Limits::default(),
         rollout: None,
         shadow: None,

@@ -11,7 +11,8 @@ use bytes::{Bytes, BytesMut};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
-use super::{head_of, refusal};
+use super::forward::refusal;
+use super::head_of;
 use crate::context::Context;
 
 /// Answers `Expect`; on body-keyed routes reads the body and finds the key. Pingora replays what was read from its retry

@@ -22,6 +22,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use super::forward::gone;
 use crate::coalesce::{End, Turn};
 use crate::context::Context;
 use crate::door::is_own;
@@ -29,6 +30,9 @@ use crate::invalidation::{Name, Purge, Target};
 use crate::replay::{Recipe, Replays};
 use crate::store::{Entry, Id, Kept, Request, View, cache_key, names};
 use crate::telemetry::METRICS;
+
+/// The upstream has left something out under pressure: good for the one who asked now.
+const DEGRADED: &str = "x-degraded";
 
 /// Prepares the cache where the filters found a key: what the request wishes, and whether it fetches, waits for another's
 /// fetch, or needs neither.
@@ -48,14 +52,12 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     let headers = Headers::Map(&session.req_header().headers);
     let id = Id { key, variance: shared.caching.store.variance(&key, headers) };
     if !ctx.cached.lead.is_held() && !shared.caching.store.serves(&id) {
-        let patience = shared.caching.wait.min(route.config.timeout.0);
+        // Some of its own time must be left.
+        let patience = shared.caching.wait.min(route.config.timeout.0.mul_f64(0.6));
         let turn = tokio::select! {
-            turn = shared.caching.coalesce.turn(id, patience) => turn,
-            // There is nothing to be read any more, so this ends when the client leaves, or sends what it must not.
-            idle = session.as_downstream_mut().read_body_or_idle(true) => match idle {
-                Ok(_) => return Error::e_explain(ErrorType::ReadError, "data after the request").map_err(Error::into_down),
-                Err(gone) => return Err(gone.into_down()),
-            },
+            turn = shared.caching.coalesce.turn(id, patience, ctx.verdict.class) => turn,
+            // There is nothing to be read any more, so this ends when the client leaves.
+            idle = session.as_downstream_mut().read_body_or_idle(true) => return Err(gone(idle)),
         };
         match turn {
             Turn::Lead(lead) => ctx.cached.lead.hold(lead),
@@ -63,6 +65,7 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
             Turn::Alone => ctx.cached.passing = shared.caching.coalesce.is_passing(&id),
         }
     }
+    ctx.verdict.lend = ctx.cached.lead.lend();
     // After the wait: what was purged before this moment is not what will be fetched.
     ctx.cached.clock = shared.invalidation.now();
     Ok(())
@@ -151,6 +154,10 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         authorization: request.contains_key(header::AUTHORIZATION) && !route.config.auth.reads_token(),
         no_store: ctx.cached.wish.is_some_and(|wish| wish.no_store),
     };
+    if answer.headers.contains_key(DEGRADED) {
+        ctx.cached.lead.end(End::Unkept);
+        return uncacheable("degraded");
+    }
     let storable =
         match storing::decide(&caching.policy, asked, status.as_u16(), &headers, &exchange, rand::random::<f64>()) {
             Ok(storable) => storable,

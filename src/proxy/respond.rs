@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use addrgate_filters::Stop;
 use addrgate_filters::cors::EXPOSED;
+use addrgate_filters::degrade::Level;
 use addrgate_filters::reply::{Cause, Code, Reply, render, wants_problem};
 use addrgate_filters::route::Answer;
 use addrgate_filters::verdict::Verdict;
@@ -36,30 +37,61 @@ pub(super) async fn stop(session: &mut Session, ctx: &mut Context, stop: Stop) -
 
 /// Answers itself.
 pub(super) async fn own(session: &mut Session, ctx: &mut Context, kind: Answer) -> Result<()> {
-    let reply = own_reply(&ctx.shared, &ctx.verdict, kind);
+    let path = head_of(session).path.to_owned();
+    let reply = match kind {
+        Answer::Detailed => detailed(ctx, &path).await,
+        kind => own_reply(&ctx.shared, &ctx.verdict, kind),
+    };
     write(session, ctx, &reply).await
+}
+
+/// Health in detail, the services' own included.
+async fn detailed(ctx: &Context, path: &str) -> Reply {
+    const TIME: Duration = Duration::from_millis(800);
+    let asked = ctx.plan.pools.iter().map(async |pool| {
+        let (status, body) = pool.get(path, TIME).await.unwrap_or_default();
+        (pool.name(), status, serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default())
+    });
+    let services = futures::future::join_all(asked).await;
+    let well = services.iter().filter(|(_, status, _)| *status == 200).count();
+    let troubled = well < services.len() || ctx.plan.filters.degrade.level() != Level::Normal;
+    let mut body = crate::admin::status::parts(&ctx.shared);
+    let state = match (well, troubled) {
+        (0, _) => "unhealthy",
+        (_, true) => "degraded",
+        (_, false) => "healthy",
+    };
+    let own = [
+        ("status", state.into()),
+        ("timestamp", chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into()),
+        ("version", env!("CARGO_PKG_VERSION").into()),
+        ("services", services.into_iter().map(|(name, _, body)| (name.to_owned(), body)).collect()),
+    ];
+    body.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    json(if well == 0 { 503 } else { 200 }, &body.into())
+}
+
+fn json(status: u16, body: &serde_json::Value) -> Reply {
+    let fields =
+        vec![("content-type", "application/json; charset=utf-8".to_owned()), ("cache-control", "no-store".to_owned())];
+    Reply { status, fields, body: body.to_string().into(), close: false }
 }
 
 /// The gateway's own answers, for the door and the admin listener too.
 pub(crate) fn own_reply(shared: &Arc<Shared>, verdict: &Verdict, kind: Answer) -> Reply {
     let now = chrono::Utc::now();
-    let json = |status, body: serde_json::Value| {
-        let fields = vec![
-            ("content-type", "application/json; charset=utf-8".to_owned()),
-            ("cache-control", "no-store".to_owned()),
-        ];
-        Reply { status, fields, body: body.to_string().into(), close: false }
-    };
     match kind {
-        Answer::Livez => json(200, serde_json::json!({"alive": true})),
-        Answer::Readyz if shared.is_ready() => json(200, serde_json::json!({"ready": true})),
+        Answer::Livez => json(200, &serde_json::json!({"alive": true})),
+        Answer::Readyz if shared.is_ready() => json(200, &serde_json::json!({"ready": true})),
         Answer::Readyz => {
             let cause = Cause::new(Code::ServiceUnavailable, "draining", "This instance takes no more traffic.");
             render(&cause.retry_after(Duration::from_secs(1)), verdict, false, now)
         }
+        // What needs no upstream; the rest is `detailed`.
+        Answer::Detailed => json(200, &crate::admin::status::parts(shared).into()),
         Answer::Alive => json(
             200,
-            serde_json::json!({
+            &serde_json::json!({
                 "alive": true,
                 "timestamp": now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
                 "uptime": shared.started.elapsed().as_secs_f64(),

@@ -92,6 +92,18 @@ pub(crate) struct Metrics {
     pub(crate) leases: IntCounterVec,
     /// Requests of our own that warmed the cache, by outcome.
     pub(crate) warmed: IntCounterVec,
+    /// Changes of breakers by their new state.
+    pub(crate) breaker_changes: IntCounterVec,
+    /// The state of each breaker: 0 closed, 1 half open, 2 open.
+    pub(crate) breaker_state: GaugeVec,
+    /// Requests at each upstream (`running`), those that wait for it by class, and the limit.
+    pub(crate) queue: GaugeVec,
+    /// The level of degradation, 0 to 3.
+    pub(crate) level: IntGauge,
+    /// Second tries by upstream.
+    pub(crate) retries: IntCounterVec,
+    /// Requests sent to a fallback, by that upstream.
+    pub(crate) fallbacks: IntCounterVec,
     /// Whether Redis is connected.
     pub(crate) redis_connected: IntGauge,
     /// Access log lines that were dropped.
@@ -181,6 +193,28 @@ impl Metrics {
                 "addrgate_warmed_total",
                 "Requests of our own that warmed the cache, by outcome.",
                 &["outcome"],
+            ),
+            breaker_changes: counters(
+                "addrgate_breaker_changes_total",
+                "Changes of a breaker by its new state.",
+                &["breaker", "to"],
+            ),
+            breaker_state: gauges(
+                "addrgate_breaker_state",
+                "The state of a breaker: 0 closed, 1 half open, 2 open.",
+                &["breaker"],
+            ),
+            queue: gauges(
+                "addrgate_queue",
+                "Requests at an upstream, those that wait for it by class, and its limit.",
+                &["upstream", "what"],
+            ),
+            level: gauge("addrgate_degradation_level", "The level of degradation: 0 normal to 3 emergency."),
+            retries: counters("addrgate_retries_total", "Second tries at an upstream.", &["upstream"]),
+            fallbacks: counters(
+                "addrgate_fallbacks_total",
+                "Requests sent to an upstream as a fallback.",
+                &["upstream"],
             ),
             redis_connected: gauge("addrgate_redis_connected", "Whether Redis is connected."),
             access_dropped: register(

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use addrgate_filters::degrade::Effects;
 use addrgate_filters::head::Headers;
 use addrgate_filters::reply::wants_problem;
 use addrgate_filters::route::Route;
@@ -55,10 +56,19 @@ fn never(name: &HeaderName) -> bool {
             | "x-request-id"
             | "x-correlation-id"
             | "x-request-timeout"
+            | "x-degrade"
     ) || name.starts_with("x-forwarded")
         || name.starts_with("cf-")
         // A CGI-like reader takes X_API_KEY for X-API-Key.
         || name.contains('_')
+}
+
+/// Tells what it may leave out under pressure.
+pub(crate) fn tell_effects(request: &mut RequestHeader, effects: Effects) -> pingora::Result<()> {
+    match effects.hint() {
+        Some(hint) => request.insert_header("x-degrade", hint).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Where a request came from.

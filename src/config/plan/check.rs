@@ -131,6 +131,29 @@ pub(super) fn redis(file: &File, folder: &Path) -> Vec<Problem> {
     found.into_iter().filter_map(|(part, message)| Some(Problem::new(&[part], message?))).collect()
 }
 
+/// The upstreams that routes name besides their own, which must exist.
+pub(super) fn other_upstreams(file: &File) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (i, route) in file.routes.iter().flatten().enumerate() {
+        let named = [
+            ("fallback", route.fallback.as_ref()),
+            ("rollout", route.rollout.as_ref().map(|rollout| &rollout.upstream)),
+            ("shadow", route.shadow.as_ref().map(|shadow| &shadow.upstream)),
+        ];
+        for (what, name) in named {
+            if let Some(name) = name.filter(|name| !file.upstreams.contains_key(*name)) {
+                let message = format!("there is no upstream `{name}`");
+                problems.push(Problem::new(&["routes", &i.to_string(), what], message));
+            }
+        }
+        if route.fallback.is_some() && route.fallback == route.upstream {
+            let message = "is the route's own upstream, so there is nothing to fall back on";
+            problems.push(Problem::new(&["routes", &i.to_string(), "fallback"], message));
+        }
+    }
+    problems
+}
+
 /// Who may do what, with the files that the configuration names. A route that was refused already is not missed again.
 pub(super) fn clients(file: &File, folder: &Path, routes: &[Arc<route::Route>]) -> Result<client::Clients, Problem> {
     let read = |path: &Path, setting: &[&str]| {

@@ -1,0 +1,60 @@
+//! Asks an upstream for something of our own: a probe, its health. One connection each time, past queue and breaker.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use tokio::time::timeout;
+
+use super::Pool;
+
+static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
+
+/// The largest body that is read.
+const LARGEST: usize = 256 << 10;
+
+impl Pool {
+    /// Whether the upstream does its work: 200 for the probe's path, or where none is given that it takes connections.
+    pub(crate) async fn works(&self, time: Duration) -> bool {
+        let health = &self.config.health;
+        match health.probe.as_ref().or(health.path.as_ref()) {
+            Some(path) => self.get(path, time).await.is_some_and(|(status, _)| status == 200),
+            None => timeout(time, self.connects()).await.unwrap_or(false),
+        }
+    }
+
+    /// Status and body of the answer to GET; `None` where none comes in time.
+    pub(crate) async fn get(&self, path: &str, time: Duration) -> Option<(u16, Bytes)> {
+        timeout(time, self.exchange(path, time)).await.ok()?
+    }
+
+    async fn connects(&self) -> bool {
+        match self.peer(self.config.connect_time.0) {
+            Some(peer) => CONNECTOR.get_http_session(&*peer).await.is_ok(),
+            None => false,
+        }
+    }
+
+    async fn exchange(&self, path: &str, time: Duration) -> Option<(u16, Bytes)> {
+        let peer = self.peer(time)?;
+        let (mut session, _) = CONNECTOR.get_http_session(&*peer).await.ok()?;
+        let mut request = RequestHeader::build("GET", path.as_bytes(), None).ok()?;
+        request.insert_header("host", self.host()).ok()?;
+        request.insert_header("user-agent", "addrgate-health").ok()?;
+        request.insert_header("connection", "close").ok()?;
+        session.write_request_header(Box::new(request)).await.ok()?;
+        session.finish_request_body().await.ok()?;
+        session.read_response_header().await.ok()?;
+        let status = session.response_header()?.status.as_u16();
+        let mut body = BytesMut::new();
+        while let Some(piece) = session.read_response_body().await.ok()? {
+            body.extend_from_slice(&piece);
+            if body.len() > LARGEST {
+                return None;
+            }
+        }
+        Some((status, body.freeze()))
+    }
+}
