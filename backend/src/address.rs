@@ -10,7 +10,8 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::input::Deadline;
 use crate::lookup::{Record, Spot};
-use crate::reply::{Lifetime, Reply, Tags};
+use crate::reply::{Lifetime, Reply};
+use crate::tags::Tags;
 
 const BY_PID: &str = include_str!("sql/lookup/address_by_pid.sql");
 const RELATIVES: &str = include_str!("sql/lookup/address_relatives.sql");
@@ -35,7 +36,10 @@ pub(crate) async fn address(
     let Some(row) = app.database.query_opt(deadline, BY_PID, &[&pid]).await? else { return Err(not_found()) };
     let relatives = app.database.query(deadline, RELATIVES, &[&pid, &MOST]).await?;
     let place = record(&row).place();
+    // A change of a relative purges the relative's locality, a new relative the addresses at both ends.
+    tags.need("pid", &place.pid);
     place.tag(&mut tags);
+    relatives.iter().for_each(|row| _ = tags.need("locality", row.get("locality_pid")));
     let label = place.label();
     let mut position = place.position();
     if let Some(fields) = position.as_object_mut() {

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::{BatchJson, Deadline, Fields, Text, refuse};
-use crate::reply::{Answer, Lifetime, Reply, Tags};
+use crate::reply::{Answer, Lifetime, Reply};
+use crate::tags::Tags;
 use crate::{boundaries, proximity, statistics};
 
 const MOST: usize = 100;
@@ -81,6 +82,8 @@ pub(crate) async fn analyze(
                 failed += 1;
                 results.push(operation.result("error", Some(("error", error.to_item()))));
                 lifetime = lifetime.min(Lifetime::EMPTY);
+                // What would make it succeed is not known here.
+                tags.widen();
                 if error.status.is_server_error() {
                     lost = Some(error);
                 }

@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::input::{BatchJson, Deadline, Fields, refuse};
 use crate::rank::Kind;
 use crate::reply::Reply;
+use crate::tags::Tags;
 use crate::validate::{ADDRESS, FLAG, Options, Validation, judge};
 
 /// Addresses of one batch.
@@ -107,7 +108,8 @@ impl Task {
     /// The verdict, or the index of the item that has it.
     async fn done(self, app: App, deadline: Instant, options: Options) -> Result<Result<Validation, usize>, ApiError> {
         match self {
-            Self::Judge(address) => judge(&app, deadline, &address, options).await.map(Ok),
+            // A batch is not kept by caches: its tags are of no use.
+            Self::Judge(address) => judge(&app, deadline, &address, options, &mut Tags::default()).await.map(Ok),
             Self::SameAs(index) => Ok(Err(index)),
             Self::Bad(error) => {
                 let kind = if error.code == "MISSING_ADDRESS" { Kind::MissingComponent } else { Kind::InvalidFormat };

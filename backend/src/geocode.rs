@@ -15,7 +15,8 @@ use crate::input::{Deadline, Json};
 use crate::lookup::{Found, Wanted, find};
 use crate::parse::Typing;
 use crate::place::Place;
-use crate::reply::{Lifetime, Reply, Tags};
+use crate::reply::{Lifetime, Reply};
+use crate::tags::Tags;
 use crate::validate::{ADDRESS, FLAG};
 
 const POINT: &str = include_str!("sql/lookup/point.sql");
@@ -29,6 +30,14 @@ pub(crate) struct Geocoded {
     /// 0 to 100, of the best match.
     pub confidence: u8,
     degraded: bool,
+    found: Found,
+}
+
+impl Geocoded {
+    /// Adds the tags of an answer that was made with it.
+    pub(crate) fn tag(&self, tags: &mut Tags) {
+        self.found.tag(tags);
+    }
 }
 
 /// Finds where `address` is.
@@ -43,12 +52,13 @@ pub(crate) async fn geocode(
     second_stage: bool,
 ) -> Result<Geocoded, ApiError> {
     let wanted = Wanted { typing: Typing::Done, state: None, postcode: None, from: 0, count: 2, second_stage };
-    let Found { page, listed, degraded, .. } = find(database, deadline, address, &wanted).await?;
+    let found = find(database, deadline, address, &wanted).await?;
+    let Found { page, listed, degraded, .. } = &found;
     let confidence = page.first().map_or(0, |best| best.score.confidence);
     let mut best = page.iter().filter(|scored| scored.score.confidence == confidence);
     // Of several equals none is meant, unless they are in one place.
     let place = match (best.next(), best.next()) {
-        (Some(one), other) if !listed && confidence >= PLACED => {
+        (Some(one), other) if !*listed && confidence >= PLACED => {
             let position = |scored: &crate::rank::Scored| (scored.record.latitude, scored.record.longitude);
             other.is_none_or(|other| position(other) == position(one)).then(|| one.record.place())
         }
@@ -59,7 +69,7 @@ pub(crate) async fn geocode(
         Some(place) if system == CoordinateSystem::Gda94 => Some(moved(database, deadline, place, system).await?),
         place => place,
     };
-    Ok(Geocoded { place, confidence, degraded })
+    Ok(Geocoded { place, confidence, degraded: *degraded, found })
 }
 
 /// The place with its position in another datum than the stored one.
@@ -93,11 +103,11 @@ pub(crate) async fn answer(
     let components = fields.flag("includeComponents", true, FLAG)?;
     let mut tags = Tags::new(&app.facts.release());
     let found = geocode(&app.database, deadline, &address, system, !no_fuzzy(&headers)).await?;
+    found.tag(&mut tags);
     let Some(place) = &found.place else {
         let reply = Reply::cached(&json!({"success": false, "confidence": found.confidence}), Lifetime::EMPTY, tags)?;
         return Ok(with_mark(reply.into_response(), found.degraded));
     };
-    place.tag(&mut tags);
     let lifetime = if found.degraded { Lifetime::EMPTY } else { Lifetime::GEOCODE };
     let reply = Reply::cached(&body(place, found.confidence, system, precision, components), lifetime, tags)?;
     Ok(with_mark(reply.into_response(), found.degraded))

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::dataset::Known;
 use crate::error::ApiError;
+use crate::place::round;
 use crate::reply::Reply;
 
 /// A database that needs longer than this to say `1` is down as far as health is concerned.
@@ -44,7 +45,7 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Reply, ApiError> {
     Reply::uncached(code(status), &body)
 }
 
-/// GET /api/v1/health/detailed: health, the pool, every source.
+/// GET /api/v1/health/detailed: health, the pool, every source, changes that are still to be purged from caches.
 pub(crate) async fn detailed(State(app): State<App>) -> Result<Reply, ApiError> {
     let ping = ping(&app).await;
     let known = app.facts.known();
@@ -64,6 +65,7 @@ pub(crate) async fn detailed(State(app): State<App>) -> Result<Reply, ApiError> 
         "version": env!("CARGO_PKG_VERSION"),
         "checks": {"database": database(&app, &ping), "gnafDataset": dataset(&known), "system": system(&app)},
         "sources": sources,
+        "purges": purges(&app).await,
         "requests": {"free": app.requests.available_permits()},
     });
     Reply::uncached(code(status), &body)
@@ -99,6 +101,20 @@ pub(crate) async fn group(State(app): State<App>) -> Result<Reply, ApiError> {
         "services": {"database": {"healthy": ping.up, "latency": ping.milliseconds}},
     });
     Reply::uncached(code(status), &body)
+}
+
+/// How changes of data get out of the caches, how many wait for it, and for how many seconds the oldest.
+async fn purges(app: &App) -> Value {
+    let mut purges = match &app.purges {
+        Some(state) => state.borrow().to_json(),
+        None => json!({"state": "off"}),
+    };
+    let waiting = app.database.query_opt(Instant::now() + PING, include_str!("sql/outbox_waiting.sql"), &[]).await;
+    if let (Ok(Some(row)), Some(fields)) = (waiting, purges.as_object_mut()) {
+        fields.insert("waiting".into(), row.get::<_, i64>("waiting").into());
+        fields.insert("oldestSeconds".into(), round(row.get("oldest"), 1).into());
+    }
+    purges
 }
 
 async fn ping(app: &App) -> Ping {

@@ -22,6 +22,7 @@ mod migrate;
 mod parse;
 mod place;
 mod proximity;
+mod purge;
 mod rank;
 mod reply;
 mod reverse;
@@ -29,6 +30,7 @@ mod routes;
 mod search;
 mod serve;
 mod statistics;
+mod tags;
 mod validate;
 
 use std::process::ExitCode;

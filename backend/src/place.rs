@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use tokio_postgres::Row;
 
-use crate::reply::Tags;
+use crate::tags::Tags;
 
 /// The parts of an address, words spelled out (`UNIT`, `LEVEL`, `STREET`, `NORTH`).
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -182,11 +182,11 @@ impl Place {
         json!({"latitude": round(self.latitude, 8), "longitude": round(self.longitude, 8)})
     }
 
-    /// Adds the tags under which a change of this address purges an answer.
+    /// Adds the tags of an answer that shows this address: a renamed locality or street purges the locality.
     pub(crate) fn tag(&self, tags: &mut Tags) {
-        tags.add("pid", &self.pid).add("locality", &self.locality_pid);
+        tags.need("locality", &self.locality_pid).hint("pid", &self.pid);
         if let Some(postcode) = &self.postcode {
-            tags.add("postcode", postcode);
+            tags.hint("postcode", postcode);
         }
     }
 }

@@ -9,8 +9,9 @@ use crate::error::ApiError;
 use crate::input::{Deadline, Fields, Json, refuse};
 use crate::location::Location;
 use crate::place::{distinct, number, round};
-use crate::reply::{Answer, Lifetime, Reply, Tags};
+use crate::reply::{Answer, Lifetime, Reply};
 use crate::reverse::Found;
+use crate::tags::Tags;
 
 const ANY: &str = include_str!("sql/proximity.sql");
 const OF_KIND: &str = include_str!("sql/proximity_kind.sql");
@@ -47,7 +48,7 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
     let with_bearing = fields.flag("includeBearing", false, "INVALID_INCLUDE_BEARING")?;
     let kinds = kinds(fields)?;
     let mut tags = Tags::new(&app.facts.release());
-    let location = Location::read(app, deadline, fields).await?;
+    let location = Location::read(app, deadline, fields, &mut tags).await?;
 
     let (longitude, latitude) = (location.position.longitude, location.position.latitude);
     let (srid, wanted) = (location.system.srid(), limit as i32);
@@ -56,7 +57,9 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
     } else {
         app.database.query(deadline, OF_KIND, &[&longitude, &latitude, &srid, &radius, &wanted, &kinds]).await?
     };
-    let mut found = distinct(rows.iter().map(Found::from_row).collect(), |found| &found.place);
+    let found: Vec<Found> = rows.iter().map(Found::from_row).collect();
+    tags.near(&location.position, Found::reach(&found, limit, radius));
+    let mut found = distinct(found, |found| &found.place);
     found.truncate(limit as usize);
 
     let average = found.iter().map(|found| found.metres).sum::<f64>() / found.len().max(1) as f64;

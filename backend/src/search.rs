@@ -14,7 +14,8 @@ use crate::lookup::{Found, Wanted, find};
 use crate::parse::Typing;
 use crate::parse::codes::STATE;
 use crate::rank::Scored;
-use crate::reply::{Lifetime, Reply, Tags};
+use crate::reply::{Lifetime, Reply};
+use crate::tags::Tags;
 
 const FLAG: &str = "INVALID_BOOLEAN_FLAG";
 
@@ -81,9 +82,7 @@ pub(crate) async fn search(
     let question = Question::read(&fields, !no_fuzzy(&headers))?;
     let mut tags = Tags::new(&app.facts.release());
     let found = find(&app.database, deadline, &question.text, &question.wanted).await?;
-    for scored in &found.page {
-        scored.record.place().tag(&mut tags);
-    }
+    found.tag(&mut tags);
     let meaning = body(&question, &found);
     let mut whole = meaning.clone();
     whole.insert("executionTime".into(), (begun.elapsed().as_millis() as u64).into());

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
 use crate::db::{ConnectArgs, Database, PoolArgs};
+use crate::purge::{self, PurgeArgs};
 use crate::{dataset, routes};
 
 /// From the first wait for a request to the end of its head. As it also bounds how long a connection may idle, it is
@@ -42,23 +43,28 @@ pub(crate) struct Args {
     connect: ConnectArgs,
     #[command(flatten)]
     pool: PoolArgs,
+    #[command(flatten)]
+    purge: PurgeArgs,
 }
 
 /// Serves until SIGTERM or SIGINT, then finishes what was begun.
 ///
 /// # Errors
-/// When the database URL is unusable or the address can't be listened on. A database that is away is no error: it may
+/// When the database URL is unusable, there is a URL to purge at and no token, or the address can't be listened on. A database that is away is no error: it may
 /// come later.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     log_panics();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be handled")?;
-    let database = Database::open(args.connect.config()?, &args.pool);
+    let config = args.connect.config()?;
+    let gateways = args.purge.gateways()?;
+    let database = Database::open(config.clone(), &args.pool);
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("can't listen on {}", args.listen))?;
     let address = listener.local_addr().context("the listener has no address")?;
     let router = routes::router(App {
         facts: dataset::keep(database.clone()),
         database,
+        purges: gateways.map(|gateways| purge::keep(config, gateways)),
         requests: Arc::new(Semaphore::new(args.max_requests as usize)),
         started: Instant::now(),
     });

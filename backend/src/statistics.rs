@@ -11,7 +11,8 @@ use crate::error::ApiError;
 use crate::input::{Deadline, Fields, Json};
 use crate::location::Location;
 use crate::place::round;
-use crate::reply::{Answer, Lifetime, Reply, Tags};
+use crate::reply::{Answer, Lifetime, Reply};
+use crate::tags::Tags;
 
 const MESH_BLOCK_OF: &str = include_str!("sql/mesh_block_of.sql");
 const MESH_BLOCK_NEAR: &str = include_str!("sql/mesh_block_near.sql");
@@ -41,10 +42,14 @@ pub(crate) async fn statistical_areas(
 pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Result<Answer, ApiError> {
     let with_hierarchy = fields.flag("includeHierarchy", true, "INVALID_INCLUDE_HIERARCHY")?;
     let mut tags = Tags::new(&app.facts.release());
-    let location = Location::read(app, deadline, fields).await?;
+    tags.mark("areas");
+    let location = Location::read(app, deadline, fields, &mut tags).await?;
 
     let own = match &location.address {
-        Some((pid, _)) => app.database.query_opt(deadline, MESH_BLOCK_OF, &[pid]).await?.map(MeshBlock::from_row),
+        Some((pid, _)) => {
+            tags.need("pid", pid);
+            app.database.query_opt(deadline, MESH_BLOCK_OF, &[pid]).await?.map(MeshBlock::from_row)
+        }
         None => None,
     };
     let (mesh_block, areas, accuracy) = match own {
@@ -52,7 +57,7 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
             let areas = area::above(app, deadline, &block.sa1).await?;
             (Some(block), areas, "MESH_BLOCK")
         }
-        None => around(app, deadline, &location).await?,
+        None => around(app, deadline, &location, &mut tags).await?,
     };
     if areas.is_empty() {
         return Err(ApiError::not_found("STATISTICAL_DATA_NOT_FOUND", "No statistical area is known for this place"));
@@ -70,7 +75,7 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
         "accuracy": accuracy,
     });
     if let Some(block) = &mesh_block {
-        tags.add("pid", &block.pid);
+        tags.need("pid", &block.pid);
         hierarchy.insert("meshBlock".into(), json!({"code": block.code, "category": block.category}));
         metadata["address"] = json!({"gnafPid": block.pid, "meters": round(block.metres, 1)});
     }
@@ -94,6 +99,7 @@ async fn around(
     app: &App,
     deadline: Instant,
     location: &Location,
+    tags: &mut Tags,
 ) -> Result<(Option<MeshBlock>, Vec<Area>, &'static str), ApiError> {
     let held: Vec<Area> = area::at(app, deadline, location).await?.into_iter().map(|holding| holding.area).collect();
     let outlined = |level: &str| held.iter().find(|area| area.level == level);
@@ -101,6 +107,7 @@ async fn around(
         return Ok((None, area::above(app, deadline, &sa1.code).await?, "SA1_OUTLINE"));
     }
     let (longitude, latitude) = (location.position.longitude, location.position.latitude);
+    tags.near(&location.position, 50.0);
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&longitude, &latitude, &location.system.srid()];
     if let Some(row) = app.database.query_opt(deadline, MESH_BLOCK_NEAR, &parameters).await? {
         let block = MeshBlock::from_row(row);

@@ -13,9 +13,9 @@ use crate::error::ApiError;
 use crate::input::{Deadline, Json, Text};
 use crate::lookup::{Found, Wanted, find};
 use crate::parse::Typing;
-use crate::place::Place;
 use crate::rank::{AMBIGUOUS, EXACT, Issue, Kind, Scored, Severity, VALID};
-use crate::reply::{Lifetime, Reply, Tags};
+use crate::reply::{Lifetime, Reply};
+use crate::tags::Tags;
 
 /// The contract's code for a flag that is none.
 pub(crate) const FLAG: &str = "INVALID_BOOLEAN_FLAG";
@@ -53,9 +53,9 @@ pub(crate) struct Validation {
     pub suggestions: Vec<Value>,
     pub issues: Vec<Issue>,
     pub source: &'static str,
-    /// What the answer was made from, for its tags.
+    /// Whether there is an address like it.
     #[serde(skip)]
-    pub places: Vec<Place>,
+    pub found: bool,
     #[serde(skip)]
     pub degraded: bool,
 }
@@ -79,17 +79,13 @@ pub(crate) async fn validate(
         second_stage: !no_fuzzy(&headers),
     };
     let mut tags = Tags::new(&app.facts.release());
-    let validation = judge(&app, deadline, &address, options).await?;
-    for place in &validation.places {
-        place.tag(&mut tags);
-    }
-    let lifetime =
-        if validation.places.is_empty() || validation.degraded { Lifetime::EMPTY } else { Lifetime::VALIDATE };
+    let validation = judge(&app, deadline, &address, options, &mut tags).await?;
+    let lifetime = if validation.found && !validation.degraded { Lifetime::VALIDATE } else { Lifetime::EMPTY };
     let reply = Reply::cached(&validation, lifetime, tags)?;
     Ok(with_mark(reply.into_response(), validation.degraded))
 }
 
-/// Validates one address.
+/// Validates one address, and adds the tags of the answer.
 ///
 /// # Errors
 /// What the database says.
@@ -98,6 +94,7 @@ pub(crate) async fn judge(
     deadline: Instant,
     address: &str,
     options: Options,
+    tags: &mut Tags,
 ) -> Result<Validation, ApiError> {
     let wanted = Wanted {
         typing: Typing::Done,
@@ -108,6 +105,7 @@ pub(crate) async fn judge(
         second_stage: options.second_stage,
     };
     let found = find(&app.database, deadline, address, &wanted).await?;
+    found.tag(tags);
     Ok(verdict(found, options))
 }
 
@@ -144,7 +142,7 @@ fn verdict(found: Found, options: Options) -> Validation {
         suggestions,
         issues,
         source: "gnaf",
-        places: page.iter().map(|scored| scored.record.place()).collect(),
+        found: true,
         degraded,
     }
 }
@@ -171,7 +169,7 @@ impl Validation {
             suggestions: Vec::new(),
             issues: vec![Issue { kind, message: message.into(), severity: Severity::Error }],
             source: "gnaf",
-            places: Vec::new(),
+            found: false,
             degraded,
         }
     }

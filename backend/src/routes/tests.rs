@@ -16,6 +16,7 @@ fn service(places: usize) -> Router {
     router(App {
         facts: dataset::keep(database.clone()),
         database,
+        purges: None,
         requests: Arc::new(Semaphore::new(places)),
         started: Instant::now(),
     })
