@@ -41,7 +41,7 @@ async fn empty(database: &Database) {
 #[tokio::test]
 async fn a_change_is_purged_at_once_and_hard() {
     let (database, gateway) = (database().await, Gateway::start(Mood::Confirming).await);
-    let mut service = serve(&database, &[&gateway.url()], TOKEN).await;
+    let service = serve(&database, &[&gateway.url()], TOKEN).await;
     until("it listens", || async {
         text(&database, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'address-service purge' AND datname = current_database()").await == "1"
     })
@@ -59,8 +59,7 @@ async fn a_change_is_purged_at_once_and_hard() {
     let health = purges(&service).await;
     assert_eq!((&health["state"], &health["waiting"]), (&json!("up"), &json!(0)), "{health}");
     assert!(health["lastConfirmed"].is_string());
-    assert!(service.process.stop().await.success());
-    service.process.assert_clean(&[]);
+    service.stop(&[]).await;
 }
 
 #[tokio::test]
@@ -77,7 +76,7 @@ async fn a_release_is_purged_softly_with_everything() {
 async fn nothing_is_lost_while_the_gateway_is_away_or_can_not_confirm() {
     let (database, gateway) = (database().await, Gateway::start(Mood::Unconfirmed).await);
     let address = gateway.address;
-    let mut service = serve(&database, &[&gateway.url()], TOKEN).await;
+    let service = serve(&database, &[&gateway.url()], TOKEN).await;
     let first = change(&database, 0).await;
     until("it was asked twice", || async { gateway.calls() >= 2 }).await;
     assert_ne!(text(&database, "SELECT count(*) FROM purge_outbox").await, "0");
@@ -98,8 +97,7 @@ async fn nothing_is_lost_while_the_gateway_is_away_or_can_not_confirm() {
     purged(&gateway, &second).await;
     empty(&database).await;
     until("health says so", || async { purges(&service).await["state"] == "up" }).await;
-    assert!(service.process.stop().await.success());
-    service.process.assert_clean(&["not purged from caches"]);
+    service.stop(&["not purged from caches"]).await;
 }
 
 #[tokio::test]
@@ -145,15 +143,14 @@ async fn a_wrong_token_is_said_and_loses_nothing() {
 async fn when_one_gateway_is_away_the_next_is_asked() {
     let (database, gateway) = (database().await, Gateway::start(Mood::Confirming).await);
     let unsure = Gateway::start(Mood::Unconfirmed).await;
-    let mut service = serve(&database, &["http://127.0.0.1:1", &unsure.url(), &gateway.url()], TOKEN).await;
+    let service = serve(&database, &["http://127.0.0.1:1", &unsure.url(), &gateway.url()], TOKEN).await;
     let first = change(&database, 0).await;
     purged(&gateway, &first).await;
     let second = change(&database, 1).await;
     purged(&gateway, &second).await;
     assert_eq!(unsure.calls(), 1, "the one that answered is asked first from then on");
     empty(&database).await;
-    assert!(service.process.stop().await.success());
-    service.process.assert_clean(&[]);
+    service.stop(&[]).await;
 }
 
 #[tokio::test]
@@ -169,9 +166,18 @@ async fn two_services_share_the_work_and_each_change_is_purged_once() {
         .await;
     let services = [serve(&database, &[&gateway.url()], TOKEN).await, serve(&database, &[&gateway.url()], TOKEN).await];
     empty(&database).await;
-    let wanted = text(&database, "SELECT string_agg('pid:' || pid, ' ' ORDER BY pid) FROM address WHERE legal_parcel_id = 'CHANGED'").await;
-    let mut purged: Vec<String> = gateway.confirmed().iter().flat_map(|call| call["tags"].as_array().unwrap().clone())
-        .map(|tag| tag.as_str().unwrap().to_owned()).filter(|tag| tag.starts_with("pid:")).collect();
+    let wanted = text(
+        &database,
+        "SELECT string_agg('pid:' || pid, ' ' ORDER BY pid) FROM address WHERE legal_parcel_id = 'CHANGED'",
+    )
+    .await;
+    let mut purged: Vec<String> = gateway
+        .confirmed()
+        .iter()
+        .flat_map(|call| call["tags"].as_array().unwrap().clone())
+        .map(|tag| tag.as_str().unwrap().to_owned())
+        .filter(|tag| tag.starts_with("pid:"))
+        .collect();
     purged.sort();
     assert_eq!(purged.join(" "), wanted, "each once");
     drop(services);
@@ -181,7 +187,10 @@ async fn two_services_share_the_work_and_each_change_is_purged_once() {
 async fn a_url_without_a_token_is_refused_at_the_start() {
     for (arguments, reason) in [
         (vec!["--purge-url", "http://127.0.0.1:1"], "--purge-url needs a token"),
-        (vec!["--purge-url", "http://127.0.0.1:1", "--purge-token-file", "/no/such/file"], "can't be read from /no/such/file"),
+        (
+            vec!["--purge-url", "http://127.0.0.1:1", "--purge-token-file", "/no/such/file"],
+            "can't be read from /no/such/file",
+        ),
         (vec!["--purge-url", "ftp://127.0.0.1:1"], "must begin with http://"),
     ] {
         let output = std::process::Command::new(crate::support::program("address-service"))

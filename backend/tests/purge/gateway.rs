@@ -70,7 +70,14 @@ impl Gateway {
 
     /// What was asked and confirmed so far.
     pub(crate) fn confirmed(&self) -> Vec<Value> {
-        self.shared.calls.lock().unwrap().iter().filter(|(_, status)| *status == 200).map(|(body, _)| body.clone()).collect()
+        self.shared
+            .calls
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|(_, status)| *status == 200)
+            .map(|(body, _)| body.clone())
+            .collect()
     }
 
     /// The tags of these.

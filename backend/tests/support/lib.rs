@@ -63,6 +63,14 @@ impl Service {
         Self { client, process }
     }
 
+    /// Stops it, and panics if it did not end well or logged what nobody expected.
+    pub async fn stop(mut self, expected: &[&str]) {
+        let ended = self.process.stop().await;
+        assert!(ended.success(), "address-service ended with {ended}");
+        // It is asked whether it is ready before it is.
+        self.process.assert_clean(&[expected, &["/health/ready"]].concat());
+    }
+
     /// Over a database.
     pub async fn over(database: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let environment = [environment, &[("DATABASE_URL", database)]].concat();
