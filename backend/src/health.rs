@@ -39,7 +39,7 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Reply, ApiError> {
             "database": database(&app, &ping),
             "cache": {"status": "healthy", "state": "up", "details": "this service keeps no cache; the gateway does"},
             "gnafDataset": dataset,
-            "system": system(&app),
+            "system": system(app.started),
         },
     });
     Reply::uncached(code(status), &body)
@@ -63,7 +63,7 @@ pub(crate) async fn detailed(State(app): State<App>) -> Result<Reply, ApiError> 
         "status": status,
         "timestamp": now(),
         "version": env!("CARGO_PKG_VERSION"),
-        "checks": {"database": database(&app, &ping), "gnafDataset": dataset(&known), "system": system(&app)},
+        "checks": {"database": database(&app, &ping), "gnafDataset": dataset(&known), "system": system(app.started)},
         "sources": sources,
         "purges": purges(&app).await,
         "requests": {"free": app.requests.available_permits()},
@@ -87,8 +87,23 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Reply, ApiError> {
 
 /// GET /api/v1/health/live: the process turns.
 pub(crate) async fn live(State(app): State<App>) -> Result<Reply, ApiError> {
-    let body = json!({"alive": true, "timestamp": now(), "uptime": app.started.elapsed().as_secs()});
-    Reply::uncached(StatusCode::OK, &body)
+    alive(app.started)
+}
+
+/// The process turns since then.
+///
+/// # Errors
+/// `INTERNAL_ERROR` when it can't be written as JSON.
+pub(crate) fn alive(started: Instant) -> Result<Reply, ApiError> {
+    told(&json!({"alive": true, "timestamp": now(), "uptime": started.elapsed().as_secs()}))
+}
+
+/// An answer that is good.
+///
+/// # Errors
+/// `INTERNAL_ERROR` when it can't be written as JSON.
+pub(crate) fn told(body: &Value) -> Result<Reply, ApiError> {
+    Reply::uncached(StatusCode::OK, body)
 }
 
 /// GET /api/v1/addresses/health and /api/v1/spatial/health: the database behind the group.
@@ -148,8 +163,9 @@ fn dataset(known: &Known) -> Value {
     })
 }
 
-fn system(app: &App) -> Value {
-    json!({"status": "healthy", "uptime": app.started.elapsed().as_secs(), "memoryBytes": resident_bytes()})
+/// The process.
+pub(crate) fn system(started: Instant) -> Value {
+    json!({"status": "healthy", "uptime": started.elapsed().as_secs(), "memoryBytes": resident_bytes()})
 }
 
 /// Resident memory from Linux's procfs; `None` elsewhere.
@@ -163,6 +179,7 @@ fn code(status: &str) -> StatusCode {
     if status == "unhealthy" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 
-fn now() -> String {
+/// The time, to the millisecond.
+pub(crate) fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -62,7 +62,7 @@ impl Location {
         let Some(place) = found.place else {
             return refuse("GEOCODING_FAILED", "No address was found that is clearly meant");
         };
-        let position = Position { latitude: place.latitude, longitude: place.longitude };
+        let position = place.point.ok_or_else(ApiError::internal)?;
         Ok(Self { position, system, address: Some((place.pid.clone(), place.label())) })
     }
 

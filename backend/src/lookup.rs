@@ -68,6 +68,18 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// A post office box.
+    pub(crate) fn postal() -> Self {
+        Self { postal: true, ..Self::default() }
+    }
+
+    /// The page that was wanted of all that was found, in order.
+    pub(crate) fn page_of(ranked: Vec<Scored>, wanted: &Wanted) -> Self {
+        let total = ranked.len() as u64;
+        let page = ranked.into_iter().skip(wanted.from).take(wanted.count).collect();
+        Self { page, total: total.min(MOST), total_is_capped: total > MOST, ..Self::default() }
+    }
+
     /// Adds the tags by which a change reaches this answer. An address that appears, changes or goes purges its numbers and
     /// its locality; a change of the names of streets and localities purges `names`.
     pub(crate) fn tag(&self, tags: &mut Tags) {
@@ -94,7 +106,7 @@ pub(crate) async fn find(
 ) -> Result<Found, ApiError> {
     let parsed = Parsed::new(text, wanted.typing);
     if parsed.postal {
-        return Ok(Found { postal: true, ..Found::default() });
+        return Ok(Found::postal());
     }
     let search = Search { streets: Streets { database, deadline }, wanted };
     let readings = wanted.added_to(parsed.readings.clone());
@@ -111,7 +123,7 @@ pub(crate) async fn find(
 
 impl Wanted {
     /// State and postcode asked for beside the text belong to every reading that has none.
-    fn added_to(&self, mut readings: Vec<Reading>) -> Vec<Reading> {
+    pub(crate) fn added_to(&self, mut readings: Vec<Reading>) -> Vec<Reading> {
         if self.state.is_none() && self.postcode.is_none() {
             return readings;
         }
@@ -128,7 +140,8 @@ impl Wanted {
         readings
     }
 
-    fn allows(&self, scored: &Scored) -> bool {
+    /// Whether it is in the state and the postcode asked for.
+    pub(crate) fn allows(&self, scored: &Scored) -> bool {
         let record = &scored.record;
         self.state.is_none_or(|state| record.spot.state == state)
             && self.postcode.as_ref().is_none_or(|postcode| record.postcode.as_ref() == Some(postcode))
@@ -252,14 +265,9 @@ impl Search<'_> {
 
     /// The page that was wanted: the addresses with the number, or those along the street when there is no number.
     async fn page(&self, collected: Collected, readings: &[Reading]) -> Result<Found, ApiError> {
-        let Wanted { from, count, .. } = *self.wanted;
         let Collected { scored, unnumbered, degraded, numbers, .. } = collected;
         if !scored.is_empty() {
-            let ranked = ranked(scored);
-            let total = ranked.len() as u64;
-            let page = ranked.into_iter().skip(from).take(count).collect();
-            let (total, total_is_capped) = (total.min(MOST), total > MOST);
-            return Ok(Found { page, total, total_is_capped, degraded, numbers, ..Found::default() });
+            return Ok(Found { degraded, numbers, ..Found::page_of(ranked(scored), self.wanted) });
         }
         let bare: Vec<Reading> = readings.iter().filter(|r| !r.head.has_number()).cloned().collect();
         let mut spots = unnumbered;

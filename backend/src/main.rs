@@ -1,6 +1,7 @@
 //! The address service behind addrgate: Australian addresses in PostGIS over HTTP.
 
 mod address;
+mod addressr;
 mod analyze;
 mod app;
 mod area;

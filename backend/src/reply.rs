@@ -35,6 +35,8 @@ impl Lifetime {
     pub(crate) const STATISTICS: Self = Self(86_400);
     /// One address by its identifier.
     pub(crate) const ADDRESS: Self = Self(3_600);
+    /// What another source answers while ours can't: soon to be replaced by better.
+    pub(crate) const FALLBACK: Self = Self(300);
     /// What is loaded.
     pub(crate) const COVERAGE: Self = Self(300);
 
