@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::stream;
 use http::{HeaderMap, StatusCode};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::degrade::with_mark;
 use crate::error::ApiError;
 use crate::input::{BatchJson, Deadline, Fields, refuse};
 use crate::rank::Kind;
@@ -63,7 +65,7 @@ pub(crate) async fn validate(
     Deadline(deadline): Deadline,
     headers: HeaderMap,
     BatchJson(fields): BatchJson,
-) -> Result<Reply, ApiError> {
+) -> Result<Response, ApiError> {
     let batch = Batch::read(&fields, &headers)?;
     let judge = move |address: String, options: Options| {
         let app = app.clone();
@@ -106,7 +108,7 @@ impl Batch {
         at_once: usize,
         source: &'static str,
         judge: impl Fn(String, Options) -> F,
-    ) -> Result<Reply, ApiError>
+    ) -> Result<Response, ApiError>
     where
         F: Future<Output = Result<Validation, ApiError>> + Send,
     {
@@ -129,7 +131,8 @@ impl Batch {
                 "processingTime": begun.elapsed().as_millis() as u64,
             },
         });
-        Reply::uncached(StatusCode::OK, &body)
+        let degraded = validations.iter().any(|validation| validation.degraded);
+        Ok(with_mark(Reply::uncached(StatusCode::OK, &body)?.into_response(), degraded))
     }
 
     /// The verdicts in the order of the items; fewer than items only when `fail_fast` ended it.

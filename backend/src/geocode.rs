@@ -57,18 +57,22 @@ impl Geocoded {
     /// # Errors
     /// `INTERNAL_ERROR` when it can't be written as JSON.
     pub(crate) fn answer(&self, question: &Question, longest: Lifetime, tags: Tags) -> Result<Response, ApiError> {
-        let degraded = self.found.degraded;
         let reply = match &self.place {
             None => {
                 let body = json!({"success": false, "confidence": self.confidence});
                 Reply::cached(&body, Lifetime::EMPTY, tags)?
             }
             Some(place) => {
-                let lifetime = if degraded { Lifetime::EMPTY } else { longest };
+                let lifetime = if self.degraded() { Lifetime::EMPTY } else { longest };
                 Reply::cached(&body(place, self.confidence, question), lifetime, tags)?
             }
         };
-        Ok(with_mark(reply.into_response(), degraded))
+        Ok(with_mark(reply.into_response(), self.degraded()))
+    }
+
+    /// A better place might have been found if misspellings had been corrected.
+    pub(crate) fn degraded(&self) -> bool {
+        self.found.degraded
     }
 
     /// Adds the tags of an answer that was made with it.

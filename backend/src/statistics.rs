@@ -1,12 +1,14 @@
 //! The statistical areas of a place (ASGS: mesh block, SA1 to SA4, capital city area, state).
 
 use axum::extract::State;
+use http::HeaderMap;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
 use crate::app::App;
 use crate::area::{self, Area};
+use crate::degrade::no_fuzzy;
 use crate::error::ApiError;
 use crate::input::{Deadline, Fields, Json};
 use crate::location::Location;
@@ -30,20 +32,26 @@ struct MeshBlock {
 pub(crate) async fn statistical_areas(
     State(app): State<App>,
     Deadline(deadline): Deadline,
+    headers: HeaderMap,
     Json(fields): Json,
 ) -> Result<Reply, ApiError> {
-    answer(&app, deadline, &fields).await?.into_reply()
+    answer(&app, deadline, &fields, !no_fuzzy(&headers)).await?.into_reply()
 }
 
-/// The answer to one question, alone or in a batch.
+/// The answer to one question, alone or in a batch; `second_stage` is whether a misspelt address is corrected.
 ///
 /// What is surest comes first: the mesh block of the address asked about; an SA1 outline that holds the position; the mesh
 /// block of an address within 50 m; the finest outline there is, which may be a simplified one.
-pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Result<Answer, ApiError> {
+pub(crate) async fn answer(
+    app: &App,
+    deadline: Instant,
+    fields: &Fields,
+    second_stage: bool,
+) -> Result<Answer, ApiError> {
     let with_hierarchy = fields.flag("includeHierarchy", true, "INVALID_INCLUDE_HIERARCHY")?;
     let mut tags = Tags::new(&app.facts.release());
     tags.mark("areas");
-    let location = Location::read(app, deadline, fields, &mut tags).await?;
+    let location = Location::read(app, deadline, fields, second_stage, &mut tags).await?;
 
     let own = match &location.address {
         Some((pid, _)) => {

@@ -71,7 +71,7 @@ pub(super) async fn batch(
     Deadline(deadline): Deadline,
     headers: HeaderMap,
     BatchJson(fields): BatchJson,
-) -> Result<Reply, ApiError> {
+) -> Result<Response, ApiError> {
     let batch = Batch::read(&fields, &headers)?;
     // Half a batch is no answer, and its calls would be lost.
     let (needed, left) = (2 * batch.distinct(), app.client.left() as usize);

@@ -59,12 +59,12 @@ pub(super) async fn find(
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", &words).finish();
     let (mut next, mut scored) = (Some(query), Vec::new());
     for _ in 0..PAGES {
-        let Some(query) = next.take() else { break };
+        let Some(query) = next.take_if(|_| scored.len() < wanted.from + wanted.count) else { break };
         let page = client.get::<Vec<Line>>(deadline, &["addresses"], Some(&query)).await?;
         let Some(page) = page else { break };
         let judged = page.value.iter().filter_map(Line::record).filter_map(|record| asked.judged(record));
         scored.extend(judged.filter(|one| wanted.allows(one) && (asked.lists() || one.score.confidence >= WORST)));
-        next = page.next.filter(|_| scored.len() < wanted.from + wanted.count);
+        next = page.next;
     }
     let mut found = Found::page_of(ranked(scored), wanted);
     let good = found.page.first().is_some_and(|best| best.score.confidence >= VALID);
