@@ -9,6 +9,7 @@
 //!   web-portal:
 //!     keys: ["sha256:9f86d081..."]   # `addrgate keys new` prints a key and this line; empty texts are skipped
 //!     limits: [5000/15m]             # in place of `rate_limit.client`; []: none
+//!     priority: high                 # critical, high, normal, low or background
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::head::Head;
+use crate::priority::Class;
 use crate::reply::Code;
 use crate::route::Auth;
 use crate::units::Rate;
@@ -36,15 +38,20 @@ pub struct Config {
     /// What it may ask, in place of `rate_limit.client`; an empty list: as much as it likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Vec<Rate>>,
+    /// How much its requests matter; it can lower itself by `Priority`, never raise itself. Left out: `priority.default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Class>,
 }
 
 /// A known client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Client {
     /// The name in the configuration; in logs, metrics and limits.
     pub name: Arc<str>,
     /// Its own limits, where it has any.
     pub limits: Option<Vec<Rate>>,
+    /// Its class, where it has one of its own.
+    pub priority: Option<Class>,
 }
 
 /// The digest of a key, as the configuration writes it.
@@ -74,7 +81,11 @@ impl Clients {
         let mut clients = HashMap::new();
         for (name, config) in configs {
             rate_limit::check(config.limits.iter().flatten()).map_err(|e| format!("client `{name}`: {e}"))?;
-            let client = Arc::new(Client { name: name.as_str().into(), limits: config.limits.clone() });
+            let client = Arc::new(Client {
+                name: name.as_str().into(),
+                limits: config.limits.clone(),
+                priority: config.priority,
+            });
             let digests: Vec<&String> = config.keys.iter().filter(|text| !text.is_empty()).collect();
             if digests.len() > 2 {
                 return Err(format!("client `{name}` has {} keys; two at most", digests.len()));

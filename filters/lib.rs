@@ -5,6 +5,7 @@
 //!
 //! What a filter refuses is a [`reply::Cause`]; only [`reply`] knows statuses and bodies.
 
+pub mod breaker;
 pub mod cache_key;
 pub mod cache_policy;
 pub mod cache_status;
@@ -13,6 +14,9 @@ pub mod cors;
 pub mod edge;
 pub mod head;
 pub mod meta;
+pub mod per_upstream;
+pub mod priority;
+pub mod queue;
 pub mod rate_limit;
 pub mod reply;
 pub mod request_body;
@@ -22,6 +26,7 @@ pub mod target;
 pub mod units;
 pub mod verdict;
 
+use async_trait::async_trait;
 use head::Head;
 use reply::{Cause, Reply};
 use verdict::Verdict;
@@ -52,6 +57,14 @@ impl Flow {
     pub fn refuse(code: reply::Code, reason: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Flow::Reply(Cause::new(code, reason, message))
     }
+
+    fn stop(self, by: &'static str) -> Result<(), Stop> {
+        match self {
+            Flow::Continue => Ok(()),
+            Flow::Reply(cause) => Err(Stop::Refused(by, cause)),
+            Flow::Answer(reply) => Err(Stop::Answered(reply)),
+        }
+    }
 }
 
 /// Whether a filter acts or only counts what it would have done.
@@ -65,6 +78,19 @@ pub enum Mode {
     Observe,
 }
 
+impl Mode {
+    /// What becomes of a refusal: sent, or noted in the verdict.
+    fn refuse(self, by: &'static str, cause: Cause, verdict: &mut Verdict) -> Flow {
+        match self {
+            Mode::Enforce => Flow::Reply(cause),
+            Mode::Observe => {
+                verdict.observed.push((by, cause.reason));
+                Flow::Continue
+            }
+        }
+    }
+}
+
 /// How a request ended, for [`Filter::finish`].
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
@@ -75,6 +101,7 @@ pub struct Outcome {
 }
 
 /// One filter. Three moments and no more; response shaping is not one of them.
+#[async_trait]
 pub trait Filter: Send + Sync {
     /// The name in logs, metrics and `explain`: the file's.
     fn name(&self) -> &'static str;
@@ -85,14 +112,14 @@ pub trait Filter: Send + Sync {
         Flow::Continue
     }
 
-    /// Only when the upstream is really needed, never on a hit.
-    fn forward(&self, verdict: &mut Verdict) -> Flow {
+    /// Only when the upstream is really needed, never on a hit. May wait; a client that leaves meanwhile drops the future.
+    async fn forward(&self, verdict: &mut Verdict) -> Flow {
         let _ = verdict;
         Flow::Continue
     }
 
     /// Always, exactly once, also when the client hangs up: release permits, count.
-    fn finish(&self, verdict: &Verdict, outcome: Outcome) {
+    fn finish(&self, verdict: &mut Verdict, outcome: Outcome) {
         let _ = (verdict, outcome);
     }
 }
@@ -110,12 +137,18 @@ pub struct Filters {
     pub route: route::Routes,
     /// API key to identity.
     pub client: client::Clients,
+    /// Who goes first.
+    pub priority: priority::Priority,
     /// How much a client may ask.
     pub rate_limit: rate_limit::RateLimit,
     /// What body the route takes.
     pub request_body: request_body::Bodies,
     /// Normal form of the request, and its key.
     pub cache_key: cache_key::Keys,
+    /// Upstreams that fail are not asked.
+    pub breaker: breaker::Breakers,
+    /// Who waits, who goes, who is refused.
+    pub queue: queue::Queues,
 }
 
 impl Filters {
@@ -126,48 +159,54 @@ impl Filters {
     /// 3. `cors` before `route` and `client`, because a preflight has no key and its method is on no route;
     /// 4. `route` before `client`, because the route says whether a key is needed at all;
     /// 5. `client` before limits (they are per client) and before the body is looked at (cheap refusals first);
-    /// 6. `rate_limit` before the body is looked at, so that a flood costs as little as it can;
-    /// 7. `request_body` before anything reads the body;
-    /// 8. `cache_key` last: it costs the most, and only a request that will be answered needs it.
+    /// 6. `priority` after both, because it comes from both;
+    /// 7. `rate_limit` before the body is looked at, so that a flood costs as little as it can;
+    /// 8. `request_body` before anything reads the body;
+    /// 9. `cache_key` last of those that see each request: it costs the most, and only a request that will be answered
+    ///    needs it;
+    /// 10. `breaker`, then `queue` when the upstream is needed: what is refused never holds a place.
     #[must_use]
-    pub fn order(&self) -> [&dyn Filter; 8] {
+    pub fn order(&self) -> [&dyn Filter; 11] {
         [
             &self.request_id,
             &self.edge,
             &self.cors,
             &self.route,
             &self.client,
+            &self.priority,
             &self.rate_limit,
             &self.request_body,
             &self.cache_key,
+            &self.breaker,
+            &self.queue,
         ]
     }
 
     /// Walks the list until a filter ends the request.
     pub fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Result<(), Stop> {
-        self.walk(|filter| filter.request(head, verdict))
+        self.order().into_iter().try_for_each(|filter| filter.request(head, verdict).stop(filter.name()))
     }
 
-    /// The same list, when the upstream is needed.
-    pub fn forward(&self, verdict: &mut Verdict) -> Result<(), Stop> {
-        self.walk(|filter| filter.forward(verdict))
-    }
-
-    fn walk(&self, mut ask: impl FnMut(&dyn Filter) -> Flow) -> Result<(), Stop> {
+    /// The same list, when the upstream is needed, before each try of another upstream ([`Verdict::upstream`]).
+    pub async fn forward(&self, verdict: &mut Verdict) -> Result<(), Stop> {
         for filter in self.order() {
-            match ask(filter) {
-                Flow::Continue => {}
-                Flow::Reply(cause) => return Err(Stop::Refused(filter.name(), cause)),
-                Flow::Answer(reply) => return Err(Stop::Answered(reply)),
-            }
+            filter.forward(verdict).await.stop(filter.name())?;
         }
         Ok(())
     }
 
     /// The same list, at the end.
-    pub fn finish(&self, verdict: &Verdict, outcome: Outcome) {
+    pub fn finish(&self, verdict: &mut Verdict, outcome: Outcome) {
         for filter in self.order() {
             filter.finish(verdict, outcome);
         }
+    }
+
+    /// Goes on with the running state of the filters before a reload: what is kept by upstream or by process stays, only
+    /// settings change. To be called when this configuration takes its place, not before: a file that turns out invalid
+    /// must change nothing.
+    pub fn adopt(&mut self, old: &Filters) {
+        self.breaker.adopt(&old.breaker);
+        self.queue.adopt(&old.queue);
     }
 }

@@ -8,6 +8,8 @@
 //!     auth: api_key                      # or none
 //!     upstream: address-service          # may be left out where there is one
 //!     timeout: 2500ms                    # whole answer from the upstream
+//!     class: low                         # critical, high, normal, low or background; left out: the client's
+//!     sheds: batch                       # or analysis: what a degraded gateway refuses first; left out: neither
 //!     body: { max: 64KiB, type: json }   # left out: a request with a body is refused
 //!     forward: [accept-language]         # request fields that reach the upstream; "*": all
 //!     meta: true                         # stamp `meta` into the answer
@@ -17,11 +19,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::head::Head;
+use crate::priority::Class;
 use crate::reply::{Cause, Code};
 use crate::request_body::Announced;
 use crate::units::{Size, Span};
@@ -55,6 +59,12 @@ pub struct Config {
     /// The whole time the upstream has. Keep it below the clients' own timeouts.
     #[serde(default = "ten_seconds")]
     pub timeout: Span,
+    /// How much its requests matter; the lower of this and the client's counts. Left out: the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
+    /// What kind of work it is, where a degraded gateway may refuse it before others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheds: Option<Sheds>,
     /// The request body that is accepted; left out, none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
@@ -80,6 +90,16 @@ fn get() -> Vec<String> {
 
 fn ten_seconds() -> Span {
     Span::secs(10)
+}
+
+/// Work that a degraded gateway may refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sheds {
+    /// Many questions in one request; refused where the level has `no_batch`.
+    Batch,
+    /// Spatial analysis; refused where the level has `no_analysis`.
+    Analysis,
 }
 
 /// Who may use a route.
@@ -205,6 +225,12 @@ impl Route {
     #[must_use]
     pub fn max_body(&self) -> u64 {
         self.config.body.map_or(0, |body| body.max.0)
+    }
+
+    /// From when an answer of the upstream counts as slow, for breaker and queue: 80 % of the timeout.
+    #[must_use]
+    pub fn slow(&self) -> Duration {
+        self.config.timeout.0.mul_f64(0.8)
     }
 
     fn has_method(&self, method: &str) -> bool {

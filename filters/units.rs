@@ -137,6 +137,58 @@ impl fmt::Display for Rate {
     }
 }
 
+/// A share of a whole: `50%`, `0.5%`, `12.25%`; 0 to 100, in steps of a hundredth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Percent(u32);
+
+impl Percent {
+    /// For defaults in code; more than 100 is 100.
+    #[must_use]
+    pub const fn of(n: u32) -> Self {
+        Self(if n > 100 { 10_000 } else { n * 100 })
+    }
+
+    /// From 0 to 1.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / 10_000.0
+    }
+
+    /// Whether `part` of `whole` is at least this share; exact.
+    #[must_use]
+    pub fn is_reached(self, part: usize, whole: usize) -> bool {
+        part as u128 * 10_000 >= whole as u128 * u128::from(self.0)
+    }
+}
+
+impl FromStr for Percent {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a share; {}", Self::FORM);
+        let number = text.strip_suffix('%').ok_or_else(wrong)?.trim_end();
+        let (whole, hundredths) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |text: &str| (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse());
+        let whole: u32 = digits(whole).ok_or_else(wrong)?.map_err(|_| wrong())?;
+        let part: u32 = match (hundredths.len(), digits(hundredths)) {
+            (1, Some(Ok(tenths))) => tenths * 10,
+            (2, Some(Ok(hundredths))) => hundredths,
+            _ => return Err(wrong()),
+        };
+        let total = whole.checked_mul(100).and_then(|n: u32| n.checked_add(part)).filter(|n| *n <= 10_000);
+        total.map(Self).ok_or_else(|| format!("`{text}` is more than the whole"))
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 / 100, self.0 % 100) {
+            (whole, 0) => write!(f, "{whole}%"),
+            (whole, part) if part.is_multiple_of(10) => write!(f, "{whole}.{}%", part / 10),
+            (whole, part) => write!(f, "{whole}.{part:02}%"),
+        }
+    }
+}
+
 /// A value that must not be shown: prints, logs and serialises as `***`.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
@@ -221,6 +273,7 @@ written_as_text!(
 );
 written_as_text!(Size, "a size with its unit, such as `512B`, `64KiB` or `1MiB`", r"^\d+ ?(B|KiB|MiB|GiB)$|^\$\{");
 written_as_text!(Rate, "a rate, such as `1000/15m`", r"^\d+ */ *\d+ ?(ms|s|m|h|d)$|^\$\{");
+written_as_text!(Percent, "a share with its sign, such as `50%` or `0.5%`", r"^\d+(\.\d{1,2})? ?%$|^\$\{");
 written_as_text!(Secret, "a secret text, better taken from a file or the environment", "");
 
 #[cfg(test)]
@@ -262,6 +315,32 @@ mod tests {
         assert!("10/s".parse::<Rate>().is_err());
     }
 
+    #[rstest]
+    #[case("50%", 1, 2, true)]
+    #[case("50 %", 49, 100, false)]
+    #[case("0.5%", 1, 200, true)]
+    #[case("12.25%", 12, 100, false)]
+    #[case("0%", 0, 5, true)]
+    #[case("100%", 4, 5, false)]
+    fn shares(#[case] text: &str, #[case] part: usize, #[case] whole: usize, #[case] reached: bool) {
+        assert_eq!(text.parse::<Percent>().unwrap().is_reached(part, whole), reached);
+    }
+
+    #[rstest]
+    #[case("50")]
+    #[case("101%")]
+    #[case("100.01%")]
+    #[case("-1%")]
+    #[case("+1%")]
+    #[case(".5%")]
+    #[case("1.%")]
+    #[case("1.234%")]
+    #[case("99999999999%")]
+    #[case("%")]
+    fn wrong_shares(#[case] text: &str) {
+        assert!(text.parse::<Percent>().is_err());
+    }
+
     #[test]
     fn a_bare_number_is_refused_with_the_right_form() {
         let error = serde_json::from_str::<Span>("5").unwrap_err().to_string();
@@ -277,7 +356,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_reads_back(ms in 0u64..315_360_000_000, bytes in any::<u64>()) {
+        fn what_is_printed_reads_back(ms in 0u64..315_360_000_000, bytes in any::<u64>(), share in 0u32..=10_000) {
+            prop_assert_eq!(Percent(share).to_string().parse::<Percent>().unwrap(), Percent(share));
             let span = Span::millis(ms);
             prop_assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
             prop_assert_eq!(Size(bytes).to_string().parse::<Size>().unwrap(), Size(bytes));

@@ -2,11 +2,16 @@
 //! and carried along: nothing is decided twice.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
+use crate::breaker;
 use crate::cache_key::Key;
 use crate::client::Client;
+use crate::priority::Class;
+use crate::queue::{Lend, Slot};
 use crate::request_id::RequestId;
 use crate::route::Route;
 
@@ -23,6 +28,8 @@ pub struct Verdict {
     pub route: Option<Arc<Route>>,
     /// Who asks ([`crate::client`]); `None` on routes without a key.
     pub client: Option<Arc<Client>>,
+    /// How much the request matters ([`crate::priority`]).
+    pub class: Class,
     /// How the client stands with its limits ([`crate::rate_limit`]).
     pub limit: Option<crate::rate_limit::Standing>,
     /// Nobody waits for the answer: it refreshes one that is kept.
@@ -33,11 +40,79 @@ pub struct Verdict {
     pub key: Option<Key>,
     /// The canonical body of a body-keyed request, to be forwarded in place of what arrived.
     pub body: Option<Bytes>,
+    /// The upstream that is asked, where it is not the route's own: a fallback, a trial. Whoever chooses sets it before
+    /// [`crate::Filters::forward`].
+    pub upstream: Option<Arc<str>>,
+    /// Until when the request must be answered; whoever forwards sets it. `None`: no other bound than the filters' own.
+    pub deadline: Option<Instant>,
+    /// That the upstream may be asked ([`crate::breaker`]).
+    pub breaker: Option<breaker::Permit>,
+    /// The place at the upstream ([`crate::queue`]).
+    pub slot: Option<Slot>,
+    /// What others lend the request their class by, where others wait for its answer ([`Verdict::lend`]).
+    pub lend: Option<Lend>,
     /// Filters in `mode: observe` that would have refused, with the reason.
     pub observed: Vec<(&'static str, &'static str)>,
 }
 
+/// What came of asking an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// An answer that says nothing against the upstream: any status below 500 but 429.
+    Ok,
+    /// The same, and the upstream tells how long the request had waited for a place there.
+    Waited(Duration),
+    /// It says that it has too much to do: 429 or 503.
+    Overloaded,
+    /// No answer in time.
+    TimedOut,
+    /// No connection, a broken or unusable answer, another 5xx.
+    Failed,
+}
+
 impl Verdict {
+    /// Tells breaker and queue what came of asking the upstream, and gives the place back: when the head of its answer is
+    /// there or the failure, `elapsed` after it was asked. A request that ends without it was cancelled and counts as
+    /// nothing.
+    pub fn answered(&mut self, answered: Answered, elapsed: Duration) {
+        self.tell(answered, elapsed);
+        self.slot = None;
+    }
+
+    /// The same for a try that failed and may be repeated: the place is kept for the next try.
+    ///
+    /// # Errors
+    /// Where the breaker has opened meanwhile; then there is no next try, and the place is given back.
+    pub fn again(&mut self, answered: Answered, elapsed: Duration) -> Result<(), breaker::Refused> {
+        let breaker = self.breaker.as_ref().map(|permit| Arc::clone(permit.breaker()));
+        self.tell(answered, elapsed);
+        let Some(breaker) = breaker else { return Ok(()) };
+        let permit = breaker.admit().inspect_err(|_| self.slot = None)?;
+        self.breaker = Some(permit.slow_from(self.slow()));
+        Ok(())
+    }
+
+    fn tell(&mut self, answered: Answered, elapsed: Duration) {
+        if let Some(slot) = &self.slot {
+            slot.tell(answered, elapsed, self.slow());
+        }
+        match (self.breaker.take(), answered) {
+            (Some(permit), Answered::Ok | Answered::Waited(_)) => permit.success(elapsed),
+            (Some(permit), Answered::Overloaded | Answered::TimedOut | Answered::Failed) => permit.failure(),
+            (None, _) => {}
+        }
+    }
+
+    /// From when an answer of the upstream counts as slow.
+    pub(crate) fn slow(&self) -> Duration {
+        self.route.as_ref().map_or(Duration::MAX, |route| route.slow())
+    }
+
+    /// The handle by which others can lend the request their class: those who wait for the answer that it fetches.
+    pub fn lend(&mut self) -> Lend {
+        self.lend.get_or_insert_default().clone()
+    }
+
     /// The correlation id to send back.
     #[must_use]
     pub fn correlation(&self) -> &str {

@@ -79,7 +79,7 @@ fn head_shares_with_get_and_other_inputs_do_not() {
 #[test]
 fn clients_share_unless_the_key_says_so() {
     let mut verdict = run(&json!({}), "GET", "/s", b"").unwrap();
-    verdict.client = Some(crate::client::Client { name: "web".into(), limits: None }.into());
+    verdict.client = Some(crate::client::Client { name: "web".into(), ..Default::default() }.into());
     let head = Head::new("GET", "/s", Headers::Raw(&[]));
     let own = Config { client: true, ..Config::default() };
     let shared = key(&Config::default(), &head, &verdict, b"");

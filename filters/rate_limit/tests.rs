@@ -7,7 +7,7 @@ use crate::head::Headers;
 /// A client of each test's own, because the accounts are the process's.
 fn client(name: &str, limits: Option<&[&str]>) -> Option<Arc<Client>> {
     let limits = limits.map(|limits| limits.iter().map(|text| text.parse().unwrap()).collect());
-    Some(Arc::new(Client { name: name.into(), limits }))
+    Some(Arc::new(Client { name: name.into(), limits, ..Client::default() }))
 }
 
 fn filter(mode: Mode, client: &[&str], address: &[&str]) -> RateLimit {
