@@ -8,6 +8,7 @@ mod shape;
 
 use std::sync::Arc;
 
+use addrgate_filters::units::Rate;
 use anyhow::{Context, bail};
 use axum::extract::State;
 use reqwest::Url;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use self::client::{Client, Rate};
+use self::client::Client;
 use crate::error::ApiError;
 use crate::health;
 use crate::reply::Reply;

@@ -45,7 +45,7 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Reply, ApiError> {
     Reply::uncached(code(status), &body)
 }
 
-/// GET /api/v1/health/detailed: health, the pool, every source, changes that are still to be purged from caches.
+/// GET /api/v1/health/detailed: health, the pool, every source, the breaker, changes that are still to be purged from caches.
 pub(crate) async fn detailed(State(app): State<App>) -> Result<Reply, ApiError> {
     let ping = ping(&app).await;
     let known = app.facts.known();
@@ -66,6 +66,7 @@ pub(crate) async fn detailed(State(app): State<App>) -> Result<Reply, ApiError> 
         "checks": {"database": database(&app, &ping), "gnafDataset": dataset(&known), "system": system(app.started)},
         "sources": sources,
         "purges": purges(&app).await,
+        "breakers": [app.database.breaker()],
         "requests": {"free": app.requests.available_permits()},
     });
     Reply::uncached(code(status), &body)

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use addrgate_filters::units::{Rate, Span};
 use reqwest::{StatusCode, Url, header, redirect};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -18,34 +19,6 @@ const MOST_BYTES: usize = 256 << 10;
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long a call waits for others to end.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// So many calls in so long a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rate {
-    calls: u32,
-    period: Duration,
-}
-
-impl std::str::FromStr for Rate {
-    type Err = String;
-
-    /// `1000/1h`: the unit is s, m, h or d.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a number of calls and a time, like 1000/1h");
-        let (calls, period) = text.split_once('/').ok_or_else(wrong)?;
-        let calls = calls.trim().parse().ok().filter(|calls| *calls > 0).ok_or_else(wrong)?;
-        let digits = period.trim().trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-        let number: u64 = digits.parse().ok().filter(|number| (1..=1_000).contains(number)).ok_or_else(wrong)?;
-        let unit = match &period.trim()[digits.len()..] {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return Err(format!("`{text}` needs a unit of time: s, m, h or d")),
-        };
-        Ok(Self { calls, period: Duration::from_secs(number * unit) })
-    }
-}
 
 /// What is left of a rate: the generic cell rate algorithm (ITU-T I.371), so that the budget comes back call by call.
 struct Budget {
@@ -63,8 +36,11 @@ impl Budget {
     fn spend(&self) -> Result<(), Duration> {
         let now = Instant::now();
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = (*full_at).max(now) + self.rate.period / self.rate.calls;
-        match next.checked_duration_since(now + self.rate.period) {
+        let Rate { count, per: Span(period) } = self.rate;
+        // Rounded down, so that the whole budget fits into its time.
+        let each = u64::try_from(period.as_nanos() / u128::from(count)).unwrap_or(u64::MAX);
+        let next = (*full_at).max(now) + Duration::from_nanos(each);
+        match next.checked_duration_since(now + period) {
             Some(wait) if !wait.is_zero() => Err(wait),
             _ => {
                 *full_at = next;
@@ -73,10 +49,10 @@ impl Budget {
         }
     }
 
-    fn left(&self) -> u32 {
+    fn left(&self) -> u64 {
         let full_at = *self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let spent = full_at.saturating_duration_since(Instant::now()).as_secs_f64() / self.rate.period.as_secs_f64();
-        (f64::from(self.rate.calls) * (1.0 - spent)).floor().max(0.0) as u32
+        let spent = full_at.saturating_duration_since(Instant::now()).as_secs_f64() / self.rate.per.0.as_secs_f64();
+        (self.rate.count as f64 * (1.0 - spent) + 1e-6).floor().max(0.0) as u64
     }
 }
 
@@ -176,7 +152,7 @@ impl Client {
     }
 
     /// Calls that may be made now, by the budget.
-    pub(super) fn left(&self) -> u32 {
+    pub(super) fn left(&self) -> u64 {
         self.budget.left()
     }
 
@@ -208,20 +184,6 @@ mod tests {
 
     use super::*;
 
-    #[rstest]
-    #[case("1000/1h", Some((1_000, 3_600)))]
-    #[case("5/10s", Some((5, 10)))]
-    #[case("20000/30d", Some((20_000, 2_592_000)))]
-    #[case("0/1h", None)]
-    #[case("1000", None)]
-    #[case("1000/1", None)]
-    #[case("1000/0s", None)]
-    #[case("-1/1h", None)]
-    fn a_budget_has_a_time_with_a_unit(#[case] text: &str, #[case] rate: Option<(u32, u64)>) {
-        let expected = rate.map(|(calls, seconds)| Rate { calls, period: Duration::from_secs(seconds) });
-        assert_eq!(text.parse::<Rate>().ok(), expected);
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_budget_is_spent_at_once_or_bit_by_bit_and_never_exceeded() {
         let budget = Budget::new("10/1m".parse().unwrap());
@@ -237,6 +199,16 @@ mod tests {
         advance(Duration::from_secs(3_600)).await;
         let spent = (0..100).filter(|_| budget.spend().is_ok()).count();
         assert_eq!(spent, 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_that_does_not_divide_its_time_is_there_whole() {
+        let budget = Budget::new("7/1h".parse().unwrap());
+        for left in (0..7).rev() {
+            budget.spend().unwrap();
+            assert_eq!(budget.left(), left);
+        }
+        assert!(budget.spend().is_err());
     }
 
     #[rstest]
