@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{AsyncMessage, Client, NoTls, Transaction};
 
 use super::{Batch, Failure};
@@ -38,6 +39,8 @@ impl Outbox {
     pub(super) async fn open(config: &tokio_postgres::Config) -> Result<Self, Failure> {
         let mut config = config.clone();
         config.application_name("address-service purge");
+        // Of several servers the primary: a replica can't delete.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let (client, mut connection) = in_time(CONNECT, config.connect(NoTls)).await?;
         let news = Arc::new(Notify::new());
         let announced = news.clone();
