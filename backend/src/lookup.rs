@@ -158,6 +158,8 @@ struct Collected {
     sure_spot: bool,
     degraded: bool,
     numbers: BTreeSet<String>,
+    /// There are more units at a number than were looked at.
+    more: bool,
 }
 
 impl Collected {
@@ -258,16 +260,19 @@ impl Search<'_> {
         let fitting = fitting(&judge, spots, known);
         collected.add(&fitting);
         let Streets { database, deadline } = self.streets;
-        let scored = numbered(database, deadline, &fitting, EACH).await?;
+        let (scored, more) = numbered(database, deadline, &fitting, EACH).await?;
+        collected.more |= more;
         collected.scored.extend(scored.into_iter().filter(|scored| self.wanted.allows(scored)));
         Ok(())
     }
 
     /// The page that was wanted: the addresses with the number, or those along the street when there is no number.
     async fn page(&self, collected: Collected, readings: &[Reading]) -> Result<Found, ApiError> {
-        let Collected { scored, unnumbered, degraded, numbers, .. } = collected;
+        let Collected { scored, unnumbered, degraded, numbers, more, .. } = collected;
         if !scored.is_empty() {
-            return Ok(Found { degraded, numbers, ..Found::page_of(ranked(scored), self.wanted) });
+            let found = Found::page_of(ranked(scored), self.wanted);
+            let total_is_capped = found.total_is_capped || more;
+            return Ok(Found { degraded, numbers, total_is_capped, ..found });
         }
         let bare: Vec<Reading> = readings.iter().filter(|r| !r.head.has_number()).cloned().collect();
         let mut spots = unnumbered;
