@@ -129,7 +129,7 @@ ADDRGATE_KEY_SHA256=$(cat "$folder/api-key.digest") ADDRGATE_ADMIN_TOKEN=$(cat "
 export ADDRGATE_KEY_SHA256 ADDRGATE_ADMIN_TOKEN
 
 background env ADDRESS_SERVICE_LISTEN="127.0.0.1:$service_port" "$bin/address-service" serve \
-  >"$folder/address-service.log" 2>&1
+  --purge-url "http://127.0.0.1:$admin_port" >"$folder/address-service.log" 2>&1
 service_pid=$!
 echo "$service_pid" >"$folder/service.pid"
 unset DATABASE_URL # the gateway has no use for it

@@ -10,7 +10,9 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::input::Deadline;
 use crate::lookup::{Record, Spot};
-use crate::reply::{Lifetime, Reply, Tags};
+use crate::place::Place;
+use crate::reply::{Lifetime, Reply};
+use crate::tags::Tags;
 
 const BY_PID: &str = include_str!("sql/lookup/address_by_pid.sql");
 const RELATIVES: &str = include_str!("sql/lookup/address_relatives.sql");
@@ -26,28 +28,16 @@ pub(crate) async fn address(
     Deadline(deadline): Deadline,
     Path(pid): Path<String>,
 ) -> Result<Reply, ApiError> {
-    let not_found = || ApiError::not_found("ADDRESS_NOT_FOUND", "There is no address with this identifier");
-    let pid = pid.to_ascii_uppercase();
-    if pid.is_empty() || pid.len() > 30 || !pid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err(not_found());
-    }
+    let pid = identifier(&pid)?;
     let mut tags = Tags::new(&app.facts.release());
     let Some(row) = app.database.query_opt(deadline, BY_PID, &[&pid]).await? else { return Err(not_found()) };
     let relatives = app.database.query(deadline, RELATIVES, &[&pid, &MOST]).await?;
     let place = record(&row).place();
+    // A change of a relative purges the relative's locality, a new relative the addresses at both ends.
+    tags.need("pid", &place.pid);
     place.tag(&mut tags);
-    let label = place.label();
-    let mut position = place.position();
-    if let Some(fields) = position.as_object_mut() {
-        fields.insert("precision".into(), place.precision().name().into());
-        fields.insert("reliability".into(), json!(place.reliability));
-    }
-    let mut body = Map::new();
-    body.insert("gnafPid".into(), place.pid.clone().into());
-    body.insert("address".into(), label.clone().into());
-    body.insert("formattedAddress".into(), label.into());
-    body.insert("components".into(), place.components());
-    body.insert("coordinates".into(), position);
+    relatives.iter().for_each(|row| _ = tags.need("locality", row.get("locality_pid")));
+    let mut body = body(&place);
     for (name, column) in [
         ("buildingName", "building_name"),
         ("lotNumber", "lot_number"),
@@ -70,6 +60,38 @@ pub(crate) async fn address(
     body.insert("primary".into(), related(&relatives, "primary").into_iter().next().unwrap_or(Value::Null));
     body.insert("secondaries".into(), related(&relatives, "secondary").into());
     Reply::cached(&body, Lifetime::ADDRESS, tags)
+}
+
+/// An identifier as it is stored.
+///
+/// # Errors
+/// `ADDRESS_NOT_FOUND` when it can't be one.
+pub(crate) fn identifier(text: &str) -> Result<String, ApiError> {
+    let pid = text.to_ascii_uppercase();
+    let plain = pid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if pid.is_empty() || pid.len() > 30 || !plain { Err(not_found()) } else { Ok(pid) }
+}
+
+/// There is none with this identifier.
+pub(crate) fn not_found() -> ApiError {
+    ApiError::not_found("ADDRESS_NOT_FOUND", "There is no address with this identifier")
+}
+
+/// What every source knows of an address.
+pub(crate) fn body(place: &Place) -> Map<String, Value> {
+    let label = place.label();
+    let mut body = Map::new();
+    body.insert("gnafPid".into(), place.pid.clone().into());
+    body.insert("address".into(), label.clone().into());
+    body.insert("formattedAddress".into(), label.into());
+    body.insert("components".into(), place.components());
+    let mut position = place.position();
+    if let Some(fields) = position.as_object_mut() {
+        fields.insert("precision".into(), place.precision().name().into());
+        fields.insert("reliability".into(), json!(place.reliability));
+        body.insert("coordinates".into(), position);
+    }
+    body
 }
 
 fn record(row: &Row) -> Record {

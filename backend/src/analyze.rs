@@ -2,13 +2,16 @@
 
 use axum::extract::State;
 use futures::StreamExt;
+use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::degrade::no_fuzzy;
 use crate::error::ApiError;
 use crate::input::{BatchJson, Deadline, Fields, Text, refuse};
-use crate::reply::{Answer, Lifetime, Reply, Tags};
+use crate::reply::{Answer, Lifetime, Reply};
+use crate::tags::Tags;
 use crate::{boundaries, proximity, statistics};
 
 const MOST: usize = 100;
@@ -47,9 +50,11 @@ impl Kind {
 pub(crate) async fn analyze(
     State(app): State<App>,
     Deadline(deadline): Deadline,
+    headers: HeaderMap,
     BatchJson(fields): BatchJson,
 ) -> Result<Reply, ApiError> {
     let begun = Instant::now();
+    let second_stage = !no_fuzzy(&headers);
     let operations = operations(&fields)?;
     let options = fields.object("options", "INVALID_OPTIONS")?.unwrap_or_default();
     let batch_size = options.integer("batchSize", 1..=MOST as i64, "INVALID_BATCH_SIZE")?.unwrap_or(10);
@@ -62,7 +67,7 @@ pub(crate) async fn analyze(
     let (mut successful, mut failed, mut lost) = (0, 0, None);
     // Answers come in the order of the questions, a few being worked on ahead.
     let mut answers = futures::stream::iter(0..total)
-        .map(|index| ask(&app, deadline, &operations[index]))
+        .map(|index| ask(&app, deadline, &operations[index], second_stage))
         .buffered(batch_size.min(AT_A_TIME) as usize);
     for operation in &operations {
         if fail_fast && failed > 0 {
@@ -81,6 +86,8 @@ pub(crate) async fn analyze(
                 failed += 1;
                 results.push(operation.result("error", Some(("error", error.to_item()))));
                 lifetime = lifetime.min(Lifetime::EMPTY);
+                // What would make it succeed is not known here.
+                tags.widen();
                 if error.status.is_server_error() {
                     lost = Some(error);
                 }
@@ -112,11 +119,12 @@ impl Operation {
     }
 }
 
-async fn ask(app: &App, deadline: Instant, operation: &Operation) -> Result<Answer, ApiError> {
+async fn ask(app: &App, deadline: Instant, operation: &Operation, second_stage: bool) -> Result<Answer, ApiError> {
+    let parameters = &operation.parameters;
     match operation.kind {
-        Kind::Proximity => proximity::answer(app, deadline, &operation.parameters).await,
-        Kind::Boundary => boundaries::answer(app, deadline, &operation.parameters).await,
-        Kind::Statistical => statistics::answer(app, deadline, &operation.parameters).await,
+        Kind::Proximity => proximity::answer(app, deadline, parameters, second_stage).await,
+        Kind::Boundary => boundaries::answer(app, deadline, parameters).await,
+        Kind::Statistical => statistics::answer(app, deadline, parameters, second_stage).await,
     }
 }
 

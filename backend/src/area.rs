@@ -10,7 +10,8 @@ use crate::error::ApiError;
 use crate::input::{Deadline, refuse};
 use crate::location::Location;
 use crate::place::round;
-use crate::reply::{Answer, Lifetime, Reply, Tags};
+use crate::reply::{Answer, Lifetime, Reply};
+use crate::tags::Tags;
 
 const AT: &str = include_str!("sql/areas_at.sql");
 const ABOVE: &str = include_str!("sql/areas_above.sql");
@@ -50,9 +51,9 @@ impl Area {
         json!({"code": self.code, "name": self.name})
     }
 
-    /// Adds the tag under which a change of this area purges an answer.
+    /// Adds the tag by which operators may purge the answers that show this area; changes purge `areas`.
     pub(crate) fn tag(&self, tags: &mut Tags) {
-        tags.add("area", &format!("{}:{}", self.level, self.code));
+        tags.hint("area", &format!("{}:{}", self.level, self.code));
     }
 }
 
@@ -108,6 +109,7 @@ pub(crate) async fn statistical_area(
         return refuse("INVALID_AREA_CODE", format!("A code of {level} has {digits} digits or letters"));
     }
     let mut tags = Tags::new(&app.facts.release());
+    tags.mark("areas").mark("statistics");
     let areas = above(&app, deadline, &code).await?;
     let Some(area) = areas.iter().find(|area| area.level == level && area.code == code) else {
         return Err(ApiError::not_found("STATISTICAL_DATA_NOT_FOUND", "There is no such statistical area"));

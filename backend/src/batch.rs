@@ -1,8 +1,9 @@
 //! POST /api/v1/addresses/batch/validate: many addresses, several at a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::stream;
 use http::{HeaderMap, StatusCode};
@@ -10,12 +11,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::degrade::no_fuzzy;
+use crate::degrade::with_mark;
 use crate::error::ApiError;
 use crate::input::{BatchJson, Deadline, Fields, refuse};
 use crate::rank::Kind;
 use crate::reply::Reply;
-use crate::validate::{ADDRESS, FLAG, Options, Validation, judge};
+use crate::tags::Tags;
+use crate::validate::{ADDRESS, FLAG, GNAF, Options, Validation, judge};
 
 /// Addresses of one batch.
 const MOST: usize = 1_000;
@@ -46,6 +48,13 @@ impl Item {
     }
 }
 
+/// What a client asks for.
+pub(crate) struct Batch {
+    items: Vec<Item>,
+    options: Options,
+    fail_fast: bool,
+}
+
 /// Answers a batch. With `failFast` it ends with the first address that isn't valid.
 ///
 /// # Errors
@@ -56,43 +65,130 @@ pub(crate) async fn validate(
     Deadline(deadline): Deadline,
     headers: HeaderMap,
     BatchJson(fields): BatchJson,
-) -> Result<Reply, ApiError> {
-    let begun = Instant::now();
-    let items = match fields.list("addresses", "MISSING_ADDRESSES")? {
-        None | Some([]) => return refuse("MISSING_ADDRESSES", "`addresses` must be a list of 1 to 1000 items"),
-        Some(items) if items.len() > MOST => {
-            return Err(ApiError::bad_request("BATCH_TOO_LARGE", "`addresses` must be a list of 1 to 1000 items")
-                .with_details(json!({"limit": MOST})));
+) -> Result<Response, ApiError> {
+    let batch = Batch::read(&fields, &headers)?;
+    let judge = move |address: String, options: Options| {
+        let app = app.clone();
+        // A batch is not kept by caches: its tags are of no use.
+        async move { judge(&app, deadline, &address, options, &mut Tags::default()).await }
+    };
+    batch.answer(AT_ONCE, GNAF, judge).await
+}
+
+impl Batch {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// `MISSING_ADDRESSES`, `BATCH_TOO_LARGE`, `INVALID_OPTIONS`, `INVALID_BOOLEAN_FLAG`.
+    pub(crate) fn read(fields: &Fields, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let items = match fields.list("addresses", "MISSING_ADDRESSES")? {
+            None | Some([]) => return refuse("MISSING_ADDRESSES", "`addresses` must be a list of 1 to 1000 items"),
+            Some(items) if items.len() > MOST => {
+                return Err(ApiError::bad_request("BATCH_TOO_LARGE", "`addresses` must be a list of 1 to 1000 items")
+                    .with_details(json!({"limit": MOST})));
+            }
+            Some(items) => items.iter().enumerate().map(|(index, item)| Item::read(index, item)).collect(),
+        };
+        let flags = fields.object("options", "INVALID_OPTIONS")?.unwrap_or_default();
+        let fail_fast = flags.flag("failFast", false, FLAG)?;
+        Ok(Self { items, options: Options::read_flags(&flags, headers)?, fail_fast })
+    }
+
+    /// Different addresses in it.
+    pub(crate) fn distinct(&self) -> usize {
+        self.items.iter().filter_map(|item| item.address.as_ref().ok()).collect::<HashSet<_>>().len()
+    }
+
+    /// Has every address judged, `at_once` at a time.
+    ///
+    /// # Errors
+    /// What judging says.
+    pub(crate) async fn answer<F>(
+        &self,
+        at_once: usize,
+        source: &'static str,
+        judge: impl Fn(String, Options) -> F,
+    ) -> Result<Response, ApiError>
+    where
+        F: Future<Output = Result<Validation, ApiError>> + Send,
+    {
+        let begun = Instant::now();
+        let validations = self.validations(at_once, source, judge).await?;
+        let results: Vec<Value> = self
+            .items
+            .iter()
+            .zip(&validations)
+            .map(|(item, validation)| json!({"id": item.id, "address": item.written, "validation": validation}))
+            .collect();
+        let valid = validations.iter().filter(|validation| validation.is_valid).count();
+        let body = json!({
+            "results": results,
+            "summary": {
+                "total": validations.len(),
+                "valid": valid,
+                "invalid": validations.len() - valid,
+                "warnings": validations.iter().filter(|validation| validation.has_warnings()).count(),
+                "processingTime": begun.elapsed().as_millis() as u64,
+            },
+        });
+        let degraded = validations.iter().any(|validation| validation.degraded);
+        Ok(with_mark(Reply::uncached(StatusCode::OK, &body)?.into_response(), degraded))
+    }
+
+    /// The verdicts in the order of the items; fewer than items only when `fail_fast` ended it.
+    async fn validations<F>(
+        &self,
+        at_once: usize,
+        source: &'static str,
+        judge: impl Fn(String, Options) -> F,
+    ) -> Result<Vec<Validation>, ApiError>
+    where
+        F: Future<Output = Result<Validation, ApiError>> + Send,
+    {
+        // An address that comes twice is looked up once.
+        let mut first: HashMap<&str, usize> = HashMap::new();
+        let tasks = self.items.iter().enumerate().map(|(index, item)| match &item.address {
+            Ok(address) => match *first.entry(address).or_insert(index) {
+                same if same != index => Task::SameAs(same),
+                _ => Task::Judge(address.clone()),
+            },
+            Err(error) => Task::Bad(error.clone()),
+        });
+        let tasks: Vec<Task> = tasks.collect();
+        let options = self.options;
+        let done = move |task: Task| {
+            let judged = match task {
+                Task::Judge(address) => Ok(judge(address, options)),
+                Task::SameAs(index) => Err(Ok(Err(index))),
+                Task::Bad(error) => {
+                    let missing = error.code == "MISSING_ADDRESS";
+                    let kind = if missing { Kind::MissingComponent } else { Kind::InvalidFormat };
+                    Err(Ok(Ok(Validation::invalid(kind, error.message, source))))
+                }
+            };
+            async move {
+                match judged {
+                    Ok(judged) => judged.await.map(Ok),
+                    Err(known) => known,
+                }
+            }
+        };
+        let mut verdicts = std::pin::pin!(stream::iter(tasks).map(done).buffered(at_once));
+        let mut validations: Vec<Validation> = Vec::with_capacity(self.items.len());
+        while let Some(verdict) = verdicts.next().await {
+            let verdict: Result<Validation, usize> = verdict?;
+            let validation = match verdict {
+                Ok(validation) => validation,
+                Err(same) => validations.get(same).cloned().ok_or_else(ApiError::internal)?,
+            };
+            let ends = self.fail_fast && !validation.is_valid;
+            validations.push(validation);
+            if ends {
+                break;
+            }
         }
-        Some(items) => items,
-    };
-    let options = fields.object("options", "INVALID_OPTIONS")?.unwrap_or_default();
-    let fail_fast = options.flag("failFast", false, FLAG)?;
-    let options = Options {
-        strict: options.flag("strictMode", false, FLAG)?,
-        components: options.flag("includeComponents", true, FLAG)?,
-        suggestions: options.flag("includeSuggestions", true, FLAG)?,
-        second_stage: !no_fuzzy(&headers),
-    };
-    let items: Vec<Item> = items.iter().enumerate().map(|(index, item)| Item::read(index, item)).collect();
-    let validations = validations(&app, deadline, &items, options, fail_fast).await?;
-    let results: Vec<Value> = items
-        .iter()
-        .zip(&validations)
-        .map(|(item, validation)| json!({"id": item.id, "address": item.written, "validation": validation}))
-        .collect();
-    let valid = validations.iter().filter(|validation| validation.is_valid).count();
-    let body = json!({
-        "results": results,
-        "summary": {
-            "total": validations.len(),
-            "valid": valid,
-            "invalid": validations.len() - valid,
-            "warnings": validations.iter().filter(|validation| validation.has_warnings()).count(),
-            "processingTime": begun.elapsed().as_millis() as u64,
-        },
-    });
-    Reply::uncached(StatusCode::OK, &body)
+        Ok(validations)
+    }
 }
 
 /// What to do for one item.
@@ -101,60 +197,6 @@ enum Task {
     /// As the item with this index, which comes before.
     SameAs(usize),
     Bad(ApiError),
-}
-
-impl Task {
-    /// The verdict, or the index of the item that has it.
-    async fn done(self, app: App, deadline: Instant, options: Options) -> Result<Result<Validation, usize>, ApiError> {
-        match self {
-            Self::Judge(address) => judge(&app, deadline, &address, options).await.map(Ok),
-            Self::SameAs(index) => Ok(Err(index)),
-            Self::Bad(error) => {
-                let kind = if error.code == "MISSING_ADDRESS" { Kind::MissingComponent } else { Kind::InvalidFormat };
-                Ok(Ok(Validation::invalid(kind, error.message, false)))
-            }
-        }
-    }
-}
-
-/// The verdicts in the order of `items`; fewer than items only when `fail_fast` ended it.
-async fn validations(
-    app: &App,
-    deadline: Instant,
-    items: &[Item],
-    options: Options,
-    fail_fast: bool,
-) -> Result<Vec<Validation>, ApiError> {
-    // An address that comes twice is looked up once.
-    let mut first: HashMap<&str, usize> = HashMap::new();
-    let tasks: Vec<Task> = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| match &item.address {
-            Ok(address) => match *first.entry(address).or_insert(index) {
-                source if source != index => Task::SameAs(source),
-                _ => Task::Judge(address.clone()),
-            },
-            Err(error) => Task::Bad(error.clone()),
-        })
-        .collect();
-    let mut verdicts = stream::iter(tasks).map(|task| task.done(app.clone(), deadline, options)).buffered(AT_ONCE);
-    let mut validations: Vec<Validation> = Vec::with_capacity(items.len());
-    while let Some(verdict) = verdicts.next().await {
-        let validation = match verdict? {
-            Ok(validation) => validation,
-            Err(source) => match validations.get(source) {
-                Some(same) => same.clone(),
-                None => return Err(ApiError::internal()),
-            },
-        };
-        let ends = fail_fast && !validation.is_valid;
-        validations.push(validation);
-        if ends {
-            break;
-        }
-    }
-    Ok(validations)
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use crate::area;
 use crate::error::ApiError;
 use crate::input::{Deadline, Fields, Json};
 use crate::location::Location;
-use crate::reply::{Answer, Lifetime, Reply, Tags};
+use crate::reply::{Answer, Lifetime, Reply};
+use crate::tags::Tags;
 
 const ELECTORATES: &str = include_str!("sql/electorates.sql");
 
@@ -30,6 +31,7 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
     let with_electorates = fields.flag("includeElectoral", false, FLAG)?;
     let with_postal = fields.flag("includePostal", true, FLAG)?;
     let mut tags = Tags::new(&app.facts.release());
+    tags.mark("areas");
 
     let held = area::at(app, deadline, &location).await?;
     if held.is_empty() {
@@ -43,7 +45,7 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
         let (name, value) = match level {
             "LOCALITY" => {
                 if let Some(pid) = &holding.locality_pid {
-                    tags.add("locality", pid);
+                    tags.need("locality", pid);
                 }
                 // Without G-NAF's own identifier the outline's code is the stablest there is.
                 let pid = holding.locality_pid.clone().unwrap_or_else(|| format!("SSC{}", area.code));
@@ -72,9 +74,10 @@ async fn electorates(
     tags: &mut Tags,
 ) -> Result<Option<Value>, ApiError> {
     let (longitude, latitude) = (location.position.longitude, location.position.latitude);
+    tags.near(&location.position, 100.0);
     let row = app.database.query_opt(deadline, ELECTORATES, &[&longitude, &latitude, &location.system.srid()]).await?;
     Ok(row.map(|row| {
-        tags.add("pid", row.get("pid"));
+        tags.hint("pid", row.get("pid"));
         let federal: Option<String> = row.get("commonwealth_electorate");
         let state: Option<String> = row.get("state_electorate");
         json!({"federal": federal, "state": state})

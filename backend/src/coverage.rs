@@ -4,16 +4,24 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::dataset;
 use crate::error::ApiError;
-use crate::reply::{Answer, Lifetime, Reply, Tags};
+use crate::input::Deadline;
+use crate::reply::{Answer, Lifetime, Reply};
+use crate::tags::Tags;
 
 /// GET /api/v1/spatial/coverage
-pub(crate) async fn coverage(State(app): State<App>) -> Result<Reply, ApiError> {
-    let known = app.facts.known();
-    let Some(sources) = known.sources.as_deref() else {
-        return Err(ApiError::unavailable("The database is not available", 2));
-    };
-    let tags = Tags::new(&app.facts.release());
+///
+/// Read now, not from the facts that are kept: these may be some seconds old, and this answer is made anew right after an
+/// import has purged the one before it.
+///
+/// # Errors
+/// `SERVICE_UNAVAILABLE` when the database can't answer.
+pub(crate) async fn coverage(State(app): State<App>, Deadline(deadline): Deadline) -> Result<Reply, ApiError> {
+    let known = dataset::read(&app.database, deadline, app.facts.known()).await?;
+    let sources = known.sources.as_deref().map(Vec::as_slice).unwrap_or_default();
+    let mut tags = Tags::new(&app.facts.release());
+    tags.mark("coverage");
     let states: Vec<Value> = known
         .states
         .iter()

@@ -11,6 +11,8 @@ use crate::db::Database;
 use crate::error::ApiError;
 
 const EVERY: Duration = Duration::from_secs(5);
+/// The counts per state, of the whole country.
+const COUNTING: Duration = Duration::from_secs(30);
 const SOURCES: &str = include_str!("sql/dataset.sql");
 const STATES: &str = include_str!("sql/coverage.sql");
 
@@ -78,7 +80,7 @@ pub(crate) fn keep(database: Database) -> Facts {
         let mut before: Option<bool> = None;
         loop {
             let known = sender.borrow().clone();
-            let reading = read(&database, known).await;
+            let reading = read(&database, Instant::now() + COUNTING, known).await;
             let up = reading.is_ok();
             if before != Some(up) {
                 match &reading {
@@ -102,8 +104,12 @@ pub(crate) fn keep(database: Database) -> Facts {
 }
 
 /// The sources, and when these are others than before the counts per state.
-async fn read(database: &Database, before: Known) -> Result<Known, ApiError> {
-    let rows = database.query(Instant::now() + Duration::from_secs(3), SOURCES, &[]).await?;
+///
+/// # Errors
+/// What the database says.
+pub(crate) async fn read(database: &Database, deadline: Instant, before: Known) -> Result<Known, ApiError> {
+    let soon = deadline.min(Instant::now() + Duration::from_secs(3));
+    let rows = database.query(soon, SOURCES, &[]).await?;
     let sources: Vec<Source> = rows
         .iter()
         .map(|row| Source {
@@ -117,7 +123,7 @@ async fn read(database: &Database, before: Known) -> Result<Known, ApiError> {
     if before.sources.as_deref() == Some(&sources) {
         return Ok(Known { up: true, ..before });
     }
-    let rows = database.query(Instant::now() + Duration::from_secs(30), STATES, &[]).await?;
+    let rows = database.query(deadline, STATES, &[]).await?;
     let states = rows
         .iter()
         .map(|row| State {

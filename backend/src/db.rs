@@ -1,6 +1,7 @@
 //! The database: a pool whose connections keep their prepared statements, and one way to ask.
 
 mod connection;
+mod guard;
 mod settings;
 
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
+
+use addrgate_filters::breaker::{Breaker, Snapshot};
 
 use self::connection::{Connection, Connector};
 pub(crate) use self::settings::{ConnectArgs, PoolArgs};
@@ -21,6 +24,8 @@ pub(crate) struct Database {
     pool: bb8::Pool<Connector>,
     places: Arc<Semaphore>,
     refusals: watch::Receiver<u64>,
+    /// Refuses statements at once while the server is away.
+    breaker: Arc<Breaker>,
 }
 
 /// How full the pool is, for health answers.
@@ -33,10 +38,26 @@ pub(crate) struct PoolState {
 }
 
 /// Why a statement brought no rows.
+#[derive(Debug)]
 enum Failure {
     /// The connection is of no use; another one may do.
     Gone(tokio_postgres::Error),
+    /// There is no connection to be had, or the server can't work: it is in trouble.
+    Away(ApiError),
+    /// Time was over.
+    TooSlow,
+    /// The server answered that the statement won't do.
     Refused(ApiError),
+}
+
+impl Failure {
+    fn into_error(self) -> ApiError {
+        match self {
+            Self::Gone(_) => ApiError::unavailable("The database is not available", 2),
+            Self::Away(error) | Self::Refused(error) => error,
+            Self::TooSlow => ApiError::timed_out(),
+        }
+    }
 }
 
 impl Database {
@@ -52,14 +73,17 @@ impl Database {
             .queue_strategy(bb8::QueueStrategy::Lifo)
             .build_unchecked(connector);
         let places = (args.pool_size as usize).saturating_add(args.pool_waiters);
-        Self { pool, places: Arc::new(Semaphore::new(places)), refusals }
+        let database = Self { pool, places: Arc::new(Semaphore::new(places)), refusals, breaker: guard::breaker() };
+        guard::watch(&database);
+        database
     }
 
     /// All rows of one of `sql/*.sql`. Waiting for a connection, connecting, preparing and querying all end by
     /// `deadline`; the server itself gives up a little before it.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` when the database can't answer in time, `INTERNAL_ERROR` when the statement is wrong.
+    /// `SERVICE_UNAVAILABLE` when the database can't answer in time, or has not lately, `INTERNAL_ERROR` when the statement
+    /// is wrong.
     pub(crate) async fn query(
         &self,
         deadline: Instant,
@@ -69,13 +93,17 @@ impl Database {
         let Ok(_place) = self.places.try_acquire() else {
             return Err(ApiError::unavailable("Too many requests are waiting for the database", 1));
         };
-        match timeout_at(deadline, self.attempts(deadline, sql, params)).await {
-            Ok(rows) => rows,
+        let permit = self.breaker.admit().map_err(|refused| guard::refusal(&refused))?;
+        let begun = Instant::now();
+        let outcome = match timeout_at(deadline, self.attempts(deadline, sql, params)).await {
+            Ok(outcome) => outcome,
             Err(_) => {
                 tracing::warn!(statement = name(sql), "the deadline passed before the database answered");
-                Err(ApiError::timed_out())
+                Err(Failure::TooSlow)
             }
-        }
+        };
+        guard::tell(permit, begun, deadline, outcome.as_ref().err());
+        outcome.map_err(Failure::into_error)
     }
 
     /// At most one row: of several the first.
@@ -86,6 +114,11 @@ impl Database {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, ApiError> {
         Ok(self.query(deadline, sql, params).await?.into_iter().next())
+    }
+
+    /// How the breaker stands.
+    pub(crate) fn breaker(&self) -> Snapshot {
+        self.breaker.snapshot()
     }
 
     /// Connections up and idle.
@@ -101,24 +134,23 @@ impl Database {
         deadline: Instant,
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, ApiError> {
+    ) -> Result<Vec<Row>, Failure> {
         let most = self.pool.state().connections.saturating_add(1);
         for attempt in 0..=most {
             let mut connection = self.connection().await?;
             match ask(&mut connection, deadline, sql, params).await {
-                Ok(rows) => return Ok(rows),
-                Err(Failure::Refused(error)) => return Err(error),
                 Err(Failure::Gone(error)) => {
                     tracing::warn!(%error, attempt, "a database connection was lost");
                 }
+                outcome => return outcome,
             }
         }
-        Err(ApiError::unavailable("The database is not available", 2))
+        Err(away(2))
     }
 
     /// A connection, or the news that there is none to be had: while nothing is connected, the first failed attempt to
     /// connect answers everyone who waits, instead of letting each wait for its deadline.
-    async fn connection(&self) -> Result<bb8::PooledConnection<'_, Connector>, ApiError> {
+    async fn connection(&self) -> Result<bb8::PooledConnection<'_, Connector>, Failure> {
         let mut refusals = self.refusals.clone();
         refusals.mark_unchanged();
         let get = self.pool.get();
@@ -126,15 +158,19 @@ impl Database {
         loop {
             tokio::select! {
                 biased;
-                got = &mut get => return got.map_err(|_| ApiError::timed_out()),
+                got = &mut get => return got.map_err(|_| Failure::TooSlow),
                 changed = refusals.changed() => {
                     if changed.is_err() || self.pool.state().connections == 0 {
-                        return Err(ApiError::unavailable("The database is not available", 2));
+                        return Err(away(2));
                     }
                 }
             }
         }
     }
+}
+
+fn away(retry_after: u32) -> Failure {
+    Failure::Away(ApiError::unavailable("The database is not available", retry_after))
 }
 
 async fn ask(
@@ -147,7 +183,7 @@ async fn ask(
         None => Failure::Gone(error),
         Some(code) if *code == SqlState::QUERY_CANCELED => {
             tracing::warn!(statement = name(sql), "a statement ran into its timeout");
-            Failure::Refused(ApiError::timed_out())
+            Failure::TooSlow
         }
         // The server is stopping, or a migration changed a table under a prepared statement.
         Some(code)
@@ -165,7 +201,7 @@ async fn ask(
         // Out of connections, memory or disk: the server's state, not the statement's fault.
         Some(code) if code.code().starts_with("53") || code.code().starts_with("58") => {
             tracing::error!(%error, statement = name(sql), "the database is short of something");
-            Failure::Refused(ApiError::unavailable("The database is not available", 5))
+            away(5)
         }
         Some(_) => {
             tracing::error!(%error, detail = ?error.as_db_error(), statement = name(sql), "a statement failed");

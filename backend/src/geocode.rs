@@ -10,12 +10,13 @@ use crate::app::App;
 use crate::db::Database;
 use crate::degrade::{no_fuzzy, with_mark};
 use crate::error::ApiError;
-use crate::input::coordinates::CoordinateSystem;
-use crate::input::{Deadline, Json};
+use crate::input::coordinates::{CoordinateSystem, Position};
+use crate::input::{Deadline, Fields, Json};
 use crate::lookup::{Found, Wanted, find};
 use crate::parse::Typing;
 use crate::place::Place;
-use crate::reply::{Lifetime, Reply, Tags};
+use crate::reply::{Lifetime, Reply};
+use crate::tags::Tags;
 use crate::validate::{ADDRESS, FLAG};
 
 const POINT: &str = include_str!("sql/lookup/point.sql");
@@ -28,7 +29,56 @@ pub(crate) struct Geocoded {
     pub place: Option<Place>,
     /// 0 to 100, of the best match.
     pub confidence: u8,
-    degraded: bool,
+    found: Found,
+}
+
+impl Geocoded {
+    /// What to look for.
+    pub(crate) fn wanted(second_stage: bool) -> Wanted {
+        Wanted { typing: Typing::Done, state: None, postcode: None, from: 0, count: 2, second_stage }
+    }
+
+    /// The place that is meant, if one is.
+    pub(crate) fn of(found: Found) -> Self {
+        let confidence = found.page.first().map_or(0, |best| best.score.confidence);
+        let mut best = found.page.iter().filter(|scored| scored.score.confidence == confidence);
+        // Of several equals none is meant, unless they are in one place.
+        let place = match (best.next(), best.next()) {
+            (Some(one), other) if !found.listed && confidence >= PLACED => {
+                other.is_none_or(|other| other.record.point == one.record.point).then(|| one.record.place())
+            }
+            _ => None,
+        };
+        Self { place, confidence, found }
+    }
+
+    /// The answer, fresh for `longest` if there is such a place.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when it can't be written as JSON.
+    pub(crate) fn answer(&self, question: &Question, longest: Lifetime, tags: Tags) -> Result<Response, ApiError> {
+        let reply = match &self.place {
+            None => {
+                let body = json!({"success": false, "confidence": self.confidence});
+                Reply::cached(&body, Lifetime::EMPTY, tags)?
+            }
+            Some(place) => {
+                let lifetime = if self.degraded() { Lifetime::EMPTY } else { longest };
+                Reply::cached(&body(place, self.confidence, question), lifetime, tags)?
+            }
+        };
+        Ok(with_mark(reply.into_response(), self.degraded()))
+    }
+
+    /// A better place might have been found if misspellings had been corrected.
+    pub(crate) fn degraded(&self) -> bool {
+        self.found.degraded
+    }
+
+    /// Adds the tags of an answer that was made with it.
+    pub(crate) fn tag(&self, tags: &mut Tags) {
+        self.found.tag(tags);
+    }
 }
 
 /// Finds where `address` is.
@@ -42,24 +92,14 @@ pub(crate) async fn geocode(
     system: CoordinateSystem,
     second_stage: bool,
 ) -> Result<Geocoded, ApiError> {
-    let wanted = Wanted { typing: Typing::Done, state: None, postcode: None, from: 0, count: 2, second_stage };
-    let Found { page, listed, degraded, .. } = find(database, deadline, address, &wanted).await?;
-    let confidence = page.first().map_or(0, |best| best.score.confidence);
-    let mut best = page.iter().filter(|scored| scored.score.confidence == confidence);
-    // Of several equals none is meant, unless they are in one place.
-    let place = match (best.next(), best.next()) {
-        (Some(one), other) if !listed && confidence >= PLACED => {
-            let position = |scored: &crate::rank::Scored| (scored.record.latitude, scored.record.longitude);
-            other.is_none_or(|other| position(other) == position(one)).then(|| one.record.place())
-        }
-        _ => None,
-    };
-    let place = match place {
+    let found = find(database, deadline, address, &Geocoded::wanted(second_stage)).await?;
+    let geocoded = Geocoded::of(found);
+    let place = match geocoded.place {
         // PostGIS takes WGS84 and GDA2020 for one datum, as EPSG does at this precision (transformation 8450, null).
         Some(place) if system == CoordinateSystem::Gda94 => Some(moved(database, deadline, place, system).await?),
         place => place,
     };
-    Ok(Geocoded { place, confidence, degraded })
+    Ok(Geocoded { place, ..geocoded })
 }
 
 /// The place with its position in another datum than the stored one.
@@ -69,11 +109,34 @@ async fn moved(
     place: Place,
     system: CoordinateSystem,
 ) -> Result<Place, ApiError> {
-    let Some(row) = database.query_opt(deadline, POINT, &[&place.latitude, &place.longitude, &system.srid()]).await?
-    else {
-        return Err(ApiError::internal());
-    };
-    Ok(Place { latitude: row.get("latitude"), longitude: row.get("longitude"), ..place })
+    let Some(Position { latitude, longitude }) = place.point else { return Err(ApiError::internal()) };
+    let moved = database.query_opt(deadline, POINT, &[&latitude, &longitude, &system.srid()]).await?;
+    let row = moved.ok_or_else(ApiError::internal)?;
+    let point = Some(Position { latitude: row.get("latitude"), longitude: row.get("longitude") });
+    Ok(Place { point, ..place })
+}
+
+/// What a client asks for.
+pub(crate) struct Question {
+    pub(crate) address: String,
+    pub(crate) system: CoordinateSystem,
+    precision: bool,
+    components: bool,
+}
+
+impl Question {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// `MISSING_ADDRESS`, `INVALID_ADDRESS`, `ADDRESS_TOO_LONG`, `INVALID_COORDINATE_SYSTEM`, `INVALID_BOOLEAN_FLAG`.
+    pub(crate) fn read(fields: &Fields) -> Result<Self, ApiError> {
+        Ok(Self {
+            address: fields.required_text("address", "MISSING_ADDRESS", ADDRESS)?,
+            system: CoordinateSystem::read(fields)?,
+            precision: fields.flag("includePrecision", true, FLAG)?,
+            components: fields.flag("includeComponents", true, FLAG)?,
+        })
+    }
 }
 
 /// Answers a geocoding.
@@ -87,27 +150,18 @@ pub(crate) async fn answer(
     headers: HeaderMap,
     Json(fields): Json,
 ) -> Result<Response, ApiError> {
-    let address = fields.required_text("address", "MISSING_ADDRESS", ADDRESS)?;
-    let system = CoordinateSystem::read(&fields)?;
-    let precision = fields.flag("includePrecision", true, FLAG)?;
-    let components = fields.flag("includeComponents", true, FLAG)?;
+    let question = Question::read(&fields)?;
     let mut tags = Tags::new(&app.facts.release());
-    let found = geocode(&app.database, deadline, &address, system, !no_fuzzy(&headers)).await?;
-    let Some(place) = &found.place else {
-        let reply = Reply::cached(&json!({"success": false, "confidence": found.confidence}), Lifetime::EMPTY, tags)?;
-        return Ok(with_mark(reply.into_response(), found.degraded));
-    };
-    place.tag(&mut tags);
-    let lifetime = if found.degraded { Lifetime::EMPTY } else { Lifetime::GEOCODE };
-    let reply = Reply::cached(&body(place, found.confidence, system, precision, components), lifetime, tags)?;
-    Ok(with_mark(reply.into_response(), found.degraded))
+    let found = geocode(&app.database, deadline, &question.address, question.system, !no_fuzzy(&headers)).await?;
+    found.tag(&mut tags);
+    found.answer(&question, Lifetime::GEOCODE, tags)
 }
 
-fn body(place: &Place, confidence: u8, system: CoordinateSystem, precision: bool, components: bool) -> Value {
+fn body(place: &Place, confidence: u8, question: &Question) -> Value {
     let mut coordinates = place.position();
     if let Some(fields) = coordinates.as_object_mut() {
-        fields.insert("coordinateSystem".into(), system.name().into());
-        if precision {
+        fields.insert("coordinateSystem".into(), question.system.name().into());
+        if question.precision {
             fields.insert("precision".into(), place.precision().name().into());
             fields.insert("reliability".into(), json!(place.reliability));
         }
@@ -119,7 +173,7 @@ fn body(place: &Place, confidence: u8, system: CoordinateSystem, precision: bool
         "gnafPid": place.pid,
         "formattedAddress": place.label(),
     });
-    if let (true, Some(fields)) = (components, body.as_object_mut()) {
+    if let (true, Some(fields)) = (question.components, body.as_object_mut()) {
         fields.insert("components".into(), place.components());
     }
     body

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::dataset::Known;
 use crate::error::ApiError;
+use crate::place::round;
 use crate::reply::Reply;
 
 /// A database that needs longer than this to say `1` is down as far as health is concerned.
@@ -38,13 +39,13 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Reply, ApiError> {
             "database": database(&app, &ping),
             "cache": {"status": "healthy", "state": "up", "details": "this service keeps no cache; the gateway does"},
             "gnafDataset": dataset,
-            "system": system(&app),
+            "system": system(app.started),
         },
     });
     Reply::uncached(code(status), &body)
 }
 
-/// GET /api/v1/health/detailed: health, the pool, every source.
+/// GET /api/v1/health/detailed: health, the pool, every source, the breaker, changes that are still to be purged from caches.
 pub(crate) async fn detailed(State(app): State<App>) -> Result<Reply, ApiError> {
     let ping = ping(&app).await;
     let known = app.facts.known();
@@ -62,8 +63,10 @@ pub(crate) async fn detailed(State(app): State<App>) -> Result<Reply, ApiError> 
         "status": status,
         "timestamp": now(),
         "version": env!("CARGO_PKG_VERSION"),
-        "checks": {"database": database(&app, &ping), "gnafDataset": dataset(&known), "system": system(&app)},
+        "checks": {"database": database(&app, &ping), "gnafDataset": dataset(&known), "system": system(app.started)},
         "sources": sources,
+        "purges": purges(&app).await,
+        "breakers": [app.database.breaker()],
         "requests": {"free": app.requests.available_permits()},
     });
     Reply::uncached(code(status), &body)
@@ -85,8 +88,23 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Reply, ApiError> {
 
 /// GET /api/v1/health/live: the process turns.
 pub(crate) async fn live(State(app): State<App>) -> Result<Reply, ApiError> {
-    let body = json!({"alive": true, "timestamp": now(), "uptime": app.started.elapsed().as_secs()});
-    Reply::uncached(StatusCode::OK, &body)
+    alive(app.started)
+}
+
+/// The process turns since then.
+///
+/// # Errors
+/// `INTERNAL_ERROR` when it can't be written as JSON.
+pub(crate) fn alive(started: Instant) -> Result<Reply, ApiError> {
+    told(&json!({"alive": true, "timestamp": now(), "uptime": started.elapsed().as_secs()}))
+}
+
+/// An answer that is good.
+///
+/// # Errors
+/// `INTERNAL_ERROR` when it can't be written as JSON.
+pub(crate) fn told(body: &Value) -> Result<Reply, ApiError> {
+    Reply::uncached(StatusCode::OK, body)
 }
 
 /// GET /api/v1/addresses/health and /api/v1/spatial/health: the database behind the group.
@@ -99,6 +117,20 @@ pub(crate) async fn group(State(app): State<App>) -> Result<Reply, ApiError> {
         "services": {"database": {"healthy": ping.up, "latency": ping.milliseconds}},
     });
     Reply::uncached(code(status), &body)
+}
+
+/// How changes of data get out of the caches, how many wait for it, and for how many seconds the oldest.
+async fn purges(app: &App) -> Value {
+    let mut purges = match &app.purges {
+        Some(state) => state.borrow().to_json(),
+        None => json!({"state": "off"}),
+    };
+    let waiting = app.database.query_opt(Instant::now() + PING, include_str!("sql/outbox_waiting.sql"), &[]).await;
+    if let (Ok(Some(row)), Some(fields)) = (waiting, purges.as_object_mut()) {
+        fields.insert("waiting".into(), row.get::<_, i64>("waiting").into());
+        fields.insert("oldestSeconds".into(), round(row.get("oldest"), 1).into());
+    }
+    purges
 }
 
 async fn ping(app: &App) -> Ping {
@@ -132,8 +164,9 @@ fn dataset(known: &Known) -> Value {
     })
 }
 
-fn system(app: &App) -> Value {
-    json!({"status": "healthy", "uptime": app.started.elapsed().as_secs(), "memoryBytes": resident_bytes()})
+/// The process.
+pub(crate) fn system(started: Instant) -> Value {
+    json!({"status": "healthy", "uptime": started.elapsed().as_secs(), "memoryBytes": resident_bytes()})
 }
 
 /// Resident memory from Linux's procfs; `None` elsewhere.
@@ -147,6 +180,7 @@ fn code(status: &str) -> StatusCode {
     if status == "unhealthy" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 
-fn now() -> String {
+/// The time, to the millisecond.
+pub(crate) fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -60,7 +60,9 @@ const IMPORT_LOCK: i64 = 0x6164_6472_696d_706f; // "addrimpo"
 const SESSION: &str = "SET statement_timeout = '2h'; SET lock_timeout = '60s'; SET work_mem = '128MB';
   SET maintenance_work_mem = '512MB'; SET client_min_messages = warning";
 const STAGING: &str = include_str!("sql/import/staging.sql");
-const REFRESH: &str = "REFRESH MATERIALIZED VIEW CONCURRENTLY area_statistics";
+/// The counts are answers too.
+const REFRESH: &str = "REFRESH MATERIALIZED VIEW CONCURRENTLY area_statistics;
+  SELECT public.purge(ARRAY['statistics', 'wide'], 'area_statistics')";
 
 /// Runs the import and prints the closing table.
 ///

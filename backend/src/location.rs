@@ -5,9 +5,10 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::geocode;
+use crate::geocode::{self, Geocoded};
 use crate::input::coordinates::{CoordinateSystem, Position};
 use crate::input::{Fields, Text, refuse};
+use crate::tags::Tags;
 
 /// The place asked about.
 #[derive(Debug, Clone)]
@@ -21,18 +22,31 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    /// From `coordinates`, which win, or else `address`.
+    /// From `coordinates`, which win, or else `address`, whose tags are added. `second_stage` is whether misspellings are
+    /// corrected.
     ///
     /// # Errors
     /// `MISSING_LOCATION` when neither is given, the coordinates' own codes, `INVALID_ADDRESS` when the address is not text
-    /// of 1 to 500 characters, `GEOCODING_FAILED` when no address is like it.
-    pub(crate) async fn read(app: &App, deadline: Instant, fields: &Fields) -> Result<Self, ApiError> {
+    /// of 1 to 500 characters, `GEOCODING_FAILED` when no address is like it, `SERVICE_UNAVAILABLE` when one might be if
+    /// misspellings were corrected.
+    pub(crate) async fn read(
+        app: &App,
+        deadline: Instant,
+        fields: &Fields,
+        second_stage: bool,
+        tags: &mut Tags,
+    ) -> Result<Self, ApiError> {
         const ADDRESS: Text = Text { max: 500, invalid: "INVALID_ADDRESS", too_long: "INVALID_ADDRESS" };
         if let Some(position) = Position::read_object(fields)? {
             return Ok(Self { position, system: CoordinateSystem::read(fields)?, address: None });
         }
         match fields.text("address", ADDRESS)? {
-            Some(address) => Self::geocode(app, deadline, &address, CoordinateSystem::read(fields)?).await,
+            Some(address) => {
+                let system = CoordinateSystem::read(fields)?;
+                let found = geocode::geocode(&app.database, deadline, &address, system, second_stage).await?;
+                found.tag(tags);
+                Self::of(found, system)
+            }
             None if fields.has("address") => refuse("INVALID_ADDRESS", "`address` must not be blank"),
             None => refuse("MISSING_LOCATION", "`coordinates` or `address` is required"),
         }
@@ -49,11 +63,14 @@ impl Location {
         }
     }
 
-    async fn geocode(app: &App, deadline: Instant, address: &str, system: CoordinateSystem) -> Result<Self, ApiError> {
-        let Some(place) = geocode::geocode(&app.database, deadline, address, system, true).await?.place else {
+    fn of(found: Geocoded, system: CoordinateSystem) -> Result<Self, ApiError> {
+        if found.degraded() {
+            return Err(ApiError::unavailable("Only addresses that are written exactly are found at the moment", 5));
+        }
+        let Some(place) = found.place else {
             return refuse("GEOCODING_FAILED", "No address was found that is clearly meant");
         };
-        let position = Position { latitude: place.latitude, longitude: place.longitude };
+        let position = place.point.ok_or_else(ApiError::internal)?;
         Ok(Self { position, system, address: Some((place.pid.clone(), place.label())) })
     }
 

@@ -8,6 +8,8 @@ mod keys;
 mod record;
 mod streets;
 
+use std::collections::BTreeSet;
+
 use futures::future::try_join3;
 use tokio::time::Instant;
 
@@ -18,6 +20,7 @@ use crate::db::Database;
 use crate::error::ApiError;
 use crate::parse::{Parsed, Reading, Typing};
 use crate::rank::{Known, Readings, Scored, VALID, ranked};
+use crate::tags::Tags;
 
 /// Addresses of one street and number that are looked at.
 const EACH: i64 = 200;
@@ -58,6 +61,37 @@ pub(crate) struct Found {
     pub listed: bool,
     /// A post office box, not a place.
     pub postal: bool,
+    /// House and lot numbers that were looked for.
+    numbers: BTreeSet<String>,
+    /// Where the streets lie that the page lists or counts, if it lists.
+    localities: BTreeSet<String>,
+}
+
+impl Found {
+    /// A post office box.
+    pub(crate) fn postal() -> Self {
+        Self { postal: true, ..Self::default() }
+    }
+
+    /// The page that was wanted of all that was found, in order.
+    pub(crate) fn page_of(ranked: Vec<Scored>, wanted: &Wanted) -> Self {
+        let total = ranked.len() as u64;
+        let page = ranked.into_iter().skip(wanted.from).take(wanted.count).collect();
+        Self { page, total: total.min(MOST), total_is_capped: total > MOST, ..Self::default() }
+    }
+
+    /// Adds the tags by which a change reaches this answer. An address that appears, changes or goes purges its numbers and
+    /// its locality; a change of the names of streets and localities purges `names`.
+    pub(crate) fn tag(&self, tags: &mut Tags) {
+        tags.mark("names");
+        self.numbers.iter().for_each(|number| _ = tags.need("number", number));
+        self.localities.iter().for_each(|pid| _ = tags.need("locality", pid));
+        for scored in &self.page {
+            let record = &scored.record;
+            tags.hint("pid", &record.pid).hint("locality", &record.spot.locality_pid);
+            record.postcode.iter().for_each(|postcode| _ = tags.hint("postcode", postcode));
+        }
+    }
 }
 
 /// Finds what `text` may mean.
@@ -72,7 +106,7 @@ pub(crate) async fn find(
 ) -> Result<Found, ApiError> {
     let parsed = Parsed::new(text, wanted.typing);
     if parsed.postal {
-        return Ok(Found { postal: true, ..Found::default() });
+        return Ok(Found::postal());
     }
     let search = Search { streets: Streets { database, deadline }, wanted };
     let readings = wanted.added_to(parsed.readings.clone());
@@ -89,7 +123,7 @@ pub(crate) async fn find(
 
 impl Wanted {
     /// State and postcode asked for beside the text belong to every reading that has none.
-    fn added_to(&self, mut readings: Vec<Reading>) -> Vec<Reading> {
+    pub(crate) fn added_to(&self, mut readings: Vec<Reading>) -> Vec<Reading> {
         if self.state.is_none() && self.postcode.is_none() {
             return readings;
         }
@@ -106,7 +140,8 @@ impl Wanted {
         readings
     }
 
-    fn allows(&self, scored: &Scored) -> bool {
+    /// Whether it is in the state and the postcode asked for.
+    pub(crate) fn allows(&self, scored: &Scored) -> bool {
         let record = &scored.record;
         self.state.is_none_or(|state| record.spot.state == state)
             && self.postcode.as_ref().is_none_or(|postcode| record.postcode.as_ref() == Some(postcode))
@@ -122,6 +157,9 @@ struct Collected {
     /// The place that was typed exists.
     sure_spot: bool,
     degraded: bool,
+    numbers: BTreeSet<String>,
+    /// There are more units at a number than were looked at.
+    more: bool,
 }
 
 impl Collected {
@@ -216,25 +254,25 @@ impl Search<'_> {
         tolerant: bool,
         collected: &mut Collected,
     ) -> Result<(), ApiError> {
+        let numbers = readings.iter().flat_map(|reading| [&reading.head.number, &reading.head.lot]).flatten();
+        collected.numbers.extend(numbers.cloned());
         let judge = Readings::new(readings, tolerant);
         let fitting = fitting(&judge, spots, known);
         collected.add(&fitting);
         let Streets { database, deadline } = self.streets;
-        let scored = numbered(database, deadline, &fitting, EACH).await?;
+        let (scored, more) = numbered(database, deadline, &fitting, EACH).await?;
+        collected.more |= more;
         collected.scored.extend(scored.into_iter().filter(|scored| self.wanted.allows(scored)));
         Ok(())
     }
 
     /// The page that was wanted: the addresses with the number, or those along the street when there is no number.
     async fn page(&self, collected: Collected, readings: &[Reading]) -> Result<Found, ApiError> {
-        let Wanted { from, count, .. } = *self.wanted;
-        let Collected { scored, unnumbered, degraded, .. } = collected;
+        let Collected { scored, unnumbered, degraded, numbers, more, .. } = collected;
         if !scored.is_empty() {
-            let ranked = ranked(scored);
-            let total = ranked.len() as u64;
-            let page = ranked.into_iter().skip(from).take(count).collect();
-            let (total, total_is_capped) = (total.min(MOST), total > MOST);
-            return Ok(Found { page, total, total_is_capped, degraded, ..Found::default() });
+            let found = Found::page_of(ranked(scored), self.wanted);
+            let total_is_capped = found.total_is_capped || more;
+            return Ok(Found { degraded, numbers, total_is_capped, ..found });
         }
         let bare: Vec<Reading> = readings.iter().filter(|r| !r.head.has_number()).cloned().collect();
         let mut spots = unnumbered;
@@ -245,8 +283,9 @@ impl Search<'_> {
         spots.retain(|spot| self.wanted.state.is_none_or(|state| spot.state == state));
         let fitting = fitting(&judge, spots, &Known::default());
         let Streets { database, deadline } = self.streets;
+        let localities = fitting.iter().map(|fitting| fitting.spot.locality_pid.clone()).collect();
         let Along { page, total } = along(database, deadline, &fitting, self.wanted).await?;
         let (total, total_is_capped) = (total.min(MOST), total > MOST);
-        Ok(Found { page, total, total_is_capped, degraded, listed: true, postal: false })
+        Ok(Found { page, total, total_is_capped, degraded, listed: true, postal: false, numbers, localities })
     }
 }

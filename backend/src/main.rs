@@ -1,6 +1,7 @@
 //! The address service behind addrgate: Australian addresses in PostGIS over HTTP.
 
 mod address;
+mod addressr;
 mod analyze;
 mod app;
 mod area;
@@ -22,6 +23,7 @@ mod migrate;
 mod parse;
 mod place;
 mod proximity;
+mod purge;
 mod rank;
 mod reply;
 mod reverse;
@@ -29,6 +31,7 @@ mod routes;
 mod search;
 mod serve;
 mod statistics;
+mod tags;
 mod validate;
 
 use std::process::ExitCode;

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 use tokio_postgres::Row;
 
-use crate::reply::Tags;
+use crate::input::coordinates::Position;
+use crate::tags::Tags;
 
 /// The parts of an address, words spelled out (`UNIT`, `LEVEL`, `STREET`, `NORTH`).
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,10 +45,8 @@ pub(crate) struct Place {
     pub(crate) geocode_type: Option<String>,
     /// GEOCODE_RELIABILITY code: 1 surveyed to 6 region.
     pub(crate) reliability: Option<i16>,
-    /// Degrees, in the datum that the statement was asked for.
-    pub(crate) latitude: f64,
-    /// Degrees.
-    pub(crate) longitude: f64,
+    /// In the datum that was asked for; unknown only where the source of the address doesn't give it.
+    pub(crate) point: Option<Position>,
 }
 
 /// What a position stands for; the contract's words.
@@ -103,8 +102,7 @@ impl Place {
             locality_pid: row.get("locality_pid"),
             geocode_type: row.get("geocode_type"),
             reliability: row.get("reliability"),
-            latitude: row.get("latitude"),
-            longitude: row.get("longitude"),
+            point: Some(Position { latitude: row.get("latitude"), longitude: row.get("longitude") }),
         }
     }
 
@@ -170,23 +168,24 @@ impl Place {
         parts.insert("postcode".into(), self.postcode.clone().unwrap_or_default().into());
         parts.insert("gnafPid".into(), self.pid.clone().into());
         let mut position = self.position();
-        if let Some(position) = position.as_object_mut() {
-            position.insert("precision".into(), self.precision().name().into());
+        if let Some(fields) = position.as_object_mut() {
+            fields.insert("precision".into(), self.precision().name().into());
+            parts.insert("coordinates".into(), position);
         }
-        parts.insert("coordinates".into(), position);
         parts.into()
     }
 
-    /// `{latitude, longitude}` in degrees to eight decimals (a millimetre), as published.
+    /// `{latitude, longitude}` in degrees to eight decimals (a millimetre), as published; null when it isn't known.
     pub(crate) fn position(&self) -> Value {
-        json!({"latitude": round(self.latitude, 8), "longitude": round(self.longitude, 8)})
+        let position = |at: Position| json!({"latitude": round(at.latitude, 8), "longitude": round(at.longitude, 8)});
+        self.point.map_or(Value::Null, position)
     }
 
-    /// Adds the tags under which a change of this address purges an answer.
+    /// Adds the tags of an answer that shows this address: a renamed locality or street purges the locality.
     pub(crate) fn tag(&self, tags: &mut Tags) {
-        tags.add("pid", &self.pid).add("locality", &self.locality_pid);
+        tags.need("locality", &self.locality_pid).hint("pid", &self.pid);
         if let Some(postcode) = &self.postcode {
-            tags.add("postcode", postcode);
+            tags.hint("postcode", postcode);
         }
     }
 }

@@ -1,16 +1,19 @@
 //! The addresses around a place.
 
 use axum::extract::State;
+use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::degrade::no_fuzzy;
 use crate::error::ApiError;
 use crate::input::{Deadline, Fields, Json, refuse};
 use crate::location::Location;
 use crate::place::{distinct, number, round};
-use crate::reply::{Answer, Lifetime, Reply, Tags};
+use crate::reply::{Answer, Lifetime, Reply};
 use crate::reverse::Found;
+use crate::tags::Tags;
 
 const ANY: &str = include_str!("sql/proximity.sql");
 const OF_KIND: &str = include_str!("sql/proximity_kind.sql");
@@ -33,13 +36,19 @@ const TYPES: [(&str, &[&str]); 8] = [
 pub(crate) async fn proximity(
     State(app): State<App>,
     Deadline(deadline): Deadline,
+    headers: HeaderMap,
     Json(fields): Json,
 ) -> Result<Reply, ApiError> {
-    answer(&app, deadline, &fields).await?.into_reply()
+    answer(&app, deadline, &fields, !no_fuzzy(&headers)).await?.into_reply()
 }
 
-/// The answer to one question, alone or in a batch.
-pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Result<Answer, ApiError> {
+/// The answer to one question, alone or in a batch; `second_stage` is whether a misspelt address is corrected.
+pub(crate) async fn answer(
+    app: &App,
+    deadline: Instant,
+    fields: &Fields,
+    second_stage: bool,
+) -> Result<Answer, ApiError> {
     let begun = Instant::now();
     let radius = fields.number("radius", 1.0..=5_000.0, "INVALID_RADIUS")?.unwrap_or(1_000.0);
     let limit = fields.integer("limit", 1..=50, "INVALID_LIMIT")?.unwrap_or(10);
@@ -47,7 +56,7 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
     let with_bearing = fields.flag("includeBearing", false, "INVALID_INCLUDE_BEARING")?;
     let kinds = kinds(fields)?;
     let mut tags = Tags::new(&app.facts.release());
-    let location = Location::read(app, deadline, fields).await?;
+    let location = Location::read(app, deadline, fields, second_stage, &mut tags).await?;
 
     let (longitude, latitude) = (location.position.longitude, location.position.latitude);
     let (srid, wanted) = (location.system.srid(), limit as i32);
@@ -56,7 +65,9 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
     } else {
         app.database.query(deadline, OF_KIND, &[&longitude, &latitude, &srid, &radius, &wanted, &kinds]).await?
     };
-    let mut found = distinct(rows.iter().map(Found::from_row).collect(), |found| &found.place);
+    let found: Vec<Found> = rows.iter().map(Found::from_row).collect();
+    tags.near(&location.position, Found::reach(&found, limit, radius));
+    let mut found = distinct(found, |found| &found.place);
     found.truncate(limit as usize);
 
     let average = found.iter().map(|found| found.metres).sum::<f64>() / found.len().max(1) as f64;

@@ -8,7 +8,8 @@ use crate::error::ApiError;
 use crate::input::coordinates::{CoordinateSystem, Position};
 use crate::input::{Deadline, QueryOrJson};
 use crate::place::{Place, Precision, distinct, number, round};
-use crate::reply::{Lifetime, Reply, Tags};
+use crate::reply::{Lifetime, Reply};
+use crate::tags::Tags;
 
 const SQL: &str = include_str!("sql/reverse.sql");
 
@@ -19,13 +20,27 @@ pub(crate) struct Found {
     pub(crate) metres: f64,
     /// Geodesic azimuth in degrees from north, 0 to 360; 0 when there is no distance.
     pub(crate) bearing: f64,
+    /// How far away it counts as being, which is what the statement ordered by.
+    rank: f64,
 }
 
 impl Found {
     /// From a row with the columns of a place, `metres` and `bearing`.
     pub(crate) fn from_row(row: &tokio_postgres::Row) -> Self {
         let bearing: Option<f64> = row.get("bearing");
-        Self { place: Place::from_row(row), metres: row.get("metres"), bearing: bearing.unwrap_or_default() }
+        Self {
+            place: Place::from_row(row),
+            metres: row.get("metres"),
+            bearing: bearing.unwrap_or_default(),
+            rank: row.get("rank"),
+        }
+    }
+
+    /// How far from the position an address could appear or disappear and alter the answer: `radius`, or where the
+    /// statement gave all the rows it may (twice `limit` and ten), the farthest of these.
+    pub(crate) fn reach(rows: &[Self], limit: i64, radius: f64) -> f64 {
+        let farthest = rows.iter().map(|found| found.rank).fold(0.0, f64::max);
+        if rows.len() as i64 >= 2 * limit + 10 { farthest.min(radius) } else { radius }
     }
 
     /// `{meters, kilometers}`: to the decimetre.
@@ -55,7 +70,9 @@ pub(crate) async fn reverse_geocode(
     let (longitude, latitude) = (position.longitude, position.latitude);
     let rows =
         app.database.query(deadline, SQL, &[&longitude, &latitude, &system.srid(), &radius, &(limit as i32)]).await?;
-    let mut found = distinct(rows.iter().map(Found::from_row).collect(), |found| &found.place);
+    let found: Vec<Found> = rows.iter().map(Found::from_row).collect();
+    tags.near(&position, Found::reach(&found, limit, radius));
+    let mut found = distinct(found, |found| &found.place);
     found.truncate(limit as usize);
 
     let results: Vec<Value> = found

@@ -2,6 +2,7 @@
 
 mod edge;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::{HeaderMap, StatusCode};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
@@ -21,11 +23,11 @@ use crate::{
     validate,
 };
 
-const GET: MethodFilter = MethodFilter::GET;
-const POST: MethodFilter = MethodFilter::POST;
+pub(crate) const GET: MethodFilter = MethodFilter::GET;
+pub(crate) const POST: MethodFilter = MethodFilter::POST;
 
-/// Every endpoint. A trailing slash is accepted everywhere, HEAD wherever GET is.
-fn table() -> Vec<Endpoint> {
+/// Every endpoint over our own data. A trailing slash is accepted everywhere, HEAD wherever GET is.
+pub(crate) fn table() -> Vec<Endpoint<App>> {
     vec![
         endpoint(GET, "/api/v1/addresses/search", Class::Search, search::search),
         endpoint(POST, "/api/v1/addresses/validate", Class::Single, validate::validate),
@@ -53,15 +55,16 @@ fn table() -> Vec<Endpoint> {
 }
 
 /// One line of the table.
-struct Endpoint {
+pub(crate) struct Endpoint<S> {
     path: &'static str,
     class: Class,
-    handlers: MethodRouter<App>,
+    handlers: MethodRouter<S>,
 }
 
-fn endpoint<H, T>(methods: MethodFilter, path: &'static str, class: Class, handler: H) -> Endpoint
+pub(crate) fn endpoint<S, H, T>(methods: MethodFilter, path: &'static str, class: Class, handler: H) -> Endpoint<S>
 where
-    H: Handler<T, App>,
+    S: Clone + Send + Sync + 'static,
+    H: Handler<T, S>,
     T: 'static,
 {
     Endpoint { path, class, handlers: on(methods, handler) }
@@ -69,7 +72,7 @@ where
 
 /// What an endpoint may cost. The deadlines lie below the timeouts of known clients: 3 s for search, 5 s for the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(crate) enum Class {
     Health,
     Search,
     Single,
@@ -92,11 +95,15 @@ impl Class {
     }
 }
 
-/// The service: the table, its guards, and answers for everything else.
-pub(crate) fn router(app: App) -> Router {
+/// The service: the table, its guards, and answers for everything else. `requests` has a permit per request being answered
+/// (health excepted); every answer says what `source` it comes from.
+pub(crate) fn router<S>(table: Vec<Endpoint<S>>, state: S, requests: &Arc<Semaphore>, source: &'static str) -> Router
+where
+    S: Clone + Send + Sync + 'static,
+{
     let mut router = Router::new();
-    for Endpoint { path, class, handlers } in table() {
-        let handlers = handlers.route_layer(middleware::from_fn_with_state((app.clone(), class), guard));
+    for Endpoint { path, class, handlers } in table {
+        let handlers = handlers.route_layer(middleware::from_fn_with_state((requests.clone(), class), guard));
         router = router.route(path, handlers.clone()).route(&format!("{path}/"), handlers);
     }
     router
@@ -104,8 +111,8 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(|| async {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "This endpoint has other methods")
         })
-        .layer(middleware::from_fn(edge::edge))
-        .with_state(app)
+        .layer(middleware::from_fn_with_state(source, edge::edge))
+        .with_state(state)
 }
 
 /// How long whoever asks will wait (`X-Request-Timeout`, milliseconds), less what the answer needs to get there: an answer
@@ -116,8 +123,8 @@ fn told(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Gives the request its deadline and its place among those being answered.
-async fn guard(State((app, class)): State<(App, Class)>, mut request: Request, next: Next) -> Response {
-    let _place = match class.is_counted().then(|| app.requests.clone().try_acquire_owned()).transpose() {
+async fn guard(State((requests, class)): State<(Arc<Semaphore>, Class)>, mut request: Request, next: Next) -> Response {
+    let _place = match class.is_counted().then(|| requests.try_acquire_owned()).transpose() {
         Ok(place) => place,
         Err(_) => return ApiError::unavailable("Too many requests at a time", 1).into_response(),
     };

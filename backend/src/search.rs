@@ -14,20 +14,25 @@ use crate::lookup::{Found, Wanted, find};
 use crate::parse::Typing;
 use crate::parse::codes::STATE;
 use crate::rank::Scored;
-use crate::reply::{Lifetime, Reply, Tags};
+use crate::reply::{Lifetime, Reply};
+use crate::tags::Tags;
 
 const FLAG: &str = "INVALID_BOOLEAN_FLAG";
 
 /// What a client asks for.
-struct Question {
-    text: String,
-    wanted: Wanted,
+pub(crate) struct Question {
+    pub(crate) text: String,
+    pub(crate) wanted: Wanted,
     coordinates: bool,
     components: bool,
 }
 
 impl Question {
-    fn read(fields: &Fields, second_stage: bool) -> Result<Self, ApiError> {
+    /// Reads it; `second_stage` is whether misspellings are corrected.
+    ///
+    /// # Errors
+    /// The contract's codes for each parameter.
+    pub(crate) fn read(fields: &Fields, second_stage: bool) -> Result<Self, ApiError> {
         const TEXT: Text = Text { max: 500, invalid: "INVALID_QUERY", too_long: "QUERY_TOO_LONG" };
         let text = fields.required_text("q", "MISSING_QUERY", TEXT)?;
         let count = fields.integer("limit", 1..=50, "INVALID_LIMIT")?.unwrap_or(10) as usize;
@@ -43,6 +48,25 @@ impl Question {
         let coordinates = fields.flag("includeCoordinates", false, FLAG)?;
         let components = fields.flag("includeComponents", true, FLAG)?;
         Ok(Self { text, wanted, coordinates, components })
+    }
+
+    /// The answer, fresh for `longest` if it has something to show.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when it can't be written as JSON.
+    pub(crate) fn answer(
+        &self,
+        found: &Found,
+        begun: Instant,
+        longest: Lifetime,
+        tags: Tags,
+    ) -> Result<Response, ApiError> {
+        let meaning = body(self, found);
+        let mut whole = meaning.clone();
+        whole.insert("executionTime".into(), (begun.elapsed().as_millis() as u64).into());
+        let lifetime = if found.page.is_empty() || found.degraded { Lifetime::EMPTY } else { longest };
+        let reply = Reply::cached_weak(&whole, &meaning, lifetime, tags)?;
+        Ok(with_mark(reply.into_response(), found.degraded))
     }
 }
 
@@ -81,15 +105,8 @@ pub(crate) async fn search(
     let question = Question::read(&fields, !no_fuzzy(&headers))?;
     let mut tags = Tags::new(&app.facts.release());
     let found = find(&app.database, deadline, &question.text, &question.wanted).await?;
-    for scored in &found.page {
-        scored.record.place().tag(&mut tags);
-    }
-    let meaning = body(&question, &found);
-    let mut whole = meaning.clone();
-    whole.insert("executionTime".into(), (begun.elapsed().as_millis() as u64).into());
-    let lifetime = if found.page.is_empty() || found.degraded { Lifetime::EMPTY } else { Lifetime::SEARCH };
-    let reply = Reply::cached_weak(&whole, &meaning, lifetime, tags)?;
-    Ok(with_mark(reply.into_response(), found.degraded))
+    found.tag(&mut tags);
+    question.answer(&found, begun, Lifetime::SEARCH, tags)
 }
 
 /// Everything but the time it took.
@@ -120,10 +137,10 @@ fn result(scored: &Scored, question: &Question) -> Value {
         }
         if question.coordinates {
             let mut position = place.position();
-            if let Some(position) = position.as_object_mut() {
-                position.insert("precision".into(), place.precision().name().into());
+            if let Some(precise) = position.as_object_mut() {
+                precise.insert("precision".into(), place.precision().name().into());
+                fields.insert("coordinates".into(), position);
             }
-            fields.insert("coordinates".into(), position);
         }
     }
     result

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -14,8 +15,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::addressr::{self, AddressrArgs};
 use crate::app::App;
 use crate::db::{ConnectArgs, Database, PoolArgs};
+use crate::purge::{self, PurgeArgs};
+use crate::validate::GNAF;
 use crate::{dataset, routes};
 
 /// From the first wait for a request to the end of its head. As it also bounds how long a connection may idle, it is
@@ -38,30 +42,60 @@ pub(crate) struct Args {
     /// Most requests being answered at a time; more are refused with 503
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     max_requests: u32,
+    /// Where answers come from: our own data in PostGIS, or an addressr instance to fall back on
+    #[arg(long, value_enum, default_value_t = Source::Gnaf)]
+    source: Source,
+    #[command(flatten)]
+    addressr: AddressrArgs,
     #[command(flatten)]
     connect: ConnectArgs,
     #[command(flatten)]
     pool: PoolArgs,
+    #[command(flatten)]
+    purge: PurgeArgs,
+}
+
+/// Where answers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Source {
+    Gnaf,
+    Addressr,
+}
+
+impl Args {
+    /// The endpoints over the source.
+    fn router(&self) -> anyhow::Result<Router> {
+        let requests = Arc::new(Semaphore::new(self.max_requests as usize));
+        if self.source == Source::Addressr {
+            let app = addressr::App::new(&self.addressr, &requests)?;
+            return Ok(routes::router(addressr::table(), app, &requests, addressr::SOURCE));
+        }
+        let config = self.connect.config()?;
+        let gateways = self.purge.gateways()?;
+        let database = Database::open(config.clone(), &self.pool);
+        let app = App {
+            facts: dataset::keep(database.clone()),
+            database,
+            purges: gateways.map(|gateways| purge::keep(config, gateways)),
+            requests: requests.clone(),
+            started: Instant::now(),
+        };
+        Ok(routes::router(routes::table(), app, &requests, GNAF))
+    }
 }
 
 /// Serves until SIGTERM or SIGINT, then finishes what was begun.
 ///
 /// # Errors
-/// When the database URL is unusable or the address can't be listened on. A database that is away is no error: it may
+/// When the source's URL is unusable, there is a URL to purge at and no token, or the address can't be listened on. A database that is away is no error: it may
 /// come later.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     log_panics();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be handled")?;
-    let database = Database::open(args.connect.config()?, &args.pool);
+    let router = args.router()?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("can't listen on {}", args.listen))?;
     let address = listener.local_addr().context("the listener has no address")?;
-    let router = routes::router(App {
-        facts: dataset::keep(database.clone()),
-        database,
-        requests: Arc::new(Semaphore::new(args.max_requests as usize)),
-        started: Instant::now(),
-    });
     tracing::info!(%address, "listening");
 
     let mut http = http1::Builder::new();

@@ -1,17 +1,20 @@
 //! The statistical areas of a place (ASGS: mesh block, SA1 to SA4, capital city area, state).
 
 use axum::extract::State;
+use http::HeaderMap;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
 use crate::app::App;
 use crate::area::{self, Area};
+use crate::degrade::no_fuzzy;
 use crate::error::ApiError;
 use crate::input::{Deadline, Fields, Json};
 use crate::location::Location;
 use crate::place::round;
-use crate::reply::{Answer, Lifetime, Reply, Tags};
+use crate::reply::{Answer, Lifetime, Reply};
+use crate::tags::Tags;
 
 const MESH_BLOCK_OF: &str = include_str!("sql/mesh_block_of.sql");
 const MESH_BLOCK_NEAR: &str = include_str!("sql/mesh_block_near.sql");
@@ -29,22 +32,32 @@ struct MeshBlock {
 pub(crate) async fn statistical_areas(
     State(app): State<App>,
     Deadline(deadline): Deadline,
+    headers: HeaderMap,
     Json(fields): Json,
 ) -> Result<Reply, ApiError> {
-    answer(&app, deadline, &fields).await?.into_reply()
+    answer(&app, deadline, &fields, !no_fuzzy(&headers)).await?.into_reply()
 }
 
-/// The answer to one question, alone or in a batch.
+/// The answer to one question, alone or in a batch; `second_stage` is whether a misspelt address is corrected.
 ///
 /// What is surest comes first: the mesh block of the address asked about; an SA1 outline that holds the position; the mesh
 /// block of an address within 50 m; the finest outline there is, which may be a simplified one.
-pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Result<Answer, ApiError> {
+pub(crate) async fn answer(
+    app: &App,
+    deadline: Instant,
+    fields: &Fields,
+    second_stage: bool,
+) -> Result<Answer, ApiError> {
     let with_hierarchy = fields.flag("includeHierarchy", true, "INVALID_INCLUDE_HIERARCHY")?;
     let mut tags = Tags::new(&app.facts.release());
-    let location = Location::read(app, deadline, fields).await?;
+    tags.mark("areas");
+    let location = Location::read(app, deadline, fields, second_stage, &mut tags).await?;
 
     let own = match &location.address {
-        Some((pid, _)) => app.database.query_opt(deadline, MESH_BLOCK_OF, &[pid]).await?.map(MeshBlock::from_row),
+        Some((pid, _)) => {
+            tags.need("pid", pid);
+            app.database.query_opt(deadline, MESH_BLOCK_OF, &[pid]).await?.map(MeshBlock::from_row)
+        }
         None => None,
     };
     let (mesh_block, areas, accuracy) = match own {
@@ -52,7 +65,7 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
             let areas = area::above(app, deadline, &block.sa1).await?;
             (Some(block), areas, "MESH_BLOCK")
         }
-        None => around(app, deadline, &location).await?,
+        None => around(app, deadline, &location, &mut tags).await?,
     };
     if areas.is_empty() {
         return Err(ApiError::not_found("STATISTICAL_DATA_NOT_FOUND", "No statistical area is known for this place"));
@@ -70,7 +83,7 @@ pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Res
         "accuracy": accuracy,
     });
     if let Some(block) = &mesh_block {
-        tags.add("pid", &block.pid);
+        tags.need("pid", &block.pid);
         hierarchy.insert("meshBlock".into(), json!({"code": block.code, "category": block.category}));
         metadata["address"] = json!({"gnafPid": block.pid, "meters": round(block.metres, 1)});
     }
@@ -94,6 +107,7 @@ async fn around(
     app: &App,
     deadline: Instant,
     location: &Location,
+    tags: &mut Tags,
 ) -> Result<(Option<MeshBlock>, Vec<Area>, &'static str), ApiError> {
     let held: Vec<Area> = area::at(app, deadline, location).await?.into_iter().map(|holding| holding.area).collect();
     let outlined = |level: &str| held.iter().find(|area| area.level == level);
@@ -101,6 +115,7 @@ async fn around(
         return Ok((None, area::above(app, deadline, &sa1.code).await?, "SA1_OUTLINE"));
     }
     let (longitude, latitude) = (location.position.longitude, location.position.latitude);
+    tags.near(&location.position, 50.0);
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&longitude, &latitude, &location.system.srid()];
     if let Some(row) = app.database.query_opt(deadline, MESH_BLOCK_NEAR, &parameters).await? {
         let block = MeshBlock::from_row(row);

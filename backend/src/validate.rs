@@ -10,15 +10,17 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::degrade::{no_fuzzy, with_mark};
 use crate::error::ApiError;
-use crate::input::{Deadline, Json, Text};
+use crate::input::{Deadline, Fields, Json, Text};
 use crate::lookup::{Found, Wanted, find};
 use crate::parse::Typing;
-use crate::place::Place;
 use crate::rank::{AMBIGUOUS, EXACT, Issue, Kind, Scored, Severity, VALID};
-use crate::reply::{Lifetime, Reply, Tags};
+use crate::reply::{Lifetime, Reply};
+use crate::tags::Tags;
 
 /// The contract's code for a flag that is none.
 pub(crate) const FLAG: &str = "INVALID_BOOLEAN_FLAG";
+/// The source of our own data, as answers name it.
+pub(crate) const GNAF: &str = "gnaf";
 /// The limits of an address.
 pub(crate) const ADDRESS: Text = Text { max: 500, invalid: "INVALID_ADDRESS", too_long: "ADDRESS_TOO_LONG" };
 /// Addresses looked at, to find equals and to suggest.
@@ -38,6 +40,42 @@ pub(crate) struct Options {
     pub second_stage: bool,
 }
 
+impl Options {
+    /// Reads the address and the options beside it.
+    ///
+    /// # Errors
+    /// `MISSING_ADDRESS`, `INVALID_ADDRESS`, `ADDRESS_TOO_LONG`, `INVALID_BOOLEAN_FLAG`.
+    pub(crate) fn read(fields: &Fields, headers: &HeaderMap) -> Result<(String, Self), ApiError> {
+        let address = fields.required_text("address", "MISSING_ADDRESS", ADDRESS)?;
+        Ok((address, Self::read_flags(fields, headers)?))
+    }
+
+    /// Reads the options alone.
+    ///
+    /// # Errors
+    /// `INVALID_BOOLEAN_FLAG`.
+    pub(crate) fn read_flags(fields: &Fields, headers: &HeaderMap) -> Result<Self, ApiError> {
+        Ok(Self {
+            strict: fields.flag("strictMode", false, FLAG)?,
+            components: fields.flag("includeComponents", true, FLAG)?,
+            suggestions: fields.flag("includeSuggestions", true, FLAG)?,
+            second_stage: !no_fuzzy(headers),
+        })
+    }
+
+    /// What to look for.
+    pub(crate) fn wanted(self) -> Wanted {
+        Wanted {
+            typing: Typing::Done,
+            state: None,
+            postcode: None,
+            from: 0,
+            count: LOOKED_AT,
+            second_stage: self.second_stage,
+        }
+    }
+}
+
 /// The contract's answer.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,9 +91,9 @@ pub(crate) struct Validation {
     pub suggestions: Vec<Value>,
     pub issues: Vec<Issue>,
     pub source: &'static str,
-    /// What the answer was made from, for its tags.
+    /// Whether there is an address like it.
     #[serde(skip)]
-    pub places: Vec<Place>,
+    pub found: bool,
     #[serde(skip)]
     pub degraded: bool,
 }
@@ -71,25 +109,13 @@ pub(crate) async fn validate(
     headers: HeaderMap,
     Json(fields): Json,
 ) -> Result<Response, ApiError> {
-    let address = fields.required_text("address", "MISSING_ADDRESS", ADDRESS)?;
-    let options = Options {
-        strict: fields.flag("strictMode", false, FLAG)?,
-        components: fields.flag("includeComponents", true, FLAG)?,
-        suggestions: fields.flag("includeSuggestions", true, FLAG)?,
-        second_stage: !no_fuzzy(&headers),
-    };
+    let (address, options) = Options::read(&fields, &headers)?;
     let mut tags = Tags::new(&app.facts.release());
-    let validation = judge(&app, deadline, &address, options).await?;
-    for place in &validation.places {
-        place.tag(&mut tags);
-    }
-    let lifetime =
-        if validation.places.is_empty() || validation.degraded { Lifetime::EMPTY } else { Lifetime::VALIDATE };
-    let reply = Reply::cached(&validation, lifetime, tags)?;
-    Ok(with_mark(reply.into_response(), validation.degraded))
+    let validation = judge(&app, deadline, &address, options, &mut tags).await?;
+    validation.answer(Lifetime::VALIDATE, tags)
 }
 
-/// Validates one address.
+/// Validates one address, and adds the tags of the answer.
 ///
 /// # Errors
 /// What the database says.
@@ -98,23 +124,17 @@ pub(crate) async fn judge(
     deadline: Instant,
     address: &str,
     options: Options,
+    tags: &mut Tags,
 ) -> Result<Validation, ApiError> {
-    let wanted = Wanted {
-        typing: Typing::Done,
-        state: None,
-        postcode: None,
-        from: 0,
-        count: LOOKED_AT,
-        second_stage: options.second_stage,
-    };
-    let found = find(&app.database, deadline, address, &wanted).await?;
-    Ok(verdict(found, options))
+    let found = find(&app.database, deadline, address, &options.wanted()).await?;
+    found.tag(tags);
+    Ok(verdict(found, options, GNAF))
 }
 
-/// The answer for what was found.
-fn verdict(found: Found, options: Options) -> Validation {
+/// The answer for what was found in `source`.
+pub(crate) fn verdict(found: Found, options: Options, source: &'static str) -> Validation {
     let Found { page, listed, postal, degraded, .. } = found;
-    let Some(best) = page.first() else { return nothing(postal, degraded) };
+    let Some(best) = page.first() else { return nothing(postal, degraded, source) };
     let mut confidence = best.score.confidence;
     let mut issues = best.score.issues.clone();
     let equal = page.iter().filter(|other| other.score.confidence == confidence).count();
@@ -143,8 +163,8 @@ fn verdict(found: Found, options: Options) -> Validation {
         components: (likely && options.components).then(|| place.components()),
         suggestions,
         issues,
-        source: "gnaf",
-        places: page.iter().map(|scored| scored.record.place()).collect(),
+        source,
+        found: true,
         degraded,
     }
 }
@@ -153,15 +173,19 @@ fn suggestion(scored: &Scored) -> Value {
     json!({"address": scored.label, "confidence": scored.score.confidence, "gnafPid": scored.record.pid})
 }
 
-fn nothing(postal: bool, degraded: bool) -> Validation {
+fn nothing(postal: bool, degraded: bool, source: &'static str) -> Validation {
     let message =
         if postal { "A post office box or mail bag is not a place" } else { "No address like this was found" };
-    Validation::invalid(Kind::InvalidFormat, message, degraded)
+    Validation { degraded, ..Validation::invalid(Kind::InvalidFormat, message, source) }
 }
 
 impl Validation {
     /// Nothing to say but why.
-    pub(crate) fn invalid(kind: Kind, message: impl Into<std::borrow::Cow<'static, str>>, degraded: bool) -> Self {
+    pub(crate) fn invalid(
+        kind: Kind,
+        message: impl Into<std::borrow::Cow<'static, str>>,
+        source: &'static str,
+    ) -> Self {
         Self {
             is_valid: false,
             confidence: 0,
@@ -170,10 +194,20 @@ impl Validation {
             components: None,
             suggestions: Vec::new(),
             issues: vec![Issue { kind, message: message.into(), severity: Severity::Error }],
-            source: "gnaf",
-            places: Vec::new(),
-            degraded,
+            source,
+            found: false,
+            degraded: false,
         }
+    }
+
+    /// The answer, fresh for `longest` if there is an address like it.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` when it can't be written as JSON.
+    pub(crate) fn answer(&self, longest: Lifetime, tags: Tags) -> Result<Response, ApiError> {
+        let lifetime = if self.found && !self.degraded { longest } else { Lifetime::EMPTY };
+        let reply = Reply::cached(self, lifetime, tags)?;
+        Ok(with_mark(reply.into_response(), self.degraded))
     }
 
     /// Whether it is valid with something to look at.

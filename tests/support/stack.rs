@@ -55,16 +55,7 @@ impl Stack {
         let place = listening(&mut service).await;
         let direct = Client::new(&format!("http://{place}"), KEY);
 
-        // Tests ask faster than clients may.
-        let upstream = [
-            ("ADDRGATE_UPSTREAM", place),
-            ("ADDRGATE_KEY_SHA256", DIGEST.to_owned()),
-            ("ADDRGATE_LIMIT", "1000000/15m".to_owned()),
-            ("ADDRGATE_BURST", "1000000/1m".to_owned()),
-        ];
-        let given = upstream.into_iter().chain(wishes.gateway).collect::<Vec<_>>();
-        let (gateway, place, admin) = start_gateway(&given).await;
-        let client = Client::new(&format!("http://{place}"), KEY);
+        let (gateway, client, admin) = start_gateway(&place, wishes.gateway).await;
         until("the gateway reaches the service", || async { client.reaches("/api/v1/health").await }).await;
         Self { client, direct, gateway, service, admin, expected: Vec::new() }
     }
@@ -85,14 +76,17 @@ impl Stack {
     }
 }
 
-/// On free ports; on others when somebody else was faster. Gives the public and the admin address.
-async fn start_gateway(environment: &[(&str, String)]) -> (Process, String, String) {
+/// On free ports; on others when somebody else was faster. Gives a client of it and the admin listener's base URL.
+pub async fn start_gateway(upstream: &str, more: Vec<(&'static str, String)>) -> (Process, Client, String) {
     for attempt in 0.. {
         let [public, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
         let mut command = Command::new(program("addrgate"));
         command.args(["run", "--config"]).arg(project("config.yaml"));
         command.env("ADDRGATE_LISTEN", &public).env("ADDRGATE_ADMIN", &admin).env("ADDRGATE_ADMIN_TOKEN", ADMIN_TOKEN);
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        command.env("ADDRGATE_UPSTREAM", upstream).env("ADDRGATE_KEY_SHA256", DIGEST);
+        // Tests ask faster than clients may.
+        command.env("ADDRGATE_LIMIT", "1000000/15m").env("ADDRGATE_BURST", "1000000/1m");
+        command.envs(more.iter().map(|(name, value)| (name, value)));
         let mut gateway = Process::start("addrgate", command);
         let client = Client::new(&format!("http://{admin}"), "");
         until("the gateway is ready or over", || async {
@@ -100,7 +94,7 @@ async fn start_gateway(environment: &[(&str, String)]) -> (Process, String, Stri
         })
         .await;
         if gateway.is_running() || attempt == 3 {
-            return (gateway, public, format!("http://{admin}"));
+            return (gateway, Client::new(&format!("http://{public}"), KEY), format!("http://{admin}"));
         }
     }
     unreachable!("the loop returns")

@@ -137,3 +137,89 @@ async fn a_server_that_refuses_or_never_answers_is_a_503_in_time() {
     assert_eq!(hanging.query(within(0.4), ONE, &[]).await.unwrap_err().status, 503);
     assert!(begun.elapsed() < Duration::from_millis(600));
 }
+
+/// A way to the server that can be shut, as when a network fails: nothing is answered, nothing is refused.
+struct Way {
+    address: std::net::SocketAddr,
+    shut: tokio::sync::watch::Sender<bool>,
+}
+
+impl Way {
+    async fn open() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = config().get_ports()[0];
+        let (shut, watched) = tokio::sync::watch::channel(false);
+        tokio::spawn(async move {
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let mut watched = watched.clone();
+                tokio::spawn(async move {
+                    let mut server = tokio::net::TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                    loop {
+                        watched.wait_for(|shut| !shut).await.unwrap();
+                        tokio::select! {
+                            _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
+                            _ = watched.wait_for(|shut| *shut) => {}
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, shut }
+    }
+
+    fn database(&self) -> Database {
+        let mut through = tokio_postgres::Config::new();
+        let given = config();
+        through.host("127.0.0.1").port(self.address.port());
+        through.user(given.get_user().unwrap()).dbname(given.get_dbname().unwrap());
+        through.password(given.get_password().unwrap());
+        open(through, 4, 64)
+    }
+}
+
+#[tokio::test]
+async fn while_the_server_is_away_statements_are_refused_at_once_until_a_probe_is_answered() {
+    let way = Way::open().await;
+    let database = way.database();
+    assert_eq!(one(&database).await, Ok(1));
+    way.shut.send(true).unwrap();
+    // Those who came first wait for their deadlines, side by side.
+    let begun = Instant::now();
+    let waiting = (0..12).map(|_| database.query(within(0.6), ONE, &[]));
+    for outcome in futures::future::join_all(waiting).await {
+        assert_eq!(outcome.unwrap_err().status, 503);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(serde_json::to_value(database.breaker()).unwrap()["state"], "open");
+    for _ in 0..50 {
+        let begun = Instant::now();
+        let error = one(&database).await.unwrap_err();
+        assert_eq!((error.status.as_u16(), error.code), (503, "SERVICE_UNAVAILABLE"));
+        assert!(error.retry_after >= Some(1));
+        assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
+    }
+    // It comes back by itself: nobody asks.
+    way.shut.send(false).unwrap();
+    let begun = Instant::now();
+    while serde_json::to_value(database.breaker()).unwrap()["state"] != "closed" {
+        assert!(begun.elapsed() < Duration::from_secs(5), "still not closed");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(one(&database).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_client_in_a_hurry_and_a_wrong_statement_shut_no_door() {
+    let database = open(config(), 4, 64);
+    for _ in 0..30 {
+        assert_eq!(database.query(within(0.1), SLEEP, &[&1.0]).await.unwrap_err().status, 503);
+    }
+    for _ in 0..30 {
+        assert_eq!(database.query(within(2.0), WRONG, &[&0]).await.unwrap_err().status, 500);
+    }
+    assert_eq!(one(&database).await, Ok(1));
+    let breaker = serde_json::to_value(database.breaker()).unwrap();
+    assert_eq!((&breaker["state"], &breaker["failure_rate"]), (&"closed".into(), &0.0.into()));
+}

@@ -23,6 +23,7 @@ const PUBLISH_CODES: &str = include_str!("../sql/import/publish_codes.sql");
 const PUBLISH_OUTLINES: &str = include_str!("../sql/import/publish_outlines.sql");
 const PUBLISH_SEARCH: &str = include_str!("../sql/import/publish_search.sql");
 const PUBLISH_DATASETS: &str = include_str!("../sql/import/publish_datasets.sql");
+const PURGE: &str = "SELECT public.purge_everything($1)";
 
 /// Rows of one table that an import adds, alters and removes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +120,10 @@ pub(crate) async fn publish(client: &mut Client, changes: &BTreeMap<&'static str
     let change = |table: &Table| changes.get(table.name).copied().unwrap_or_default();
     let altered = altered_sources(client).await?;
     let transaction = client.transaction().await?;
+    if changes.values().any(|change| change.any()) {
+        // One purge of everything, before the first change, so that none of the million rows writes its own.
+        transaction.execute(PURGE, &[&format!("import of {}", altered.join(", "))]).await?;
+    }
     transaction.batch_execute(PUBLISH_CODES).await?;
     let nobody: Vec<String> = Vec::new();
     transaction.execute(PUBLISH_DATASETS, &[&nobody]).await?;

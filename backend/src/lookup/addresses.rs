@@ -67,13 +67,14 @@ impl Key {
     }
 }
 
-/// The addresses with the numbers that the readings ask for, at most `each` per street and number, scored.
+/// The addresses with the numbers that the readings ask for, at most `each` per street and number, scored; and whether there
+/// may be more of one.
 pub(super) async fn numbered(
     database: &Database,
     deadline: Instant,
     fitting: &[Fitting<'_>],
     each: i64,
-) -> Result<Vec<Scored>, ApiError> {
+) -> Result<(Vec<Scored>, bool), ApiError> {
     // Several readings ask the same of a street, and a street may have come under several names.
     let mut asked: BTreeMap<Key, Vec<&Fitting<'_>>> = BTreeMap::new();
     let mut keys: Vec<Key> = Vec::new();
@@ -91,7 +92,7 @@ pub(super) async fn numbered(
         }
     }
     if keys.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), false));
     }
     let streets: Vec<&str> = keys.iter().map(|key| key.street.as_str()).collect();
     let numbers: Vec<Option<&str>> = keys.iter().map(|key| key.number.as_deref()).collect();
@@ -99,15 +100,19 @@ pub(super) async fn numbered(
     let units: Vec<Option<&str>> = keys.iter().map(|key| key.unit.as_deref()).collect();
     let rows = database.query(deadline, AT, &[&streets, &numbers, &lots, &units, &each]).await?;
     let mut scored = Vec::with_capacity(rows.len());
+    let mut counts = vec![0; keys.len()];
     for row in &rows {
         let at: i64 = row.get("at");
+        if let Some(count) = counts.get_mut((at - 1) as usize) {
+            *count += 1;
+        }
         let Some(askers) = keys.get((at - 1) as usize).and_then(|key| asked.get(key)) else { continue };
         for asker in askers {
             let record = Record::from_row(row, asker.spot.clone());
             scored.extend(judged(record, &asker.fits));
         }
     }
-    Ok(scored)
+    Ok((scored, counts.contains(&each)))
 }
 
 fn judged(record: Record, fits: &[Fit<'_>]) -> Option<Scored> {

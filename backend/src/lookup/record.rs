@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_postgres::Row;
 
+use crate::input::coordinates::Position;
 use crate::parse::codes::{FLAT_TYPE, LEVEL_TYPE, SUFFIX};
 use crate::place::Place;
 
@@ -79,9 +80,8 @@ pub(crate) struct Record {
     pub geocode_type: Option<String>,
     /// GEOCODE_RELIABILITY, 1 surveyed to 6 region.
     pub reliability: Option<i16>,
-    /// Degrees, WGS84 unless another datum was asked for.
-    pub latitude: f64,
-    pub longitude: f64,
+    /// WGS84 unless another datum was asked for; unknown only where the source doesn't give it.
+    pub point: Option<Position>,
     /// Another name of a principal address.
     pub is_alias: bool,
     pub spot: Arc<Spot>,
@@ -103,8 +103,7 @@ impl Record {
             postcode: row.get("postcode"),
             geocode_type: row.get("geocode_type"),
             reliability: row.get("reliability"),
-            latitude: row.get("latitude"),
-            longitude: row.get("longitude"),
+            point: Some(Position { latitude: row.get("latitude"), longitude: row.get("longitude") }),
             is_alias: row.get("is_alias"),
             spot,
         }
@@ -149,8 +148,7 @@ impl Record {
             locality_pid: spot.locality_pid.clone(),
             geocode_type: self.geocode_type.clone(),
             reliability: self.reliability,
-            latitude: self.latitude,
-            longitude: self.longitude,
+            point: self.point,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The normal form under which names are compared, and the words of a text together with what stood before each.
 //!
-//! `search_form` in `migrations/V1__gnaf.sql` makes the same form of every name in the data; a test in
-//! `backend/tests/search.rs` holds the two together.
+//! `search_form` in `migrations/V1__gnaf.sql` makes the same form of every name in the data; a test
+//! below holds the two together.
 
 /// Characters considered of one input; the endpoints refuse more before they get here.
 pub(crate) const MAX_CHARS: usize = 500;
@@ -126,6 +126,41 @@ mod tests {
     #[case("Dartmoor-Hamilton", "DARTMOOR HAMILTON")]
     fn names_are_brought_to_one_form(#[case] name: &str, #[case] form: &str) {
         assert_eq!(search_form(name), form);
+    }
+
+    /// What is typed and what is stored must come to the same form: every name of the sample, and some that it hasn't.
+    #[tokio::test]
+    async fn the_database_makes_the_same_form() {
+        let given = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by `make test`"));
+        let server = given("TEST_DATABASE_URL");
+        let url = format!("{}/{}", server.rsplit_once('/').unwrap().0, given("TEST_SAMPLE"));
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let odd = [
+            "O'Connell",
+            "D’Arcy",
+            "12 St. Mary`s (Upper)",
+            "  ",
+            "",
+            "--",
+            "Ché\tGuevara",
+            "1/2-3",
+            "Ünder\u{a0}way",
+            "a_b%c",
+        ];
+        let rows = client
+            .query(
+                "SELECT name, search_form(name) FROM (SELECT name FROM street UNION SELECT name FROM street_alias
+                   UNION SELECT name FROM locality UNION SELECT name FROM locality_alias UNION SELECT unnest($1::text[])) names",
+                &[&odd.as_slice()],
+            )
+            .await
+            .unwrap();
+        assert!(rows.len() > 1_000, "{}", rows.len());
+        for row in rows {
+            let (name, form): (String, String) = (row.get(0), row.get(1));
+            assert_eq!(search_form(&name), form, "{name:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The outermost layer: request identity, panics, errors as bodies, conditional requests.
+//! The outermost layer: request identity, source, panics, errors as bodies, conditional requests.
 
 use std::panic::AssertUnwindSafe;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -12,10 +12,11 @@ use tokio::time::Instant;
 use crate::error::ApiError;
 use crate::reply;
 
+const SOURCE: HeaderName = HeaderName::from_static("x-source");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Wraps the whole router.
-pub(super) async fn edge(request: Request, next: Next) -> Response {
+pub(super) async fn edge(State(source): State<&'static str>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request_id(request.headers());
     let problem = prefers_problem(request.headers());
@@ -40,6 +41,7 @@ pub(super) async fn edge(request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
+    headers.insert(SOURCE, HeaderValue::from_static(source));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let status = response.status().as_u16();
     let milliseconds = begun.elapsed().as_secs_f64() * 1e3;

@@ -13,12 +13,15 @@ fn service(places: usize) -> Router {
     let config = "postgresql://nobody:secret@127.0.0.1:1/none".parse().unwrap();
     let args = db::PoolArgs { pool_size: 2, pool_waiters: 8, connect_timeout: Duration::from_secs(1) };
     let database = db::Database::open(config, &args);
-    router(App {
+    let requests = Arc::new(Semaphore::new(places));
+    let app = App {
         facts: dataset::keep(database.clone()),
         database,
-        requests: Arc::new(Semaphore::new(places)),
+        purges: None,
+        requests: requests.clone(),
         started: Instant::now(),
-    })
+    };
+    router(table(), app, &requests, "gnaf")
 }
 
 async fn send(method: &str, path: &str, headers: &[(&str, &str)]) -> (Response, serde_json::Value) {
@@ -93,6 +96,9 @@ fn no_path_is_in_the_table_twice() {
     let mut paths: Vec<_> = table().iter().map(|endpoint| endpoint.path).collect();
     paths.sort_unstable();
     paths.windows(2).for_each(|pair| assert_ne!(pair[0], pair[1]));
+    let mut others: Vec<_> = crate::addressr::table().iter().map(|endpoint| endpoint.path).collect();
+    others.sort_unstable();
+    assert_eq!(paths, others, "both sources have every path");
 }
 
 #[rstest]

@@ -32,7 +32,7 @@ SELECT a.pid, a.building_name, a.lot_number, coalesce(f.name, a.flat_type) AS fl
        s.name AS street_name, s.type AS street_type, coalesce(x.name, s.suffix) AS street_suffix,
        l.name AS locality, l.state, a.postcode, a.locality_pid, a.geocode_type, a.reliability,
        ST_X(served.point) AS longitude, ST_Y(served.point) AS latitude,
-       best.metres, degrees(ST_Azimuth(here.point, a.point)) AS bearing
+       best.metres, best.rank, degrees(ST_Azimuth(here.point, a.point)) AS bearing
 FROM best
 JOIN address a USING (pid)
 JOIN locality l ON l.pid = a.locality_pid

@@ -1,0 +1,2 @@
+-- Changes that have been purged.
+DELETE FROM purge_outbox WHERE id = ANY ($1)
