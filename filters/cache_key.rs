@@ -29,9 +29,11 @@ use crate::reply::{Cause, Code};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
 
+mod find;
 mod json;
 mod rule;
 
+pub use find::{Unkeyed, keys};
 pub use rule::Rule;
 
 /// What is in a route's key.

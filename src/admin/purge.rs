@@ -11,10 +11,9 @@
 
 use std::sync::Arc;
 
+use addrgate_filters::cache_key::{Unkeyed, keys};
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, Reply};
-use addrgate_filters::verdict::Verdict;
-use addrgate_filters::{Filter, Flow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -66,33 +65,21 @@ pub(super) async fn purge(shared: &Arc<Shared>, body: &[u8]) -> Result<Reply, Ca
 }
 
 fn names(plan: &Plan, wanted: &Wanted) -> Result<Vec<Name>, Cause> {
-    let tags = wanted.tags.iter().map(|tag| Ok(Name::tag(tag.trim())));
-    let urls = wanted.urls.iter().map(|target| {
+    let mut names: Vec<Name> = wanted.tags.iter().map(|tag| Name::tag(tag.trim())).collect();
+    for target in &wanted.urls {
         let (method, url, body) = target.parts();
-        key(plan, method, url, body)
-    });
-    tags.chain(urls).collect()
-}
-
-/// The name of a cached request's answer.
-fn key(plan: &Plan, method: &str, url: &str, body: Option<&Value>) -> Result<Name, Cause> {
-    let refused = |message: &'static str| Cause::new(Code::InvalidRequest, "purge", message).detail("url", url);
-    let head = Head::new(method, url, Headers::Raw(&[]));
-    let mut verdict = Verdict::default();
-    let filters = &plan.filters;
-    if filters.route.request(&head, &mut verdict) != Flow::Continue
-        || filters.cache_key.request(&head, &mut verdict) != Flow::Continue
-    {
-        return Err(refused("No route has this URL."));
+        let head = Head::new(method, url, Headers::Raw(&[]));
+        let body = body.map(Value::to_string);
+        let keys = keys(&plan.filters, &head, body.as_deref().map(str::as_bytes), None).map_err(|unkeyed| {
+            let message = match unkeyed {
+                Unkeyed::NoRoute => "No route has this URL.",
+                Unkeyed::PerClient => "Each client has entries of its own there; purge by tag.",
+                Unkeyed::Body => "The body can't be in a key.",
+                Unkeyed::NotKept => "Answers to this request are not kept.",
+            };
+            Cause::new(Code::InvalidRequest, "purge", message).detail("url", url)
+        })?;
+        names.extend(keys.iter().map(Name::key));
     }
-    if verdict.route.as_ref().and_then(|route| route.cache.as_ref()).is_some_and(|cache| cache.config.key.client) {
-        return Err(refused("Each client has entries of its own there; purge by tag."));
-    }
-    if let Some(body) = body
-        && filters.cache_key.body(&head, body.to_string().as_bytes(), &mut verdict) != Flow::Continue
-    {
-        return Err(refused("The body can't be in a key."));
-    }
-    let key = verdict.key.ok_or_else(|| refused("Answers to this request are not kept."))?;
-    Ok(Name::key(&key))
+    Ok(names)
 }

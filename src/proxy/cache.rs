@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use addrgate_filters::cache_key::keys;
 use addrgate_filters::cache_policy::conditional::is_not_modified;
 use addrgate_filters::cache_policy::directives::RequestDirectives;
 use addrgate_filters::cache_policy::freshness::Exchange;
@@ -13,8 +14,6 @@ use addrgate_filters::cache_policy::{fields, invalidation};
 use addrgate_filters::cache_status::Forward;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::route::Route;
-use addrgate_filters::verdict::Verdict;
-use addrgate_filters::{Filter, Flow};
 use http::{HeaderMap, StatusCode, header};
 use pingora::cache::key::HashBinary;
 use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, NoCacheReason, RespCacheable};
@@ -252,13 +251,9 @@ pub(super) fn invalidate(session: &Session, answer: &ResponseHeader, ctx: &Conte
     let own = std::iter::once(ctx.verdict.target.clone());
     for target in own.chain(invalidation::also(&answer.headers, authority, &ctx.verdict.target)) {
         let head = Head::new("GET", &target, Headers::Map(&request.headers));
-        let mut verdict = Verdict { client: ctx.verdict.client.clone(), ..Verdict::default() };
-        let filters = &ctx.plan.filters;
-        let known = filters.route.request(&head, &mut verdict) == Flow::Continue
-            && filters.cache_key.request(&head, &mut verdict) == Flow::Continue;
-        if let Some(key) = verdict.key.filter(|_| known) {
-            let purge = Purge { target: Target::Names(vec![Name::key(&key)]), soft: false };
-            ctx.shared.invalidation.purge_soon(purge);
-        }
+        // What is not kept needs no purge.
+        let Ok(keys) = keys(&ctx.plan.filters, &head, None, ctx.verdict.client.as_ref()) else { continue };
+        let target = Target::Names(keys.iter().map(Name::key).collect());
+        ctx.shared.invalidation.purge_soon(Purge { target, soft: false });
     }
 }
