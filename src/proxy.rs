@@ -81,8 +81,11 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         let plan = Arc::clone(&ctx.plan);
+        let is_http2 = session.req_header().version == http::Version::HTTP_2;
+        let streams = is_http2 && !session.is_body_empty();
         let mut stop = {
-            let head = head_of(session);
+            let mut head = head_of(session);
+            head.streams = streams && !head.headers.has("content-length");
             ctx.see(&head);
             ctx.judged.take().unwrap_or_else(|| plan.filters.request(&head, &mut ctx.verdict).err())
         };

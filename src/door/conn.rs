@@ -61,6 +61,11 @@ impl Conn {
         self.lent = bytes;
     }
 
+    /// Whether Pingora has taken exactly the request: what it has left would be read as another one.
+    pub(super) fn is_returned_whole(&self) -> bool {
+        matches!(self.lent, 0 | usize::MAX)
+    }
+
     /// Reads more into the buffer.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         tokio_util::io::poll_read_buf(Pin::new(&mut self.inner), cx, &mut self.buf)

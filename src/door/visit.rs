@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use addrgate_filters::proxy_protocol;
 use addrgate_filters::reply::{Cause, Code};
+use addrgate_filters::route::Route;
 use bytes::{Buf, BytesMut};
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::body::{Body, Chunks};
 use super::conn::Conn;
 use super::date::DateSlot;
 use super::head::{Scan, Scanner};
@@ -135,19 +137,30 @@ impl Visit {
         arrived
     }
 
-    /// Reads until the buffer holds `length` bytes; `false` where the client left before.
-    pub(super) async fn body(&mut self, length: usize, time: Duration) -> Result<bool, Cause> {
-        let Some(conn) = &mut self.conn else { return Ok(false) };
+    /// Reads the body that follows a head of `head` bytes to its end; gives its length on the wire, `None` where the client
+    /// left before.
+    pub(super) async fn body(
+        &mut self,
+        head: usize,
+        body: Body,
+        route: &Route,
+        time: Duration,
+    ) -> Result<Option<usize>, Cause> {
+        let Some(conn) = &mut self.conn else { return Ok(None) };
+        let mut chunks = Chunks::default();
         let read = async {
-            while conn.buf.len() < length {
-                if !matches!(poll_fn(|cx| conn.poll_fill(cx)).await, Ok(1..)) {
-                    return false;
+            loop {
+                let end = match body {
+                    Body::Bytes(length) => (conn.buf.len() >= head + length).then_some(length),
+                    Body::Chunks => chunks.end(&conn.buf[head..], route)?,
+                };
+                if end.is_some() || !matches!(poll_fn(|cx| conn.poll_fill(cx)).await, Ok(1..)) {
+                    return Ok(end);
                 }
             }
-            true
         };
         let slow = |_| Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.").closing();
-        timeout(time, read).await.map_err(slow)
+        timeout(time, read).await.map_err(slow)?
     }
 
     /// Sends what was put into the buffer, in answer to the request before `used`.
@@ -208,6 +221,9 @@ impl Visit {
     /// What Pingora gives back after a request; `None` where it is not the connection that was lent.
     pub(super) fn take_back(&mut self, stream: Stream) -> Option<()> {
         let mut conn = stream.into_any().downcast::<Conn>().ok()?;
+        if !conn.is_returned_whole() {
+            return None;
+        }
         conn.lend(0);
         self.conn = Some(conn);
         Some(())
