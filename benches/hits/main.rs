@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let outcome = match arguments.get(1).map(String::as_str) {
         Some("bare") => bare().map(|()| true),
+        Some("profile") => profile().map(|()| true),
         _ => conduct(),
     };
     match outcome {
@@ -47,6 +48,15 @@ fn main() -> ExitCode {
 fn bare() -> anyhow::Result<()> {
     let listener = TcpListener::bind(std::env::var("LISTEN").context("LISTEN")?)?;
     wire::serve(listener, |_| answer::HIT.as_slice())
+}
+
+/// Hits for a profiler: `hits profile` runs addrgate alone under load for a minute, and says which process it is.
+fn profile() -> anyhow::Result<()> {
+    let bench = Bench::new()?;
+    let server = bench.addrgate("addrgate", &[])?;
+    println!("{}", server.process.id());
+    let seen = load::run(Load::same(&server, "/hit", CONNECTIONS, Duration::from_secs(number("BENCH_SECONDS", 60)?)))?;
+    check(&server, &seen)
 }
 
 fn number(name: &str, default: u64) -> anyhow::Result<u64> {

@@ -49,6 +49,11 @@ impl Process {
         Ok(process)
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// User and system time of the process and of all below it.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let mut all = Vec::new();
