@@ -162,7 +162,7 @@ impl Context {
             request_id: self.verdict.request_id.as_str(),
             correlation: self.verdict.correlation.as_deref(),
             client: self.verdict.client.as_ref().map(|client| &*client.name),
-            peer: self.seen.peer,
+            peer: self.verdict.address.or(self.seen.peer),
             route: self.verdict.route.as_ref().map(|route| route.name()),
             method: &self.seen.method,
             path: &self.seen.path,

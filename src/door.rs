@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use addrgate_filters::Stop;
+use addrgate_filters::address::unit;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, render, wants_problem};
 use addrgate_filters::verdict::Verdict;
@@ -26,22 +27,27 @@ use crate::config::Plan;
 use crate::context::record;
 use crate::proxy::Gateway;
 use crate::shared::Shared;
-use crate::telemetry::{CacheOutcome, Line};
+use crate::telemetry::{CacheOutcome, Line, METRICS};
 
 mod conn;
+mod connections;
 mod date;
 mod head;
 mod hit;
 mod visit;
 mod write;
 
+use connections::{Connections, Place};
 pub(crate) use date::DateSlot;
 use visit::{Arrived, Visit};
 
 /// See the module.
 pub(crate) struct Door {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) proxy: Arc<HttpProxy<Gateway>>,
+    shared: Arc<Shared>,
+    proxy: Arc<HttpProxy<Gateway>>,
+    connections: Connections,
+    /// Ports on which connections begin with the PROXY protocol.
+    proxied: Vec<u16>,
 }
 
 /// What a request that is handed over brings along, so that nothing is decided twice.
@@ -79,11 +85,27 @@ enum Step {
 #[async_trait]
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return self.proxy.process_new(stream, shutdown).await;
+        let is_http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let digest = stream.get_socket_digest();
+        let peer = digest.as_ref().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let port = digest.as_ref().and_then(|digest| Some(digest.local_addr()?.as_inet()?.port()));
+        let mut visit = Visit::new(stream, shutdown.clone());
+        match self.admit(&mut visit, peer, port).await {
+            Ok((_, place)) if is_http2 => {
+                let left = self.proxy.process_new(visit.lend(usize::MAX)?, shutdown).await;
+                drop(place);
+                left
+            }
+            Ok((peer, place)) => {
+                let left = self.serve(visit, peer, shutdown).await;
+                drop(place);
+                left
+            }
+            Err(reason) => {
+                METRICS.refused.with_label_values(&["door", reason]).inc();
+                None
+            }
         }
-        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        self.serve(Visit::new(stream, shutdown.clone()), peer, shutdown).await
     }
 
     async fn cleanup(&self) {
@@ -92,6 +114,35 @@ impl ServerApp for Door {
 }
 
 impl Door {
+    /// In front of the proxy; `proxied` are ports on which connections begin with the PROXY protocol.
+    pub(crate) fn new(shared: Arc<Shared>, proxy: Arc<HttpProxy<Gateway>>, proxied: Vec<u16>) -> Self {
+        Self { shared, proxy, connections: Connections::default(), proxied }
+    }
+
+    /// Whether a connection may stay, and from where it comes. One that may not is closed without an answer.
+    async fn admit(
+        &self,
+        visit: &mut Visit,
+        peer: Option<IpAddr>,
+        port: Option<u16>,
+    ) -> Result<(Option<IpAddr>, Place), &'static str> {
+        let plan = self.shared.plan_kept();
+        let limits = &plan.file.limits;
+        let mut place = self.connections.enter(limits.connections).ok_or("connections")?;
+        let trusted = |address: IpAddr| plan.filters.address.0.trusted_proxies.contain(address);
+        let mut client = peer;
+        if port.is_some_and(|port| self.proxied.contains(&port)) {
+            if !peer.is_some_and(trusted) {
+                return Err("proxy_peer");
+            }
+            client = visit.preamble().await?.or(peer);
+        }
+        match client.filter(|client| !trusted(*client)) {
+            Some(client) if !place.of(unit(client), limits.connections_per_address) => Err("connections_per_address"),
+            _ => Ok((client, place)),
+        }
+    }
+
     /// One connection, request by request. Ends with it.
     async fn serve(&self, mut visit: Visit, peer: Option<IpAddr>, shutdown: &ShutdownWatch) -> Option<Stream> {
         let mut verdict = Verdict::default();
@@ -299,7 +350,7 @@ impl Door {
             request_id: verdict.request_id.as_str(),
             correlation: verdict.correlation.as_deref(),
             client: verdict.client.as_ref().map(|client| &*client.name),
-            peer: request.peer,
+            peer: verdict.address.or(request.peer),
             route: verdict.route.as_ref().map(|route| route.name()),
             method: head.method,
             path: head.path,

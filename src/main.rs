@@ -13,6 +13,7 @@ mod context;
 mod door;
 mod explain;
 mod invalidation;
+mod leases;
 mod proxy;
 mod redis;
 mod replay;

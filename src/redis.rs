@@ -110,6 +110,13 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Whether a server is given.
+    pub(crate) fn is_used(&self) -> bool {
+        self.urls.iter().any(|url| !url.reveal().trim().is_empty())
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failed {

@@ -20,6 +20,7 @@ use crate::config::reload::Reload;
 use crate::config::{Plan, Shutdown};
 use crate::door::Door;
 use crate::invalidation::Reader;
+use crate::leases::Leases;
 use crate::proxy::Gateway;
 use crate::redis::{Keeper, Redis};
 use crate::shared::Shared;
@@ -64,7 +65,9 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     proxy.server_options = Some(http2_options());
     let proxy = Arc::new(proxy);
     shared.replays.connect(Arc::clone(&proxy));
-    let mut public = Service::new("gateway".to_owned(), Door { shared: Arc::clone(&shared), proxy });
+    let proxied = settings.proxy_protocol.iter().filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
+    let door = Door::new(Arc::clone(&shared), proxy, proxied.collect());
+    let mut public = Service::new("gateway".to_owned(), door);
     for address in &settings.listen {
         match &settings.tls {
             None => public.add_listener(
@@ -88,6 +91,8 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     if let (Some(redis), Some(writer)) = (&shared.redis, writer) {
         server.add_service(background_service("redis", Keeper(Arc::clone(redis))));
         server.add_service(background_service("second tier", writer));
+        let leases = Leases { redis: Arc::clone(redis), invalidation: Arc::clone(&shared.invalidation) };
+        server.add_service(background_service("leases", leases));
         server.add_service(background_service("invalidation log", Reader(Arc::clone(&shared.invalidation))));
     }
     server.add_service(background_service("reload", Reload { shared: Arc::clone(&shared), path: path.to_owned() }));

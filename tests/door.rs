@@ -252,3 +252,47 @@ async fn a_stop_ends_idle_connections_and_finishes_what_was_begun() {
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).await.unwrap();
 }
+
+#[tokio::test]
+async fn the_proxy_protocol_names_the_client_where_balancers_speak_it() {
+    let origin = counting().await;
+    let config = plain(&origin.place).replace("threads: 2", "threads: 2, proxy_protocol: [\"{listen}\"]")
+        + "address: { trusted_proxies: [127.0.0.1/32] }\n";
+    // Readiness is asked on the admin listener only: the public one wants the preamble.
+    let mut gateway = Gateway::behind_a_balancer(&config).await;
+    let place = gateway.place.clone();
+    let ask = async |preamble: &[u8]| {
+        exchange(&place, &[preamble, get("/", "Connection: close\r\n").as_bytes()].concat()).await
+    };
+    let one = ask(b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 80\r\n").await;
+    assert!(one.starts_with("HTTP/1.1 200"), "{one}");
+    gateway.process.line("the first client", |line| line["peer"] == "192.0.2.7").await;
+    let mut two = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    two.extend_from_slice(&[192, 0, 2, 8, 198, 51, 100, 1, 1, 2, 0, 80]);
+    let two = ask(&two).await;
+    assert!(two.starts_with("HTTP/1.1 200"), "{two}");
+    gateway.process.line("the second client", |line| line["peer"] == "192.0.2.8").await;
+    assert_eq!(ask(b"").await, "", "without it the connection is closed");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn connections_are_bounded_in_all() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&(plain(&origin.place) + "limits: { connections: 20 }\n")).await;
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+        let _ = stream.write_all(get("/", "").as_bytes()).await;
+        held.push(stream);
+    }
+    let mut served = 0;
+    for stream in &mut held {
+        let mut first = [0; 12];
+        served += usize::from(stream.read_exact(&mut first).await.is_ok());
+    }
+    assert!((15..=20).contains(&served), "{served}");
+    drop(held);
+    support::until("there is room again", || async { gateway.client.reaches("/").await }).await;
+    gateway.stop(&[]).await;
+}

@@ -72,6 +72,10 @@ pub(crate) struct File {
 pub(crate) struct Server {
     /// Addresses to listen on, `host:port`.
     pub(crate) listen: Vec<String>,
+    /// Those of them on which every connection begins with the PROXY protocol (version 1 or 2), which only
+    /// `address.trusted_proxies` may speak. Not together with `tls`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) proxy_protocol: Vec<String>,
     /// TLS on all of them; left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
@@ -161,6 +165,10 @@ pub(crate) struct Limits {
     pub(crate) requests_per_connection: u32,
     /// How long one write to a client may be stuck.
     pub(crate) write_time: Span,
+    /// Connections in all; more are closed at once. Keep it below half of the process's open files.
+    pub(crate) connections: usize,
+    /// Connections of one network address (IPv6: of one /64), trusted proxies excepted.
+    pub(crate) connections_per_address: usize,
 }
 
 impl Default for Limits {
@@ -176,6 +184,8 @@ impl Default for Limits {
             keepalive: Span::secs(60),
             requests_per_connection: 100_000,
             write_time: Span::secs(30),
+            connections: 20_000,
+            connections_per_address: 2_000,
         }
     }
 }
@@ -295,6 +305,9 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info,pingora_core=warn,pingora_proxy=error,redis=error".to_owned(), access: true }
+        Self {
+            level: "info,pingora_core=warn,pingora_proxy=error,pingora_proxy::proxy_cache=off,redis=error".to_owned(),
+            access: true,
+        }
     }
 }

@@ -11,6 +11,7 @@ use addrgate_filters::{
 };
 
 use super::file::{File, Limits};
+use crate::redis;
 use crate::telemetry::{METRICS, RouteMetrics};
 use crate::upstream::Pool;
 
@@ -84,7 +85,9 @@ impl Plan {
             problems.push(Problem::new(&["cors"], message));
             cors::Cors::default()
         });
-        let rate_limit = rate_limit::RateLimit::new(&file.rate_limit).unwrap_or_else(|message| {
+        let alone = !file.redis.as_ref().is_some_and(redis::Config::is_used);
+        let limits = rate_limit::Config { shared: file.rate_limit.shared && !alone, ..file.rate_limit.clone() };
+        let rate_limit = rate_limit::RateLimit::new(&limits).unwrap_or_else(|message| {
             problems.push(Problem::new(&["rate_limit"], message));
             rate_limit::RateLimit::default()
         });
@@ -102,6 +105,9 @@ impl Plan {
                 "no client has a key, and no token is accepted: every route but those with `auth: none` answers 401"
                     .to_owned(),
             );
+        }
+        if file.rate_limit.shared && alone {
+            warnings.push("no Redis is configured: shared limits are this instance's own".to_owned());
         }
         if admin_token.is_none() {
             warnings.push("no admin token: metrics and /admin/v1 answer 403".to_owned());

@@ -1,12 +1,15 @@
-//! Takes a changed configuration in without a restart: on SIGHUP, on the admin call, and when the file changes.
+//! Takes a changed configuration in without a restart: on SIGHUP, on the admin call, and when one of its files changes,
+//! those with clients, keys and tokens too.
 //!
-//! The folder is watched, not the file, because editors and Kubernetes swap files by renaming. A file that is not valid
-//! changes nothing and says so. Settings that need a restart are named, the others are taken.
+//! Folders are watched, not files, because editors and Kubernetes swap files by renaming. A file that is not valid changes
+//! nothing and says so. Settings that need a restart are named, the others are taken.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use addrgate_filters::client::TokenConfig;
 use async_trait::async_trait;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use pingora::server::ShutdownWatch;
@@ -67,16 +70,14 @@ pub(crate) fn reload(shared: &Shared, path: &Path) -> Result<Vec<&'static str>, 
 impl BackgroundService for Reload {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let changed = Arc::new(tokio::sync::Notify::new());
+        let mut files = self.files();
         // The watcher works as long as it is kept.
-        let watcher = watch(&self.path, Arc::clone(&changed));
-        if let Err(e) = &watcher {
-            tracing::warn!(error = %e, "the configuration file can't be watched; SIGHUP still reloads");
-        }
+        let mut watcher = watch(&files, &changed);
         let mut hangup = match signal(SignalKind::hangup()) {
             Ok(hangup) => hangup,
             Err(e) => return tracing::error!(error = %e, "SIGHUP can't be caught; no reload"),
         };
-        let mut seen = contents(&self.path);
+        let mut seen = contents(&files);
         loop {
             tokio::select! {
                 _ = hangup.recv() => {}
@@ -84,34 +85,66 @@ impl BackgroundService for Reload {
                 () = changed.notified() => {
                     tokio::time::sleep(DEBOUNCE).await;
                     // Other files of the folder change too, and one write is many events.
-                    let now = contents(&self.path);
-                    if now == seen {
+                    if contents(&files) == seen {
                         continue;
                     }
                 }
                 _ = shutdown.changed() => return,
             }
-            seen = contents(&self.path);
+            // Read before the reload reads them: a change in between is another reload.
+            seen = contents(&files);
             let (shared, path) = (Arc::clone(&self.shared), self.path.clone());
             let done = tokio::task::spawn_blocking(move || reload(&shared, &path).map_err(drop)).await;
             if let Err(e) = done {
                 tracing::error!(error = %e, "the reload broke off; the old configuration stays");
             }
+            let named = self.files();
+            if named != files {
+                files = named;
+                seen = contents(&files);
+                drop(watcher);
+                watcher = watch(&files, &changed);
+            }
         }
     }
 }
 
-fn contents(path: &Path) -> Option<Vec<u8>> {
-    std::fs::read(path).ok()
+impl Reload {
+    /// The configuration and the files it names whose content it takes in.
+    fn files(&self) -> Vec<PathBuf> {
+        let plan = self.shared.plan();
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let identity = &plan.file.identity;
+        let named = [
+            plan.file.admin.token_file.as_deref(),
+            identity.clients_file.as_deref(),
+            identity.jwt.as_ref().and_then(TokenConfig::file),
+        ];
+        std::iter::once(self.path.clone()).chain(named.into_iter().flatten().map(|file| folder.join(file))).collect()
+    }
 }
 
-fn watch(path: &Path, changed: Arc<tokio::sync::Notify>) -> notify::Result<RecommendedWatcher> {
+fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
+    files.iter().map(|file| std::fs::read(file).ok()).collect()
+}
+
+/// Watches the folders of the files; what can't be watched is said, and SIGHUP still works.
+fn watch(files: &[PathBuf], changed: &Arc<tokio::sync::Notify>) -> Option<RecommendedWatcher> {
+    try_watch(files, Arc::clone(changed))
+        .inspect_err(|e| tracing::warn!(error = %e, "the configuration's files can't be watched; SIGHUP still reloads"))
+        .ok()
+}
+
+fn try_watch(files: &[PathBuf], changed: Arc<tokio::sync::Notify>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
             changed.notify_one();
         }
     })?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+    for folder in folders {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    }
     Ok(watcher)
 }

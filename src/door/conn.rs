@@ -4,6 +4,7 @@
 //! a session never holds bytes that are not its own. While Pingora works, it still notices that the client leaves.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -35,13 +36,24 @@ pub(super) struct Conn {
     pub(super) date: Arc<DateSlot>,
     /// What is written in place of a head that Pingora wrote.
     redated: BytesMut,
+    /// Where it comes from, where the PROXY protocol said so.
+    source: Option<Arc<SocketDigest>>,
 }
 
 impl Conn {
     /// A new connection.
     pub(super) fn new(inner: Stream) -> Self {
         let (buf, redated) = (BytesMut::with_capacity(4096), BytesMut::new());
-        Self { inner, buf, lent: 0, date: Arc::default(), redated }
+        Self { inner, buf, lent: 0, date: Arc::default(), redated, source: None }
+    }
+
+    /// From now on the connection comes from `source`, for Pingora too.
+    pub(super) fn comes_from(&mut self, source: SocketAddr) {
+        // Both addresses are known, so the descriptor is never looked at.
+        let digest = SocketDigest::from_raw_fd(-1);
+        let local = self.inner.get_socket_digest().and_then(|digest| digest.local_addr().cloned());
+        let _was_empty = (digest.peer_addr.set(Some(source.into())), digest.local_addr.set(local));
+        self.source = Some(Arc::new(digest));
     }
 
     /// Lets Pingora read so many bytes, from the first of the buffer on. `usize::MAX`: all there will ever be.
@@ -165,7 +177,7 @@ impl GetProxyDigest for Conn {
 
 impl GetSocketDigest for Conn {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.inner.get_socket_digest()
+        self.source.clone().or_else(|| self.inner.get_socket_digest())
     }
 }
 

@@ -1,11 +1,13 @@
 //! One client connection: waiting for heads and bodies within their time, sending, closing.
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use addrgate_filters::proxy_protocol;
 use addrgate_filters::reply::{Cause, Code};
 use bytes::{Buf, BytesMut};
 use pingora::protocols::Stream;
@@ -66,6 +68,28 @@ impl Visit {
     /// Where the origin's `Date` is put.
     pub(super) fn date(&self) -> Arc<DateSlot> {
         self.conn.as_ref().map(|conn| Arc::clone(&conn.date)).unwrap_or_default()
+    }
+
+    /// Reads the PROXY protocol's head; from where the connection comes, if it says so. What is wrong with it is said in a
+    /// word.
+    pub(super) async fn preamble(&mut self) -> Result<Option<IpAddr>, &'static str> {
+        const LONGEST: Duration = Duration::from_secs(1);
+        let Some(conn) = &mut self.conn else { return Err("proxy_closed") };
+        let read = async {
+            loop {
+                if let Some(preamble) = proxy_protocol::read(&conn.buf).map_err(proxy_protocol::Wrong::reason)? {
+                    conn.buf.advance(preamble.length);
+                    return Ok(preamble.addresses.map(|(source, _)| {
+                        conn.comes_from(source);
+                        source.ip()
+                    }));
+                }
+                if !matches!(poll_fn(|cx| conn.poll_fill(cx)).await, Ok(1..)) {
+                    return Err("proxy_closed");
+                }
+            }
+        };
+        timeout(LONGEST, read).await.unwrap_or(Err("proxy_time"))
     }
 
     /// Waits for the next head: as long as connections may idle, but from its first byte on no longer than a head may take.

@@ -88,6 +88,8 @@ pub(crate) struct Metrics {
     pub(crate) log_gaps: IntCounter,
     /// The second tier: what became of lookups and writes.
     pub(crate) second: IntCounterVec,
+    /// Asks for tokens of shared limits by outcome.
+    pub(crate) leases: IntCounterVec,
     /// Whether Redis is connected.
     pub(crate) redis_connected: IntGauge,
     /// Access log lines that were dropped.
@@ -172,6 +174,7 @@ impl Metrics {
                 "Lookups in and writes to the second cache tier, by outcome.",
                 &["operation", "outcome"],
             ),
+            leases: counters("addrgate_leases_total", "Asks for tokens of shared limits, by outcome.", &["outcome"]),
             redis_connected: gauge("addrgate_redis_connected", "Whether Redis is connected."),
             access_dropped: register(
                 &registry,

@@ -24,6 +24,15 @@ impl Gateway {
 
     /// The same with more environment.
     pub async fn with(config: &str, environment: &[(&str, &str)]) -> Self {
+        Self::launch(config, environment, true).await
+    }
+
+    /// With a public listener that plain clients can't use.
+    pub async fn behind_a_balancer(config: &str) -> Self {
+        Self::launch(config, &[], false).await
+    }
+
+    async fn launch(config: &str, environment: &[(&str, &str)], plain: bool) -> Self {
         for attempt in 0.. {
             let [public, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
             let folder = tempfile::tempdir().unwrap();
@@ -36,7 +45,7 @@ impl Gateway {
             let (control, client) =
                 (Client::new(&format!("http://{admin}"), ""), Client::new(&format!("http://{public}"), "key"));
             until("the gateway is ready or over", || async {
-                control.reaches("/readyz").await && client.reaches("/readyz").await
+                control.reaches("/readyz").await && (!plain || client.reaches("/readyz").await)
                     || process.lines().iter().any(|line| line.contains("can't listen"))
             })
             .await;

@@ -40,6 +40,11 @@ impl Client {
         Self { base: base.to_owned(), key: key.to_owned(), http }
     }
 
+    /// The same with another key.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
     /// A request to be completed with `.header()` and the like, and sent with [`Client::send`].
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();

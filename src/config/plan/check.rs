@@ -26,6 +26,21 @@ pub(super) fn file(file: &File) -> Vec<Problem> {
             wrong(&["server", "listen", &i.to_string()], message);
         }
     }
+    for (i, address) in file.server.proxy_protocol.iter().enumerate() {
+        let place = ["server", "proxy_protocol", &i.to_string()];
+        if !file.server.listen.contains(address) {
+            wrong(&place, format!("`{address}` is not among the addresses of `listen`"));
+        } else if file.server.tls.is_some() {
+            wrong(
+                &place,
+                "comes before TLS, which is not read here: end TLS at the balancer, or do without".to_owned(),
+            );
+        }
+    }
+    if !file.server.proxy_protocol.is_empty() && file.address.trusted_proxies.is_empty() {
+        let message = "nobody may speak it: name the balancers in `address.trusted_proxies`";
+        wrong(&["server", "proxy_protocol"], message.to_owned());
+    }
     if let Err(message) = host_port(&file.admin.listen) {
         wrong(&["admin", "listen"], message);
     }
@@ -66,6 +81,9 @@ pub(super) fn file(file: &File) -> Vec<Problem> {
     }
     if !(1..=9).contains(&file.compression.level) {
         wrong(&["compression", "level"], "must be from 1 to 9".to_owned());
+    }
+    if file.limits.connections == 0 || file.limits.connections_per_address == 0 {
+        wrong(&["limits"], "`connections` and `connections_per_address` must be more than zero".to_owned());
     }
     if file.limits.fields == 0 || file.limits.fields > 256 {
         wrong(&["limits", "fields"], "must be from 1 to 256".to_owned());

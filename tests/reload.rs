@@ -1,0 +1,58 @@
+//! Settings are taken in live; what is wrong changes nothing and says so; a key that is revoked is refused within seconds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/lib.rs"]
+mod support;
+
+use std::time::Duration;
+
+use support::{Answer, Gateway, Origin, until};
+use tokio::time::Instant;
+
+fn config(origin: &str, more: &str) -> String {
+    format!(
+        "version: 1
+server: {{ listen: [\"{{listen}}\"], threads: 2 }}
+admin: {{ listen: \"{{admin}}\", token: \"{{token}}\" }}
+upstreams: {{ origin: {{ addresses: [\"{origin}\"], health: {{ interval: 60s }} }} }}
+routes: [{{ name: all, paths: [/**], cache: {{}} }}]
+{more}
+"
+    )
+}
+
+fn digest(key: &str) -> String {
+    use std::process::{Command, Stdio};
+    let mut child = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), key.as_bytes()).unwrap();
+    let out = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    format!("sha256:{}", out.split(' ').next().unwrap())
+}
+
+#[tokio::test]
+async fn a_key_is_added_and_revoked_live_through_the_clients_file() {
+    let origin = Origin::start(|_| async { Answer::json("x") }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clients.yaml");
+    std::fs::write(&file, format!("web: {{ keys: [\"{}\"] }}\n", digest("key"))).unwrap();
+    let gateway =
+        Gateway::start(&config(&origin.place, &format!("identity: {{ clients_file: \"{}\" }}", file.display()))).await;
+    assert_eq!(gateway.client.get("/a").await.status, 200);
+
+    std::fs::write(&file, format!("web: {{ keys: [\"{}\"] }}\n", digest("another"))).unwrap();
+    let begun = Instant::now();
+    until("the old key is refused", || async { gateway.client.get("/a").await.status == 401 }).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let other = gateway.client.with_key("another");
+    assert_eq!(other.get("/a").await.status, 200);
+
+    // A file that is not valid changes nothing.
+    std::fs::write(&file, "web: { keyz: [] }\n").unwrap();
+    until("it is refused", || async {
+        let status = gateway.admin("GET", "/admin/v1/status", None).await.json();
+        status["config"]["lastReload"].as_str().is_some_and(|said| said.starts_with("refused"))
+    })
+    .await;
+    assert_eq!(gateway.client.get("/a").await.status, 401);
+    gateway.stop(&["not valid"]).await;
+}
