@@ -50,12 +50,15 @@ fn bare() -> anyhow::Result<()> {
     wire::serve(listener, |_| answer::HIT.as_slice())
 }
 
-/// Hits for a profiler: `hits profile` runs addrgate alone under load for a minute, and says which process it is.
+/// Hits for a profiler: `hits profile` runs addrgate alone under load for a minute, and says which process it is;
+/// `BENCH_ONLY=bare` the bare loop instead.
 fn profile() -> anyhow::Result<()> {
     let bench = Bench::new()?;
-    let server = bench.addrgate("addrgate", &[])?;
+    let bare = std::env::var("BENCH_ONLY").is_ok_and(|only| only == "bare");
+    let server = if bare { bench.bare()? } else { bench.addrgate("addrgate", &[])? };
     println!("{}", server.process.id());
     let seen = load::run(Load::same(&server, "/hit", CONNECTIONS, Duration::from_secs(number("BENCH_SECONDS", 60)?)))?;
+    println!("{} answers in {:?}", seen.answers, seen.wall);
     check(&server, &seen)
 }
 
