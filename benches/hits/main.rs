@@ -50,16 +50,22 @@ fn bare() -> anyhow::Result<()> {
     wire::serve(listener, |_| answer::HIT.as_slice())
 }
 
-/// Hits for a profiler: `hits profile` runs addrgate alone under load for a minute, and says which process it is;
-/// `BENCH_ONLY=bare` the bare loop instead.
+/// For a profiler: `hits profile` runs addrgate alone under load for a minute, and says which process it is. `BENCH_ONLY`:
+/// hits (left out), `miss` or `bare`.
 fn profile() -> anyhow::Result<()> {
     let bench = Bench::new()?;
-    let bare = std::env::var("BENCH_ONLY").is_ok_and(|only| only == "bare");
-    let server = if bare { bench.bare()? } else { bench.addrgate("addrgate", &[])? };
+    let only = std::env::var("BENCH_ONLY").unwrap_or_default();
+    let path = if only == "miss" { "/nostore" } else { "/hit" };
+    let mut server = if only == "bare" { bench.bare()? } else { bench.addrgate("addrgate", &[])? };
+    load::run(Load { mark: b"", ..Load::same(&server, path, CONNECTIONS, Duration::from_millis(300)) })?;
     println!("{}", server.process.id());
-    let seen = load::run(Load::same(&server, "/hit", CONNECTIONS, Duration::from_secs(number("BENCH_SECONDS", 60)?)))?;
-    println!("{} answers in {:?}", seen.answers, seen.wall);
-    check(&server, &seen)
+    if only == "miss" {
+        server.mark = b"";
+    }
+    let (seen, cpu) =
+        measure(&server, Load::same(&server, path, CONNECTIONS, Duration::from_secs(number("BENCH_SECONDS", 60)?)))?;
+    println!("{} answers, {:.0} ns of CPU time each", seen.answers, cpu.as_nanos() as f64 / seen.answers as f64);
+    Ok(())
 }
 
 fn number(name: &str, default: u64) -> anyhow::Result<u64> {
@@ -94,7 +100,8 @@ const CONNECTIONS: usize = 100;
 
 fn hits(bench: &Bench, rounds: usize, slice: Duration) -> anyhow::Result<bool> {
     let servers = [
-        bench.nginx()?,
+        bench.nginx("nginx", "")?,
+        bench.nginx("nginx, open files kept", "open_file_cache max=1000 inactive=60s;")?,
         bench.varnish()?,
         bench.haproxy()?,
         bench.bare()?,
@@ -128,7 +135,13 @@ fn hits(bench: &Bench, rounds: usize, slice: Duration) -> anyhow::Result<bool> {
 /// Latency of hits where many ask as fast as they can.
 fn crowd(bench: &Bench, slice: Duration) -> anyhow::Result<bool> {
     const CROWD: usize = 1000;
-    let servers = [bench.nginx()?, bench.varnish()?, bench.haproxy()?, bench.bare()?, bench.addrgate("addrgate", &[])?];
+    let servers = [
+        bench.nginx("nginx", "")?,
+        bench.varnish()?,
+        bench.haproxy()?,
+        bench.bare()?,
+        bench.addrgate("addrgate", &[])?,
+    ];
     println!("\nCached hits, {CROWD} connections, each asks again at once; milliseconds");
     println!("{:<22} {:>10} {:>8} {:>8} {:>8}", "", "answers/s", "p50", "p99", "max");
     let mut p99 = f64::INFINITY;
@@ -146,7 +159,8 @@ fn crowd(bench: &Bench, slice: Duration) -> anyhow::Result<bool> {
 
 /// What a proxied request costs and how much later its answer comes.
 fn misses(bench: &Bench, rounds: usize, slice: Duration) -> anyhow::Result<bool> {
-    let servers = [bench.nginx()?, bench.addrgate("addrgate", &[])?, bench.addrgate("addrgate, new keys", &[])?];
+    let servers =
+        [bench.nginx("nginx", "")?, bench.addrgate("addrgate", &[])?, bench.addrgate("addrgate, new keys", &[])?];
     let mut number = 0_u64;
     let mut ratios = Ratios::new(&servers);
     for round in 0..rounds {

@@ -76,12 +76,13 @@ impl Bench {
         Ok((folder, place, file))
     }
 
-    pub(crate) fn nginx(&self) -> anyhow::Result<Server> {
-        let (folder, place, file) = self.prepare(include_str!("nginx.conf"))?;
+    /// With more directives of the block `http`.
+    pub(crate) fn nginx(&self, name: &'static str, more: &str) -> anyhow::Result<Server> {
+        let (folder, place, file) = self.prepare(&include_str!("nginx.conf").replace("{MORE}", more))?;
         let (prefix, file) = (folder.to_string_lossy(), file.to_string_lossy());
         let command = ["nginx", "-p", &prefix, "-e", "stderr", "-c", &file];
         let process = Process::start(self.core, &command, &[], place, &folder.join("log"))?;
-        Ok(Server { name: "nginx", place, mark: b"", process })
+        Ok(Server { name, place, mark: b"", process })
     }
 
     pub(crate) fn varnish(&self) -> anyhow::Result<Server> {
