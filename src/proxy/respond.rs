@@ -1,7 +1,7 @@
 //! Writes the gateway's own answers, and dresses every answer in the contract's fields.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use addrgate_filters::Stop;
 use addrgate_filters::cors::EXPOSED;
@@ -135,7 +135,7 @@ pub(crate) fn fields(verdict: &Verdict, elapsed: Duration, mut put: impl FnMut(&
     put("x-response-time", &format!("{}ms", elapsed.as_millis()));
     put("x-content-type-options", "nosniff");
     if let Some(limit) = &verdict.limit {
-        limit.write(|name, value| put(name, &value));
+        limit.write(SystemTime::now(), &mut put);
     }
     if let Some(origin) = &verdict.cors.origin {
         put("access-control-allow-origin", origin);
