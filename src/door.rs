@@ -5,6 +5,7 @@
 //! closes what Pingora leaves open: a total time for the head, bounds before anything is kept, strict framing, the origin's
 //! `Date`. HTTP/2 goes to Pingora untouched.
 
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -216,7 +217,7 @@ impl Door {
     /// The filters, on the head alone.
     fn judge(&self, visit: &mut Visit, length: usize, request: &Request<'_>, verdict: &mut Verdict) -> Step {
         let (wire, out) = visit.parts();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut fields = FIELDS;
         let head = match parse(&wire[..length], &mut fields, request.peer) {
             Ok(head) => head,
             Err(cause) => return Step::Refused("door", cause),
@@ -238,7 +239,7 @@ impl Door {
         stop: Option<Stop>,
     ) -> Step {
         let (wire, out) = visit.parts();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut fields = FIELDS;
         match parse(&wire[..length], &mut fields, request.peer) {
             Ok(head) => self.judged(&head, length, request, verdict, stop, out),
             Err(cause) => Step::Refused("door", cause),
@@ -280,7 +281,7 @@ impl Door {
         verdict: &mut Verdict,
     ) -> Step {
         let (wire, out) = visit.parts();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut fields = FIELDS;
         let head = match parse(&wire[..length], &mut fields, request.peer) {
             Ok(head) => head,
             Err(cause) => return Step::Refused("door", cause),
@@ -323,7 +324,7 @@ impl Door {
         }
         let (wire, out) = visit.parts();
         {
-            let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+            let mut fields = FIELDS;
             let head = parse(wire, &mut fields, request.peer)
                 .unwrap_or(Head { peer: request.peer, ..Head::new("-", "-", Headers::Raw(&[])) });
             let reply = render(&cause, verdict, wants_problem(head.headers), chrono::Utc::now());
@@ -376,15 +377,18 @@ struct Request<'a> {
 /// As many as `limits.fields` may allow.
 const MAX_FIELDS: usize = 256;
 
+/// Room for them, which is not filled before it is used: it is larger than nearly every request.
+const FIELDS: [MaybeUninit<httparse::Header<'_>>; MAX_FIELDS] = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+
 /// The view of a head that the filters judge.
 fn parse<'a>(
     wire: &'a [u8],
-    fields: &'a mut [httparse::Header<'a>; MAX_FIELDS],
+    fields: &'a mut [MaybeUninit<httparse::Header<'a>>; MAX_FIELDS],
     peer: Option<IpAddr>,
 ) -> Result<Head<'a>, Cause> {
     let malformed = || Cause::new(Code::InvalidRequest, "malformed", "The request head is malformed.").closing();
-    let mut request = httparse::Request::new(fields);
-    match request.parse(wire) {
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(wire, fields) {
         Ok(status) if status.is_complete() => {}
         Ok(_) => return Err(malformed()),
         Err(httparse::Error::TooManyHeaders) => {
