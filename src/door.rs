@@ -8,6 +8,7 @@
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use addrgate_filters::Stop;
 use addrgate_filters::address::unit;
@@ -71,8 +72,8 @@ pub(crate) struct Carried {
 
 /// What becomes of a request once its head, or its body, is there.
 enum Step {
-    /// The answer lies in the buffer; the request had so many bytes. Whether the connection ends with it.
-    Answered { used: usize, close: bool },
+    /// The answer lies in the buffer, since when; the request had so many bytes. Whether the connection ends with it.
+    Answered { at: Instant, used: usize, close: bool },
     /// Tokens of a limit have to be awaited first.
     Settle,
     /// The body, of so many bytes, has to be read first.
@@ -178,8 +179,8 @@ impl Door {
                 };
             }
             match step {
-                Step::Answered { used, close } => {
-                    if !visit.send(plan.file.limits.write_time.0).await || close {
+                Step::Answered { at, used, close } => {
+                    if !visit.send(at, plan.file.limits.write_time.0).await || close {
                         visit.close().await;
                         return None;
                     }
@@ -304,10 +305,11 @@ impl Door {
     ) -> Option<Step> {
         let hit = hit::find(self.shared.caching.store, head, request.plan, verdict)?;
         let close = request.last || hit.close;
-        let elapsed = request.started.elapsed();
+        let at = Instant::now();
+        let elapsed = at - request.started;
         let (status, bytes) = hit.write(head.headers, verdict, elapsed, close, out);
-        self.record(head, request, verdict, (status, bytes as u64), CacheOutcome::Hit, None);
-        Some(Step::Answered { used, close })
+        self.record(head, request, verdict, (status, bytes as u64), elapsed, None);
+        Some(Step::Answered { at, used, close })
     }
 
     /// Refuses and closes: what follows on this connection can't be trusted, or is not wanted.
@@ -328,23 +330,25 @@ impl Door {
             let head = parse(wire, &mut fields, request.peer)
                 .unwrap_or(Head { peer: request.peer, ..Head::new("-", "-", Headers::Raw(&[])) });
             let reply = render(&cause, verdict, wants_problem(head.headers), chrono::Utc::now());
-            write::reply(out, &reply, verdict, request.started.elapsed(), head.is_head());
+            let elapsed = request.started.elapsed();
+            write::reply(out, &reply, verdict, elapsed, head.is_head());
             let sent = (reply.status, reply.body.len() as u64);
-            self.record(&head, request, verdict, sent, CacheOutcome::Own, Some((by, cause.reason)));
+            self.record(&head, request, verdict, sent, elapsed, Some((by, cause.reason)));
         }
-        if visit.send(request.plan.file.limits.write_time.0).await {
+        if visit.send(Instant::now(), request.plan.file.limits.write_time.0).await {
             visit.linger().await;
         }
         visit.close().await;
     }
 
+    /// The end of a hit, or of a refusal.
     fn record(
         &self,
         head: &Head<'_>,
         request: &Request<'_>,
         verdict: &Verdict,
         (status, bytes): (u16, u64),
-        cache: CacheOutcome,
+        elapsed: Duration,
         refused: Option<(&'static str, &'static str)>,
     ) {
         let line = Line {
@@ -357,8 +361,8 @@ impl Door {
             path: head.path,
             status,
             bytes,
-            elapsed: request.started.elapsed(),
-            cache,
+            elapsed,
+            cache: if refused.is_some() { CacheOutcome::Own } else { CacheOutcome::Hit },
             upstream: None,
             refused,
         };

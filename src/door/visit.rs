@@ -1,6 +1,7 @@
 //! One client connection: waiting for heads and bodies within their time, sending, closing.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use addrgate_filters::reply::{Cause, Code};
 use bytes::{Buf, BytesMut};
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::conn::Conn;
@@ -40,6 +41,8 @@ pub(super) struct Visit {
     conn: Option<Box<Conn>>,
     out: Vec<u8>,
     requests: u32,
+    /// Since when the next head is waited for.
+    since: Instant,
     alarm: Alarm,
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -52,7 +55,8 @@ impl Visit {
             let _gone = shutdown.wait_for(|stopping| *stopping).await;
         });
         let conn = Some(Box::new(Conn::new(stream)));
-        Self { conn, out: Vec::new(), requests: 0, alarm: Alarm::default(), stopping }
+        let alarm = Alarm::default();
+        Self { conn, out: Vec::new(), requests: 0, since: Instant::now(), alarm, stopping }
     }
 
     /// How many requests have come.
@@ -94,14 +98,14 @@ impl Visit {
 
     /// Waits for the next head: as long as connections may idle, but from its first byte on no longer than a head may take.
     pub(super) async fn head(&mut self, limits: &Limits) -> Arrived {
-        let Self { conn: Some(conn), requests, alarm, stopping, .. } = self else { return Arrived::Nothing };
+        let Self { conn: Some(conn), requests, since, alarm, stopping, .. } = self else { return Arrived::Nothing };
         if conn.buf.is_empty() && conn.buf.capacity() > ROOMY {
             conn.buf = BytesMut::with_capacity(4096);
         }
         let mut scanner = Scanner::default();
         // From when on the head's own time counts: from the start of a new connection, else from the head's first byte.
         let mut begun = *requests == 0;
-        alarm.set(Instant::now() + if begun { limits.head_time.0 } else { limits.keepalive.0 });
+        alarm.set(*since + if begun { limits.head_time.0 } else { limits.keepalive.0 });
         let arrived = poll_fn(|cx| {
             loop {
                 // A blank line before the request line is what some clients send after a body (RFC 9112 section 2.2).
@@ -150,17 +154,23 @@ impl Visit {
         timeout(time, read).await.map_err(slow)
     }
 
-    /// Sends what was put into the buffer, in answer to the request before `used`.
-    pub(super) async fn send(&mut self, time: Duration) -> bool {
-        let Some(conn) = &mut self.conn else { return false };
-        let sent = timeout(time, async {
-            conn.inner.write_all(&self.out).await?;
-            conn.inner.flush().await
-        });
-        let done = matches!(sent.await, Ok(Ok(())));
-        self.out.clear();
-        if self.out.capacity() > ROOMY {
-            self.out = Vec::new();
+    /// Sends what was put into the buffer, from `now` on no longer than `time`.
+    pub(super) async fn send(&mut self, now: Instant, time: Duration) -> bool {
+        let Self { conn: Some(conn), out, since, alarm, .. } = self else { return false };
+        let (mut sent, mut waited) = (0, false);
+        let done = poll_fn(|cx| {
+            match poll_send(Pin::new(&mut conn.inner), cx, out, &mut sent) {
+                Poll::Ready(sent) => return Poll::Ready(sent.is_ok()),
+                Poll::Pending if !std::mem::replace(&mut waited, true) => alarm.set(now + time),
+                Poll::Pending => {}
+            }
+            alarm.poll(cx).map(|()| false)
+        })
+        .await;
+        *since = if waited { Instant::now() } else { now };
+        out.clear();
+        if out.capacity() > ROOMY {
+            *out = Vec::new();
         }
         done
     }
@@ -210,8 +220,25 @@ impl Visit {
         let mut conn = stream.into_any().downcast::<Conn>().ok()?;
         conn.lend(0);
         self.conn = Some(conn);
+        self.since = Instant::now();
         Some(())
     }
+}
+
+/// Writes what is left of `bytes`, and sees to it that it goes out.
+fn poll_send(
+    mut stream: Pin<&mut Stream>,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+    sent: &mut usize,
+) -> Poll<io::Result<()>> {
+    while *sent < bytes.len() {
+        match ready!(stream.as_mut().poll_write(cx, &bytes[*sent..]))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            n => *sent += n,
+        }
+    }
+    stream.poll_flush(cx)
 }
 
 fn slow() -> Cause {
