@@ -148,23 +148,26 @@ impl Door {
     /// One connection, request by request. Ends with it.
     async fn serve(&self, mut visit: Visit, peer: Option<IpAddr>, shutdown: &ShutdownWatch) -> Option<Stream> {
         let mut verdict = Verdict::default();
+        let mut plans = self.shared.plans();
         loop {
-            let plan = self.shared.plan_kept();
-            let head = match visit.head(&plan.file.limits).await {
+            let arrived = visit.head(&plans.load().file.limits).await;
+            // It may have waited for long: what was reloaded meanwhile holds.
+            let plan = plans.load();
+            let head = match arrived {
                 Arrived::Head(length) => length,
                 Arrived::Nothing => return None,
                 Arrived::Http2 => return self.proxy.process_new(visit.lend(usize::MAX)?, shutdown).await,
                 Arrived::Wrong(cause) => {
-                    let in_flight = self.shared.enter();
-                    let request = Request { peer, last: true, plan: &plan, started: Instant::now() };
+                    let in_flight = Shared::enter(&*self.shared);
+                    let request = Request { peer, last: true, plan, started: Instant::now() };
                     self.refuse(&mut visit, &request, &mut verdict, "door", cause).await;
                     drop(in_flight);
                     return None;
                 }
             };
-            let in_flight = self.shared.enter();
+            let in_flight = Shared::enter(&*self.shared);
             let last = visit.count() >= plan.file.limits.requests_per_connection || *shutdown.borrow();
-            let request = Request { peer, last, plan: &plan, started: Instant::now() };
+            let request = Request { peer, last, plan, started: Instant::now() };
             verdict.clear();
             let mut step = self.judge(&mut visit, head, &request, &mut verdict);
             if let Step::Settle = step {
@@ -197,7 +200,7 @@ impl Door {
                         started: request.started,
                         last: last || close,
                         date: visit.date(),
-                        plan,
+                        plan: Arc::clone(plan),
                         lead: None,
                     };
                     let mut session = ServerSession::new_http1(visit.lend(lent)?);
