@@ -1,5 +1,6 @@
 //! Writes the gateway's own answers, and dresses every answer in the contract's fields.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -132,7 +133,7 @@ pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Dur
 pub(crate) fn fields(verdict: &Verdict, elapsed: Duration, mut put: impl FnMut(&'static str, &str)) {
     put("x-request-id", verdict.request_id.as_str());
     put("x-correlation-id", verdict.correlation());
-    put("x-response-time", &format!("{}ms", elapsed.as_millis()));
+    put("x-response-time", &response_time(elapsed));
     put("x-content-type-options", "nosniff");
     if let Some(limit) = &verdict.limit {
         limit.write(SystemTime::now(), &mut put);
@@ -143,6 +144,14 @@ pub(crate) fn fields(verdict: &Verdict, elapsed: Duration, mut put: impl FnMut(&
     }
     if verdict.cors.varies {
         put("vary", "Origin");
+    }
+}
+
+/// Whole milliseconds; what comes from memory takes none.
+fn response_time(elapsed: Duration) -> Cow<'static, str> {
+    match elapsed.as_millis() {
+        0 => "0ms".into(),
+        ms => format!("{ms}ms").into(),
     }
 }
 
