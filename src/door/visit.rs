@@ -44,16 +44,13 @@ pub(super) struct Visit {
     /// Since when the next head is waited for.
     since: Instant,
     alarm: Alarm,
-    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+    stopping: Stopping,
 }
 
 impl Visit {
     /// A new connection.
-    pub(super) fn new(stream: Stream, mut shutdown: ShutdownWatch) -> Self {
-        // One future for the whole connection: registering anew with each request would cost a hot hit.
-        let stopping = Box::pin(async move {
-            let _gone = shutdown.wait_for(|stopping| *stopping).await;
-        });
+    pub(super) fn new(stream: Stream, shutdown: ShutdownWatch) -> Self {
+        let stopping = Stopping::new(shutdown);
         let conn = Some(Box::new(Conn::new(stream)));
         let alarm = Alarm::default();
         Self { conn, out: Vec::new(), requests: 0, since: Instant::now(), alarm, stopping }
@@ -124,7 +121,7 @@ impl Visit {
                     Poll::Pending => {}
                 }
                 if conn.buf.is_empty() {
-                    if stopping.as_mut().poll(cx).is_ready() {
+                    if stopping.poll(cx).is_ready() {
                         return Poll::Ready(Arrived::Nothing);
                     }
                 } else if !std::mem::replace(&mut begun, true) {
@@ -243,6 +240,32 @@ fn poll_send(
 
 fn slow() -> Cause {
     Cause::new(Code::RequestTimeout, "head_time", "The request head came too slowly.").closing()
+}
+
+/// The end of the process, as a connection waits for it: registered once, because registering anew with each request would
+/// cost a hot hit.
+struct Stopping {
+    shutdown: ShutdownWatch,
+    told: Pin<Box<dyn Future<Output = ()> + Send>>,
+    registered: bool,
+}
+
+impl Stopping {
+    fn new(shutdown: ShutdownWatch) -> Self {
+        let mut watch = shutdown.clone();
+        let told = Box::pin(async move {
+            let _gone = watch.wait_for(|stopping| *stopping).await;
+        });
+        Self { shutdown, told, registered: false }
+    }
+
+    /// To be called by one task alone, which is woken.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.registered, true) && matches!(self.shutdown.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        self.told.as_mut().poll(cx)
+    }
 }
 
 /// One timer for a connection. It is moved only where it would ring too late; where it rings too early it is set again:
