@@ -31,6 +31,7 @@ use crate::proxy::Gateway;
 use crate::shared::Shared;
 use crate::telemetry::{CacheOutcome, Line, METRICS};
 
+mod alarm;
 mod conn;
 mod connections;
 mod date;
@@ -94,7 +95,8 @@ impl ServerApp for Door {
         let mut visit = Visit::new(stream, shutdown.clone());
         match self.admit(&mut visit, peer, port).await {
             Ok((_, place)) if is_http2 => {
-                let left = self.proxy.process_new(visit.lend(usize::MAX)?, shutdown).await;
+                let write_time = self.shared.plan().file.limits.write_time.0;
+                let left = self.proxy.process_new(visit.lend(usize::MAX, write_time)?, shutdown).await;
                 drop(place);
                 left
             }
@@ -156,7 +158,10 @@ impl Door {
             let head = match arrived {
                 Arrived::Head(length) => length,
                 Arrived::Nothing => return None,
-                Arrived::Http2 => return self.proxy.process_new(visit.lend(usize::MAX)?, shutdown).await,
+                Arrived::Http2 => {
+                    let stream = visit.lend(usize::MAX, plan.file.limits.write_time.0)?;
+                    return self.proxy.process_new(stream, shutdown).await;
+                }
                 Arrived::Wrong(cause) => {
                     let in_flight = Shared::enter(&*self.shared);
                     let request = Request { peer, last: true, plan, started: Instant::now() };
@@ -194,6 +199,7 @@ impl Door {
                     return None;
                 }
                 Step::HandOver { lent, close, stop } => {
+                    let write_time = plan.file.limits.write_time.0;
                     let carried = Carried {
                         verdict: std::mem::take(&mut verdict),
                         stop,
@@ -203,12 +209,15 @@ impl Door {
                         plan: Arc::clone(plan),
                         lead: None,
                     };
-                    let mut session = ServerSession::new_http1(visit.lend(lent)?);
+                    let mut session = ServerSession::new_http1(visit.lend(lent, write_time)?);
                     session.set_connection_user_context(Some(Box::new(carried)));
                     // The session's own context counts from here.
                     drop(in_flight);
                     let reused = self.proxy.process_new_http(session, shutdown).await?;
                     visit.take_back(reused.consume().0)?;
+                    if !visit.send(Instant::now(), write_time).await {
+                        return None;
+                    }
                     continue;
                 }
                 // Both were done already.

@@ -1,7 +1,6 @@
 //! One client connection: waiting for heads and bodies within their time, sending, closing.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,8 +12,8 @@ use addrgate_filters::reply::{Cause, Code};
 use bytes::{Buf, BytesMut};
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout};
 
 use super::conn::Conn;
 use super::date::DateSlot;
@@ -43,7 +42,6 @@ pub(super) struct Visit {
     requests: u32,
     /// Since when the next head is waited for.
     since: Instant,
-    alarm: Alarm,
     stopping: Stopping,
 }
 
@@ -52,8 +50,7 @@ impl Visit {
     pub(super) fn new(stream: Stream, shutdown: ShutdownWatch) -> Self {
         let stopping = Stopping::new(shutdown);
         let conn = Some(Box::new(Conn::new(stream)));
-        let alarm = Alarm::default();
-        Self { conn, out: Vec::new(), requests: 0, since: Instant::now(), alarm, stopping }
+        Self { conn, out: Vec::new(), requests: 0, since: Instant::now(), stopping }
     }
 
     /// How many requests have come.
@@ -95,14 +92,14 @@ impl Visit {
 
     /// Waits for the next head: as long as connections may idle, but from its first byte on no longer than a head may take.
     pub(super) async fn head(&mut self, limits: &Limits) -> Arrived {
-        let Self { conn: Some(conn), requests, since, alarm, stopping, .. } = self else { return Arrived::Nothing };
+        let Self { conn: Some(conn), requests, since, stopping, .. } = self else { return Arrived::Nothing };
         if conn.buf.is_empty() && conn.buf.capacity() > ROOMY {
             conn.buf = BytesMut::with_capacity(4096);
         }
         let mut scanner = Scanner::default();
         // From when on the head's own time counts: from the start of a new connection, else from the head's first byte.
         let mut begun = *requests == 0;
-        alarm.set(*since + if begun { limits.head_time.0 } else { limits.keepalive.0 });
+        conn.alarm.set(*since + if begun { limits.head_time.0 } else { limits.keepalive.0 });
         let arrived = poll_fn(|cx| {
             loop {
                 // A blank line before the request line is what some clients send after a body (RFC 9112 section 2.2).
@@ -125,9 +122,9 @@ impl Visit {
                         return Poll::Ready(Arrived::Nothing);
                     }
                 } else if !std::mem::replace(&mut begun, true) {
-                    alarm.set(Instant::now() + limits.head_time.0);
+                    conn.alarm.set(Instant::now() + limits.head_time.0);
                 }
-                ready!(alarm.poll(cx));
+                ready!(conn.alarm.poll(cx));
                 return Poll::Ready(if conn.buf.is_empty() { Arrived::Nothing } else { Arrived::Wrong(slow()) });
             }
         })
@@ -153,15 +150,15 @@ impl Visit {
 
     /// Sends what was put into the buffer, from `now` on no longer than `time`.
     pub(super) async fn send(&mut self, now: Instant, time: Duration) -> bool {
-        let Self { conn: Some(conn), out, since, alarm, .. } = self else { return false };
+        let Self { conn: Some(conn), out, since, .. } = self else { return false };
         let (mut sent, mut waited) = (0, false);
         let done = poll_fn(|cx| {
-            match poll_send(Pin::new(&mut conn.inner), cx, out, &mut sent) {
+            match conn.poll_send(cx, out, &mut sent) {
                 Poll::Ready(sent) => return Poll::Ready(sent.is_ok()),
-                Poll::Pending if !std::mem::replace(&mut waited, true) => alarm.set(now + time),
+                Poll::Pending if !std::mem::replace(&mut waited, true) => conn.alarm.set(now + time),
                 Poll::Pending => {}
             }
-            alarm.poll(cx).map(|()| false)
+            conn.alarm.poll(cx).map(|()| false)
         })
         .await;
         *since = if waited { Instant::now() } else { now };
@@ -205,37 +202,21 @@ impl Visit {
         }
     }
 
-    /// The connection for one request of Pingora's; `usize::MAX` bytes: for good.
-    pub(super) fn lend(&mut self, bytes: usize) -> Option<Stream> {
+    /// The connection for one request of Pingora's; `usize::MAX` bytes: for good. No answer may be stuck for longer than
+    /// `write_time`.
+    pub(super) fn lend(&mut self, bytes: usize, write_time: Duration) -> Option<Stream> {
         let mut conn = self.conn.take()?;
-        conn.lend(bytes);
+        conn.lend(bytes, write_time);
         Some(conn)
     }
 
     /// What Pingora gives back after a request; `None` where it is not the connection that was lent.
     pub(super) fn take_back(&mut self, stream: Stream) -> Option<()> {
         let mut conn = stream.into_any().downcast::<Conn>().ok()?;
-        conn.lend(0);
+        conn.back();
         self.conn = Some(conn);
-        self.since = Instant::now();
         Some(())
     }
-}
-
-/// Writes what is left of `bytes`, and sees to it that it goes out.
-fn poll_send(
-    mut stream: Pin<&mut Stream>,
-    cx: &mut Context<'_>,
-    bytes: &[u8],
-    sent: &mut usize,
-) -> Poll<io::Result<()>> {
-    while *sent < bytes.len() {
-        match ready!(stream.as_mut().poll_write(cx, &bytes[*sent..]))? {
-            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            n => *sent += n,
-        }
-    }
-    stream.poll_flush(cx)
 }
 
 fn slow() -> Cause {
@@ -265,37 +246,5 @@ impl Stopping {
             return Poll::Pending;
         }
         self.told.as_mut().poll(cx)
-    }
-}
-
-/// One timer for a connection. It is moved only where it would ring too late; where it rings too early it is set again:
-/// so a hot hit never touches the timers of the runtime.
-#[derive(Default)]
-struct Alarm {
-    sleep: Option<Pin<Box<Sleep>>>,
-    at: Option<Instant>,
-}
-
-impl Alarm {
-    fn set(&mut self, at: Instant) {
-        self.at = Some(at);
-        if let Some(sleep) = &mut self.sleep
-            && at < sleep.deadline()
-        {
-            sleep.as_mut().reset(at);
-        }
-    }
-
-    /// Ready once the time that was set last has come.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(at) = self.at else { return Poll::Pending };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            if Instant::now() >= at {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(at);
-        }
     }
 }
