@@ -200,8 +200,9 @@ impl Door {
                 }
                 Step::HandOver { lent, close, stop } => {
                     let write_time = plan.file.limits.write_time.0;
+                    let budgets = std::mem::take(&mut verdict.budgets);
                     let carried = Carried {
-                        verdict: std::mem::take(&mut verdict),
+                        verdict: std::mem::replace(&mut verdict, Verdict { budgets, ..Verdict::default() }),
                         stop,
                         started: request.started,
                         last: last || close,
