@@ -60,7 +60,7 @@ pub(crate) struct Context {
     /// What the log says at the end, also where the client is gone before.
     seen: Seen,
     finished: bool,
-    _in_flight: InFlight,
+    _in_flight: InFlight<Arc<Shared>>,
 }
 
 /// The cache's part of a request.
@@ -141,7 +141,7 @@ impl Context {
             tries: 0,
             seen: Seen::default(),
             finished: false,
-            _in_flight: shared.enter(),
+            _in_flight: Shared::enter(Arc::clone(shared)),
             shared: Arc::clone(shared),
         }
     }

@@ -5,6 +5,7 @@
 //! closes what Pingora leaves open: a total time for the head, bounds before anything is kept, strict framing, the origin's
 //! `Date`. HTTP/2 goes to Pingora untouched.
 
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use crate::replay::Recipe;
 use crate::shared::Shared;
 use crate::telemetry::{CacheOutcome, Line, METRICS};
 
+mod alarm;
 mod body;
 mod conn;
 mod connections;
@@ -77,8 +79,8 @@ pub(crate) struct Carried {
 
 /// What becomes of a request once its head, or its body, is there.
 enum Step {
-    /// The answer lies in the buffer; the request had so many bytes. Whether the connection ends with it.
-    Answered { used: usize, close: bool },
+    /// The answer lies in the buffer, since when; the request had so many bytes. Whether the connection ends with it.
+    Answered { at: Instant, used: usize, close: bool },
     /// Tokens of a limit have to be awaited first.
     Settle,
     /// The body has to be read first.
@@ -99,7 +101,8 @@ impl ServerApp for Door {
         let mut visit = Visit::new(stream, shutdown.clone());
         match self.admit(&mut visit, peer, port).await {
             Ok((_, place)) if is_http2 => {
-                let left = self.proxy.process_new(visit.lend(usize::MAX)?, shutdown).await;
+                let write_time = self.shared.plan().file.limits.write_time.0;
+                let left = self.proxy.process_new(visit.lend(usize::MAX, write_time)?, shutdown).await;
                 drop(place);
                 left
             }
@@ -155,23 +158,29 @@ impl Door {
     /// One connection, request by request. Ends with it.
     async fn serve(&self, mut visit: Visit, peer: Option<IpAddr>, shutdown: &ShutdownWatch) -> Option<Stream> {
         let mut verdict = Verdict::default();
+        let mut plans = self.shared.plans();
         loop {
-            let plan = self.shared.plan_kept();
-            let head = match visit.head(&plan.file.limits).await {
+            let arrived = visit.head(&plans.load().file.limits).await;
+            // It may have waited for long: what was reloaded meanwhile holds.
+            let plan = plans.load();
+            let head = match arrived {
                 Arrived::Head(length) => length,
                 Arrived::Nothing => return None,
-                Arrived::Http2 => return self.proxy.process_new(visit.lend(usize::MAX)?, shutdown).await,
+                Arrived::Http2 => {
+                    let stream = visit.lend(usize::MAX, plan.file.limits.write_time.0)?;
+                    return self.proxy.process_new(stream, shutdown).await;
+                }
                 Arrived::Wrong(cause) => {
-                    let in_flight = self.shared.enter();
-                    let request = Request { peer, last: true, plan: &plan, started: Instant::now() };
+                    let in_flight = Shared::enter(&*self.shared);
+                    let request = Request { peer, last: true, plan, started: Instant::now() };
                     self.refuse(&mut visit, &request, &mut verdict, "door", cause).await;
                     drop(in_flight);
                     return None;
                 }
             };
-            let in_flight = self.shared.enter();
+            let in_flight = Shared::enter(&*self.shared);
             let last = visit.count() >= plan.file.limits.requests_per_connection || *shutdown.borrow();
-            let request = Request { peer, last, plan: &plan, started: Instant::now() };
+            let request = Request { peer, last, plan, started: Instant::now() };
             verdict.clear();
             let mut step = self.judge(&mut visit, head, &request, &mut verdict);
             if let Step::Settle = step {
@@ -192,8 +201,8 @@ impl Door {
                 };
             }
             match step {
-                Step::Answered { used, close } => {
-                    if !visit.send(plan.file.limits.write_time.0).await || close {
+                Step::Answered { at, used, close } => {
+                    if !visit.send(at, plan.file.limits.write_time.0).await || close {
                         visit.close().await;
                         return None;
                     }
@@ -205,21 +214,26 @@ impl Door {
                     return None;
                 }
                 Step::HandOver { lent, close, stop } => {
+                    let write_time = plan.file.limits.write_time.0;
+                    let budgets = std::mem::take(&mut verdict.budgets);
                     let carried = Carried {
-                        verdict: std::mem::take(&mut verdict),
+                        verdict: std::mem::replace(&mut verdict, Verdict { budgets, ..Verdict::default() }),
                         stop,
                         started: request.started,
                         last: last || close,
                         date: visit.date(),
-                        plan,
+                        plan: Arc::clone(plan),
                         lead: None,
                     };
-                    let mut session = ServerSession::new_http1(visit.lend(lent)?);
+                    let mut session = ServerSession::new_http1(visit.lend(lent, write_time)?);
                     session.set_connection_user_context(Some(Box::new(carried)));
                     // The session's own context counts from here.
                     drop(in_flight);
                     let reused = self.proxy.process_new_http(session, shutdown).await?;
                     visit.take_back(reused.consume().0)?;
+                    if !visit.send(Instant::now(), write_time).await {
+                        return None;
+                    }
                     continue;
                 }
                 // Both were done already.
@@ -237,7 +251,7 @@ impl Door {
     /// The filters, on the head alone.
     fn judge(&self, visit: &mut Visit, length: usize, request: &Request<'_>, verdict: &mut Verdict) -> Step {
         let (wire, out) = visit.parts();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut fields = FIELDS;
         let head = match parse(&wire[..length], &mut fields, request.peer) {
             Ok(head) => head,
             Err(cause) => return Step::Refused("door", cause),
@@ -259,7 +273,7 @@ impl Door {
         stop: Option<Stop>,
     ) -> Step {
         let (wire, out) = visit.parts();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut fields = FIELDS;
         match parse(&wire[..length], &mut fields, request.peer) {
             Ok(head) => self.judged(&head, length, request, verdict, stop, out),
             Err(cause) => Step::Refused("door", cause),
@@ -300,7 +314,7 @@ impl Door {
         verdict: &mut Verdict,
     ) -> Step {
         let (wire, out) = visit.parts();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut fields = FIELDS;
         let head = match parse(&wire[..head_length], &mut fields, request.peer) {
             Ok(head) => head,
             Err(cause) => return Step::Refused("door", cause),
@@ -334,10 +348,11 @@ impl Door {
             self.shared.popular.note(key, uses, is_own(verdict), || Recipe::of(head, verdict, vary));
         }
         let close = request.last || hit.close;
-        let elapsed = request.started.elapsed();
+        let at = Instant::now();
+        let elapsed = at - request.started;
         let (status, bytes) = hit.write(head.headers, verdict, elapsed, close, out);
-        self.record(head, request, verdict, (status, bytes as u64), CacheOutcome::Hit, None);
-        Some(Step::Answered { used, close })
+        self.record(head, request, verdict, (status, bytes as u64), elapsed, None);
+        Some(Step::Answered { at, used, close })
     }
 
     /// Refuses and closes: what follows on this connection can't be trusted, or is not wanted.
@@ -354,27 +369,29 @@ impl Door {
         }
         let (wire, out) = visit.parts();
         {
-            let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+            let mut fields = FIELDS;
             let head = parse(wire, &mut fields, request.peer)
                 .unwrap_or(Head { peer: request.peer, ..Head::new("-", "-", Headers::Raw(&[])) });
             let reply = render(&cause, verdict, wants_problem(head.headers), chrono::Utc::now());
-            write::reply(out, &reply, verdict, request.started.elapsed(), head.is_head());
+            let elapsed = request.started.elapsed();
+            write::reply(out, &reply, verdict, elapsed, head.is_head());
             let sent = (reply.status, reply.body.len() as u64);
-            self.record(&head, request, verdict, sent, CacheOutcome::Own, Some((by, cause.reason)));
+            self.record(&head, request, verdict, sent, elapsed, Some((by, cause.reason)));
         }
-        if visit.send(request.plan.file.limits.write_time.0).await {
+        if visit.send(Instant::now(), request.plan.file.limits.write_time.0).await {
             visit.linger().await;
         }
         visit.close().await;
     }
 
+    /// The end of a hit, or of a refusal.
     fn record(
         &self,
         head: &Head<'_>,
         request: &Request<'_>,
         verdict: &Verdict,
         (status, bytes): (u16, u64),
-        cache: CacheOutcome,
+        elapsed: Duration,
         refused: Option<(&'static str, &'static str)>,
     ) {
         let line = Line {
@@ -387,8 +404,8 @@ impl Door {
             path: head.path,
             status,
             bytes,
-            elapsed: request.started.elapsed(),
-            cache,
+            elapsed,
+            cache: if refused.is_some() { CacheOutcome::Own } else { CacheOutcome::Hit },
             upstream: None,
             refused,
         };
@@ -412,15 +429,18 @@ struct Request<'a> {
 /// As many as `limits.fields` may allow.
 const MAX_FIELDS: usize = 256;
 
+/// Room for them, which is not filled before it is used: it is larger than nearly every request.
+const FIELDS: [MaybeUninit<httparse::Header<'_>>; MAX_FIELDS] = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+
 /// The view of a head that the filters judge.
 fn parse<'a>(
     wire: &'a [u8],
-    fields: &'a mut [httparse::Header<'a>; MAX_FIELDS],
+    fields: &'a mut [MaybeUninit<httparse::Header<'a>>; MAX_FIELDS],
     peer: Option<IpAddr>,
 ) -> Result<Head<'a>, Cause> {
     let malformed = || Cause::new(Code::InvalidRequest, "malformed", "The request head is malformed.").closing();
-    let mut request = httparse::Request::new(fields);
-    match request.parse(wire) {
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(wire, fields) {
         Ok(status) if status.is_complete() => {}
         Ok(_) => return Err(malformed()),
         Err(httparse::Error::Version) if names_a_version(wire) => {

@@ -144,6 +144,10 @@ fn server_conf(threads: usize, drain: Duration, upgrade_socket: Option<&Path>) -
     let upgrade_sock = upgrade_socket.map_or("/".to_owned(), |path| path.to_string_lossy().into_owned());
     ServerConf {
         threads,
+        // Alone, a thread needs nobody to steal from: tokio's runtime for one thread costs less, and it serves all in turn,
+        // where the one for many makes some connections wait twelve times as long under full load. With several threads
+        // it must be that one: between runtimes Pingora loses every few kept connections to the upstream.
+        work_stealing: threads > 1,
         upgrade_sock,
         pid_file: String::new(),
         // Longer than our own bound, which ends the process.
