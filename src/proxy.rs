@@ -201,6 +201,7 @@ impl ProxyHttp for Gateway {
             host: head.host().and_then(|h| std::str::from_utf8(h).ok()),
         };
         request::shape(upstream_request, &route, &ctx.verdict, host, &origin)?;
+        cache::ask_for_part(session, ctx, upstream_request)?;
         request::tell_effects(upstream_request, plan.filters.degrade.effects())?;
         request::tell_time(upstream_request, forward::left(ctx))?;
         shadow::begin(ctx, upstream_request, &route);

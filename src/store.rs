@@ -12,7 +12,7 @@ use std::{
 
 use addrgate_filters::{
     cache_key::Key,
-    cache_policy::{freshness::Windows, reuse::Times, vary},
+    cache_policy::{freshness::Windows, part::Wanted, reuse::Times, vary},
     head::Headers,
 };
 use http::{HeaderMap, HeaderName};
@@ -57,6 +57,8 @@ pub(crate) struct Request {
     pub(crate) stale_will_do: bool,
     /// The second tier may have it.
     pub(crate) second: bool,
+    /// The part that it asks for, where a kept part will do.
+    pub(crate) wanted: Option<Wanted>,
 }
 
 #[derive(Debug, Clone)]

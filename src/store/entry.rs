@@ -11,7 +11,12 @@ use std::{
 
 use addrgate_filters::{
     cache_key::Key,
-    cache_policy::{freshness::Windows, list, reuse::Times},
+    cache_policy::{
+        freshness::Windows,
+        list,
+        part::{Part, Wanted},
+        reuse::Times,
+    },
     route::Kind,
 };
 use bytes::{BufMut, Bytes, BytesMut};
@@ -34,6 +39,11 @@ impl Id {
     /// The slot of answers without `Vary`, and of the index of variants.
     pub(crate) fn primary(key: Key) -> Self {
         Self { key, variance: None }
+    }
+
+    /// The slot of the last part (206) that came of an answer without `Vary`.
+    pub(crate) fn part(key: Key) -> Self {
+        Self { key, variance: Some(*b"part of a whole.") }
     }
 }
 
@@ -94,14 +104,15 @@ impl Meta {
     /// From what Pingora hands over to be stored; `None` where the answer did not pass our own cache phase.
     pub(crate) fn of(key: Key, meta: &CacheMeta) -> Option<Self> {
         let kept = meta.extensions().get::<Kept>()?.clone();
-        let id = Id { key, variance: meta.variance() };
+        let is_part = meta.response_header().status == StatusCode::PARTIAL_CONTENT;
+        let id = if is_part { Id::part(key) } else { Id { key, variance: meta.variance() } };
         Some(Self { id, kept, head: write_head(meta.response_header()) })
     }
 
     /// The same for Pingora. `None` where the stored head can't be read back.
     pub(crate) fn to_cache_meta(&self) -> Option<CacheMeta> {
         let mut meta = self.kept.clone().into_cache_meta(read_head(&self.head)?);
-        if let Some(variance) = self.id.variance {
+        if let Some(variance) = self.id.variance.filter(|_| self.kept.vary.is_some()) {
             meta.set_variance(variance);
         }
         Some(meta)
@@ -236,6 +247,19 @@ impl Entry {
     /// How many bytes the body has.
     pub(crate) fn length(&self) -> usize {
         self.wire.len() - self.head
+    }
+
+    /// The wanted bytes of a kept part, with the head that goes with them.
+    pub(crate) fn part(&self, wanted: Wanted) -> Option<(Meta, Bytes)> {
+        let head = self.head();
+        let (_, range) = fields(&head).find(|(name, _)| name.eq_ignore_ascii_case(b"content-range"))?;
+        let part = Part::new(range, self.length())?;
+        let bytes = part.holds(wanted)?;
+        let mut response = read_head(&head)?;
+        response.insert_header(header::CONTENT_RANGE, part.content_range(&bytes)).ok()?;
+        response.insert_header(header::CONTENT_LENGTH, bytes.len()).ok()?;
+        let meta = Meta { id: self.id, kept: self.kept.clone(), head: write_head(&response) };
+        Some((meta, self.body().slice(bytes)))
     }
 
     /// Without the body.

@@ -30,9 +30,20 @@ function score (results) {
 const chosen = only
   ? suites.map(one => ({ ...one, tests: one.tests.filter(test => test.id === only).map(test => ({ ...test, dump: true })) }))
   : suites
-if (isCurrent) await runTests(chosen, false, base)
-else await runTests(chosen, createRequire(path.resolve(suite, 'package.json'))('node-fetch'), false, base)
-const results = getResults()
+const run = isCurrent
+  ? list => runTests(list, false, base)
+  : list => runTests(list, createRequire(path.resolve(suite, 'package.json'))('node-fetch'), false, base)
+await run(chosen)
+let results = getResults()
+// The suite sleeps for real and runs 25 tests at once: what fails on a busy machine has a second try, and that is said.
+const failed = Object.keys(results).filter(id => results[id] !== true && !only)
+const { testResults } = await load(isCurrent ? 'test-engine/client/test.mjs' : 'client/test.mjs')
+for (const id of failed) delete testResults[id]
+// By way of the map, because the npm edition has one test twice.
+if (failed.length > 0) await run([{ ...suites[0], tests: failed.map(id => tests.get(id)) }])
+results = getResults()
+const late = failed.filter(id => results[id] === true)
+if (late.length > 0) console.log(`passed the second time: ${late.join(', ')}`)
 if (only) {
   console.log(only, results[only])
   process.exit(results[only] === true ? 0 : 1)
