@@ -104,6 +104,8 @@ pub(crate) struct Metrics {
     pub(crate) retries: IntCounterVec,
     /// Requests sent to a fallback, by that upstream.
     pub(crate) fallbacks: IntCounterVec,
+    /// Second requests beside the first, by upstream and outcome.
+    pub(crate) hedges: IntCounterVec,
     /// Copies sent to another upstream, by route and outcome.
     pub(crate) shadows: IntCounterVec,
     /// Whether Redis is connected.
@@ -217,6 +219,11 @@ impl Metrics {
                 "addrgate_fallbacks_total",
                 "Requests sent to an upstream as a fallback.",
                 &["upstream"],
+            ),
+            hedges: counters(
+                "addrgate_hedges_total",
+                "Requests that were due to be sent a second time beside the first, by upstream: `won`, `lost`, `failed`, or `denied` for want of a place or budget.",
+                &["upstream", "outcome"],
             ),
             shadows: counters(
                 "addrgate_shadows_total",
