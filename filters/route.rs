@@ -162,6 +162,8 @@ pub enum Answer {
     /// Health in detail: what every upstream answers on the same path, and breakers, queues, levels and tiers of the gateway.
     /// 503 where no upstream is well.
     Detailed,
+    /// Requests, hits and response times of the last five minutes, in JSON.
+    Recent,
     /// Prometheus metrics; only where they may be public.
     Metrics,
 }
