@@ -45,6 +45,7 @@ impl BackgroundService for Pressure {
                 loop {
                     beat.tick().await;
                     shared.plan().filters.tick(memory().unwrap_or(0.0));
+                    shared.recent.tick(|| METRICS.totals());
                 }
             });
             tokio::select! {

@@ -4,9 +4,12 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use prometheus::core::Collector;
+use prometheus::proto::{LabelPair, MetricFamily};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
+
+use super::Totals;
 
 /// The process's metrics.
 pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -104,6 +107,8 @@ pub(crate) struct Metrics {
     pub(crate) retries: IntCounterVec,
     /// Requests sent to a fallback, by that upstream.
     pub(crate) fallbacks: IntCounterVec,
+    /// Second requests beside the first, by upstream and outcome.
+    pub(crate) hedges: IntCounterVec,
     /// Copies sent to another upstream, by route and outcome.
     pub(crate) shadows: IntCounterVec,
     /// Whether Redis is connected.
@@ -218,6 +223,11 @@ impl Metrics {
                 "Requests sent to an upstream as a fallback.",
                 &["upstream"],
             ),
+            hedges: counters(
+                "addrgate_hedges_total",
+                "Requests that were due to be sent a second time beside the first, by upstream: `won`, `lost`, `failed`, or `denied` for want of a place or budget.",
+                &["upstream", "outcome"],
+            ),
             shadows: counters(
                 "addrgate_shadows_total",
                 "Copies of requests by what their answers were beside the route's own: `same`, `status` or `body` where they differed, `failed`, `skipped`.",
@@ -262,6 +272,28 @@ impl Metrics {
     /// The text format of Prometheus.
     pub(crate) fn text(&self) -> String {
         prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|e| format!("# {e}\n"))
+    }
+
+    /// The counters of requests, over all routes.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for metric in self.requests.collect().iter().flat_map(MetricFamily::get_metric) {
+            let label = |name| metric.get_label().iter().find(|label| label.name() == name).map(LabelPair::value);
+            let count = metric.get_counter().get_value() as u64;
+            for (by, name) in [(&mut totals.status, "status"), (&mut totals.cache, "cache")] {
+                *by.entry(label(name).unwrap_or_default().to_owned()).or_default() += count;
+            }
+        }
+        totals.within = BUCKETS.map(|bound| (bound, 0)).into();
+        for metric in self.seconds.collect().iter().flat_map(MetricFamily::get_metric) {
+            let histogram = metric.get_histogram();
+            totals.timed += histogram.get_sample_count();
+            totals.seconds += histogram.get_sample_sum();
+            for ((_, count), bucket) in totals.within.iter_mut().zip(histogram.get_bucket()) {
+                *count += bucket.cumulative_count();
+            }
+        }
+        totals
     }
 
     /// Name, help and labels of each metric.
