@@ -24,6 +24,7 @@ mod shutdown;
 mod store;
 mod telemetry;
 mod upstream;
+mod uses;
 mod warm;
 
 #[global_allocator]

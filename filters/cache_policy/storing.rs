@@ -48,6 +48,8 @@ pub enum Reason {
     NotUnderstood,
     /// Nothing says how long.
     NoLifetime,
+    /// Its key was not asked for often enough (`min_uses`).
+    FewUses,
     /// Stale on arrival, with no validator and no window in which it could be used.
     Useless,
 }
@@ -66,6 +68,7 @@ impl Reason {
             Self::Error => "error-status",
             Self::NotUnderstood => "not-understood",
             Self::NoLifetime => "no-lifetime",
+            Self::FewUses => "min-uses",
             Self::Useless => "stale-on-arrival",
         }
     }

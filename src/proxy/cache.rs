@@ -186,6 +186,14 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
                 return uncacheable(reason.as_str());
             }
         };
+    let is_new = session.cache.maybe_cache_meta().is_none() && !ctx.verdict.background;
+    if let Some(key) = ctx.verdict.key.filter(|_| is_new && caching.config.min_uses > 1)
+        && ctx.shared.caching.uses.count(key, caching.config.min_uses_within.0) < caching.config.min_uses
+    {
+        ctx.cached.unkept = Some(Reason::FewUses);
+        ctx.cached.lead.end(End::Unkept);
+        return uncacheable(Reason::FewUses.as_str());
+    }
     fields::strip_unstorable(&mut headers, &storable.directives);
     let kept = Kept {
         times: storable.times(received),
