@@ -1,12 +1,15 @@
 # The one door: every command of the project. `make` alone lists them.
 
-.PHONY: help run test lint build clean accuracy conformance bench-queries bench-hits
+.PHONY: help run run-cluster test lint build clean accuracy conformance bench-queries bench-hits
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 run: ## PostGIS, the address service and the gateway, with the sample data; Ctrl-C stops everything
 	@bash scripts/run.sh
+
+run-cluster: ## the same with two gateways that share a Redis Cluster of six nodes
+	@bash scripts/run.sh cluster
 
 test: ## every test of the workspace, against a private PostgreSQL
 	@bash scripts/test.sh
