@@ -1,6 +1,6 @@
 # The one door: every command of the project. `make` alone lists them.
 
-.PHONY: help run run-cluster test lint build clean accuracy conformance bench-queries bench-hits
+.PHONY: help run run-cluster test lint build clean accuracy conformance bench-queries bench-hits bench-memory
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -36,3 +36,6 @@ bench-queries: ## how long the address service takes per question, on a million 
 
 bench-hits: ## what a hit, a miss and a hit in Redis cost, beside nginx, Varnish, HAProxy and a bare epoll loop
 	@bash scripts/bench-hits.sh
+
+bench-memory: ## how much memory the gateway takes after a million distinct keys
+	@bash scripts/bench-memory.sh
