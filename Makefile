@@ -1,6 +1,6 @@
 # The one door: every command of the project. `make` alone lists them.
 
-.PHONY: help run run-cluster test lint build clean accuracy conformance bench-queries bench-hits bench-memory
+.PHONY: help run run-cluster test lint docs build clean accuracy conformance bench-queries bench-hits bench-memory
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -16,6 +16,9 @@ test: ## every test of the workspace, against a private PostgreSQL
 
 lint: ## formatting, clippy, file lengths, shell scripts, config.yaml
 	@bash scripts/lint.sh
+
+docs: ## the pages of docs/ that the program makes: settings, metrics, schema
+	@bash scripts/docs.sh
 
 build: ## the programs for production, in target/release
 	@bash scripts/packages.sh build

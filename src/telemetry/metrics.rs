@@ -1,5 +1,6 @@
 //! The table of all metrics. docs/metrics.md is made from it.
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -59,9 +60,26 @@ impl CacheOutcome {
 const BUCKETS: [f64; 16] =
     [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 30.0];
 
+/// What a metric is.
+pub(crate) struct Description {
+    pub(crate) name: String,
+    pub(crate) help: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub(crate) kind: String,
+    pub(crate) labels: Vec<String>,
+}
+
+/// What is being registered.
+#[derive(Default)]
+struct Table {
+    registry: Registry,
+    list: RefCell<Vec<Description>>,
+}
+
 /// Every metric, once.
 pub(crate) struct Metrics {
     registry: Registry,
+    list: Vec<Description>,
     requests: IntCounterVec,
     seconds: HistogramVec,
     /// Refusals by filter or part and reason.
@@ -127,16 +145,16 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     fn new() -> Self {
-        let registry = Registry::new();
+        let table = Table::default();
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+            register(&table, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let gauges =
-            |name: &str, help: &str, labels: &[&str]| register(&registry, GaugeVec::new(Opts::new(name, help), labels));
-        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help));
+            |name: &str, help: &str, labels: &[&str]| register(&table, GaugeVec::new(Opts::new(name, help), labels));
+        let gauge = |name: &str, help: &str| register(&table, IntGauge::new(name, help));
         let histograms = |name: &str, help: &str, labels: &[&str]| {
             let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
-            register(&registry, HistogramVec::new(opts, labels))
+            register(&table, HistogramVec::new(opts, labels))
         };
         Self {
             requests: counters(
@@ -173,7 +191,7 @@ impl Metrics {
                 &["what"],
             ),
             cache_refreshes: register(
-                &registry,
+                &table,
                 IntCounter::new("addrgate_cache_refreshes_total", "Stale answers refreshed behind a reply."),
             ),
             purges: counters(
@@ -184,7 +202,7 @@ impl Metrics {
             purges_pending: gauge("addrgate_purges_pending", "Purges that wait to be written to the invalidation log."),
             log_read: gauge("addrgate_invalidation_log_read", "Whether the invalidation log is read."),
             log_gaps: register(
-                &registry,
+                &table,
                 IntCounter::new(
                     "addrgate_invalidation_log_gaps_total",
                     "How often entries of the invalidation log were missed.",
@@ -235,7 +253,7 @@ impl Metrics {
             ),
             redis_connected: gauge("addrgate_redis_connected", "Whether Redis is connected."),
             access_dropped: register(
-                &registry,
+                &table,
                 IntCounter::new(
                     "addrgate_access_log_dropped_total",
                     "Access log lines dropped: the reader was too slow.",
@@ -245,8 +263,9 @@ impl Metrics {
             reload_success: gauge("addrgate_config_last_reload_success", "Whether the last reload was taken."),
             config_hash: gauges("addrgate_config_info", "The configuration in use, by its hash.", &["hash"]),
             ready: gauge("addrgate_ready", "Whether this process takes traffic."),
-            uptime: register(&registry, Gauge::new("addrgate_uptime_seconds", "Seconds since the start.")),
-            registry,
+            uptime: register(&table, Gauge::new("addrgate_uptime_seconds", "Seconds since the start.")),
+            registry: table.registry,
+            list: table.list.into_inner(),
         }
     }
 
@@ -296,18 +315,24 @@ impl Metrics {
         totals
     }
 
-    /// Name, help and labels of each metric.
-    #[cfg(test)]
-    fn table(&self) -> Vec<(String, String)> {
-        self.registry.gather().iter().map(|family| (family.name().to_owned(), family.help().to_owned())).collect()
+    /// Every metric, by name.
+    pub(crate) fn list(&self) -> &[Description] {
+        &self.list
     }
 }
 
 /// Names and labels are literals of this file, so a clash is a mistake here that its test finds.
 #[allow(clippy::expect_used, reason = "literals of this file, covered by its test")]
-fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+fn register<C: Collector + Clone + 'static>(table: &Table, made: prometheus::Result<C>) -> C {
     let collector = made.expect("the metric's name and labels are valid");
-    registry.register(Box::new(collector.clone())).expect("the metric's name is unique");
+    let kinds = collector.collect();
+    table.list.borrow_mut().extend(collector.desc().into_iter().map(|desc| Description {
+        name: desc.fq_name.clone(),
+        help: desc.help.clone(),
+        kind: kinds.first().map(|family| format!("{:?}", family.get_field_type()).to_lowercase()).unwrap_or_default(),
+        labels: desc.variable_labels.clone(),
+    }));
+    table.registry.register(Box::new(collector.clone())).expect("the metric's name is unique");
     collector
 }
 
@@ -336,8 +361,9 @@ mod tests {
         METRICS.route("r").count(200, CacheOutcome::Hit, Duration::from_millis(1));
         METRICS.route("r").count(0, CacheOutcome::Own, Duration::ZERO);
         METRICS.config("abc", true);
-        for (name, help) in METRICS.table() {
+        for Description { name, help, kind, .. } in METRICS.list() {
             assert!(name.starts_with("addrgate_") && help.ends_with('.'), "{name}: {help}");
+            assert!(["counter", "gauge", "histogram"].contains(&kind.as_str()), "{name}: {kind}");
         }
         let text = METRICS.text();
         assert!(text.contains(r#"addrgate_requests_total{cache="hit",route="r",status="2xx"} 1"#), "{text}");
