@@ -36,7 +36,7 @@ mod respond;
 mod shadow;
 mod status;
 
-pub(crate) use compression::is_small;
+pub(crate) use compression::{best, is_small};
 use forward::Denied;
 pub(crate) use respond::{fields as common_fields, own_reply};
 pub(crate) use shadow::Shadow;

@@ -23,6 +23,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use pingora::{cache::CacheMeta, http::ResponseHeader};
 
+use super::coded::Codings;
 use crate::invalidation::{Clock, Name};
 use crate::warm::NOTED;
 
@@ -131,6 +132,7 @@ pub(crate) struct Entry {
     /// The last change of the invalidation table at which it was found valid.
     pub(super) valid_at: AtomicU64,
     uses: AtomicU32,
+    pub(super) codings: Codings,
     /// What the door must know of the head, so that it reads no field again.
     pub(crate) marks: Marks,
 }
@@ -219,6 +221,7 @@ impl Entry {
             head,
             valid_at: AtomicU64::new(0),
             uses: AtomicU32::new(0),
+            codings: Codings::default(),
             marks,
         }
     }
@@ -269,7 +272,7 @@ impl Entry {
 
     /// Bytes it takes in memory, with what the cache itself needs for an entry.
     pub(crate) fn weight(&self) -> usize {
-        self.wire.len() + self.kept.names.len() * size_of::<Name>() + OVERHEAD
+        self.wire.len() + self.codings.weight() + self.kept.names.len() * size_of::<Name>() + OVERHEAD
     }
 }
 
