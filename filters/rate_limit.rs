@@ -34,21 +34,20 @@ use crate::verdict::Verdict;
 use crate::{Filter, Flow, Mode, address};
 
 mod account;
+mod budget;
 pub(crate) mod gcra;
 mod lease;
 mod leases;
 mod standing;
 mod state;
-mod taken;
 
 use account::{Account, LONGEST, Owner};
-use state::Balance;
-use taken::{Answer, Taken};
+use budget::{Answer, Budget, Taken, Tokens};
 
 pub use account::Accounts;
+pub use budget::{Budgets, Waiting};
 pub use leases::{Ask, Asks, Leases, SCRIPT};
 pub use standing::{Fields, Standing};
-pub use taken::Waiting;
 
 /// Limits, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -118,13 +117,13 @@ impl Limits {
 /// The filter.
 #[derive(Debug, Clone)]
 pub struct RateLimit {
-    config: Config,
+    config: Arc<Config>,
     accounts: Arc<Accounts>,
 }
 
 impl Default for RateLimit {
     fn default() -> Self {
-        Self { config: Config::default(), accounts: Accounts::of_process() }
+        Self { config: Arc::default(), accounts: Accounts::of_process() }
     }
 }
 
@@ -135,7 +134,7 @@ impl RateLimit {
         if config.wait.0 > Duration::from_secs(1) {
             return Err("`wait`: no request should wait for more than a second to be counted".to_owned());
         }
-        Ok(Self { config: config.clone(), accounts: Accounts::of_process() })
+        Ok(Self { config: Arc::new(config.clone()), accounts: Accounts::of_process() })
     }
 
     /// The same over other accounts, as another instance has them.
@@ -148,11 +147,11 @@ impl RateLimit {
     pub async fn settle(&self, verdict: &mut Verdict) -> Flow {
         let Some(Waiting { mut taken, pending }) = verdict.waiting.take() else { return Flow::Continue };
         let deadline = Instant::now() + self.config.wait.0;
-        for (account, lease) in pending {
-            let take = lease.wait(self.config.on_error, deadline).await;
-            let answer = Answer::of_lease(take, &lease).unwrap_or(Answer::Unknown);
-            if let Err(cause) = self.heed(answer, &account, &mut taken, verdict) {
-                return self.config.mode.refuse(self.name(), cause, verdict);
+        for budget in pending {
+            let answer = budget.wait(self.config.on_error, deadline).await;
+            match self.heed(answer, &budget.account, verdict) {
+                Ok(held) => taken.0.extend(held.then_some(budget)),
+                Err(cause) => return self.config.mode.refuse(self.name(), cause, verdict),
             }
         }
         taken.spend();
@@ -160,61 +159,83 @@ impl RateLimit {
     }
 
     fn judge(&self, verdict: &mut Verdict) -> Result<(), Cause> {
-        let (mut taken, mut pending) = (Taken::default(), Vec::new());
-        for account in self.accounts(verdict) {
-            let answer = if self.config.shared {
-                let lease = self.accounts.lease(&account);
-                let answer = Answer::of_lease(lease.take(self.config.on_error), &lease);
-                answer.ok_or(lease)
-            } else {
-                Ok(Answer::of_bucket(self.accounts.bucket(&account), account.rate, gcra::now()))
-            };
-            match answer {
-                Ok(answer) => self.heed(answer, &account, &mut taken, verdict)?,
-                Err(lease) => pending.push((account, lease)),
+        let now = gcra::now();
+        let mut budgets = std::mem::take(&mut verdict.budgets);
+        let judged = self.take(budgets.refresh(self, verdict, now), verdict, now);
+        verdict.budgets = budgets;
+        judged
+    }
+
+    /// One from each budget.
+    fn take(&self, budgets: &[Budget], verdict: &mut Verdict, now: u64) -> Result<(), Cause> {
+        let mut taken: Vec<&Budget> = Vec::with_capacity(budgets.len());
+        let mut pending = Vec::new();
+        for budget in budgets {
+            match budget.take(self.config.on_error, now) {
+                Answer::Wait => pending.push(budget.clone()),
+                answer => match self.heed(answer, &budget.account, verdict) {
+                    Ok(held) => taken.extend(held.then_some(budget)),
+                    Err(cause) => {
+                        taken.into_iter().for_each(Budget::give_back);
+                        return Err(cause);
+                    }
+                },
             }
         }
         // Who only observes delays nobody.
-        match pending.is_empty() || self.config.mode == Mode::Observe {
-            true => taken.spend(),
-            false => verdict.waiting = Some(Waiting { taken, pending }),
+        if !pending.is_empty() && self.config.mode == Mode::Enforce {
+            let taken = Taken(taken.into_iter().cloned().collect());
+            verdict.waiting = Some(Waiting { taken, pending });
         }
         Ok(())
     }
 
-    fn heed(&self, answer: Answer, account: &Account, taken: &mut Taken, verdict: &mut Verdict) -> Result<(), Cause> {
-        let standing =
-            |balance: Balance| Standing::new(account.rate, balance.remaining, balance.full_in, self.config.headers);
+    /// Whether a token is held that can be given back.
+    fn heed(&self, answer: Answer, account: &Account, verdict: &mut Verdict) -> Result<bool, Cause> {
+        let standing = |balance: state::Balance| Standing {
+            rate: account.rate,
+            remaining: balance.remaining,
+            full_in: Duration::from_nanos(balance.full_in),
+            fields: self.config.headers,
+        };
         match answer {
-            Answer::Yes(balance, held) => {
-                let standing = standing(balance);
+            Answer::Yes { balance, held } => {
                 // Told of is the limit that is closest to its end.
-                if verdict.limit.is_none_or(|other| standing.remaining < other.remaining) {
-                    verdict.limit = Some(standing);
+                if verdict.limit.is_none_or(|other| balance.remaining < other.remaining) {
+                    verdict.limit = Some(standing(balance));
                 }
-                taken.add(held);
-                Ok(())
+                Ok(held)
             }
             Answer::No { wait, balance } => {
                 let standing = standing(balance);
                 verdict.limit = Some(standing);
                 Err(standing.refusal(wait, account))
             }
-            Answer::Unknown => {
+            Answer::Unknown | Answer::Wait => {
                 let message = "How much you have asked can't be counted at the moment.";
                 Err(Cause::new(Code::ServiceUnavailable, "limits_away", message).retry_after(Duration::from_secs(1)))
             }
         }
     }
 
-    /// Every budget that the request is taken from.
+    fn find(&self, verdict: &Verdict) -> Vec<Budget> {
+        let find = |account| {
+            let tokens = match self.config.shared {
+                true => Tokens::Lease(self.accounts.lease(&account)),
+                false => Tokens::Bucket(self.accounts.bucket(&account)),
+            };
+            Budget { account, tokens }
+        };
+        self.accounts(verdict).into_iter().map(find).collect()
+    }
+
+    /// Every account that the request is taken from.
     fn accounts(&self, verdict: &Verdict) -> Vec<Account> {
         let client = verdict.client.as_ref();
         let of_client = client.map(|client| Owner::Client(Arc::clone(&client.name)));
         let of_address = verdict.address.map(|address| Owner::Address(address::unit(address)));
         let own = client.map_or(&[][..], |client| client.limits.as_deref().unwrap_or(&self.config.client));
-        let route = verdict.route.as_deref().filter(|route| !route.config.limits.is_empty());
-        let of_route = route.map(|route| (&route.config.limits, Arc::clone(&route.scope)));
+        let of_route = budget::limited(verdict).map(|route| (&route.config.limits, Arc::clone(&route.scope)));
         let mut accounts = Vec::with_capacity(2);
         let mut add = |owner: &Option<Owner>, rates: &[Rate], scope: Option<&Arc<str>>| {
             let Some(owner) = owner else { return };

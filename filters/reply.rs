@@ -37,12 +37,13 @@ pub enum Code {
     BadGateway,
     ServiceUnavailable,
     GatewayTimeout,
+    VersionNotSupported,
     InternalError,
 }
 
 impl Code {
     /// Every code, for the documentation and its test.
-    pub const ALL: [Code; 20] = [
+    pub const ALL: [Code; 21] = [
         Code::MissingApiKey,
         Code::InvalidApiKey,
         Code::Forbidden,
@@ -62,6 +63,7 @@ impl Code {
         Code::BadGateway,
         Code::ServiceUnavailable,
         Code::GatewayTimeout,
+        Code::VersionNotSupported,
         Code::InternalError,
     ];
 
@@ -87,6 +89,7 @@ impl Code {
             Code::BadGateway => 502,
             Code::ServiceUnavailable => 503,
             Code::GatewayTimeout => 504,
+            Code::VersionNotSupported => 505,
         }
     }
 
@@ -111,6 +114,7 @@ impl Code {
             Code::RequestTimeout => "REQUEST_TIMEOUT",
             Code::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
             Code::BadGateway | Code::ServiceUnavailable | Code::GatewayTimeout => "SERVICE_UNAVAILABLE",
+            Code::VersionNotSupported => "HTTP_VERSION_NOT_SUPPORTED",
             Code::InternalError => "INTERNAL_ERROR",
         }
     }

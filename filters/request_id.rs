@@ -5,6 +5,9 @@
 //! `[A-Za-z0-9._:-]`, else replaced by the request id. It has no settings.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::RngCore;
 
 use crate::head::Head;
 use crate::verdict::Verdict;
@@ -15,11 +18,16 @@ use crate::{Filter, Flow};
 pub struct RequestId([u8; 36]);
 
 impl RequestId {
-    /// A fresh one.
+    /// A fresh one. Its random bits are the thread's own generator's (ChaCha, seeded by the operating system): asking the
+    /// system for them anew would cost more than the rest of this filter.
     #[must_use]
     pub fn new() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut random = [0; 10];
+        rand::rng().fill_bytes(&mut random);
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let mut text = [0; 36];
-        uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).as_uuid().hyphenated().encode_lower(&mut text);
         Self(text)
     }
 
@@ -103,7 +111,10 @@ mod tests {
     fn ids_are_version_7_and_differ() {
         let (a, b) = (RequestId::new(), RequestId::new());
         assert_ne!(a, b);
-        assert_eq!(a.as_str().parse::<uuid::Uuid>().unwrap().get_version_num(), 7);
+        let id: uuid::Uuid = a.as_str().parse().unwrap();
+        assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+        let (seconds, _) = id.get_timestamp().unwrap().to_unix();
+        assert!(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - seconds <= 1);
         assert_eq!(RequestId::default().as_str(), "");
     }
 

@@ -37,6 +37,8 @@ pub struct Verdict {
     pub limit: Option<crate::rate_limit::Standing>,
     /// Limits that had no tokens at hand; [`crate::rate_limit::RateLimit::settle`] awaits them before the request goes on.
     pub waiting: Option<crate::rate_limit::Waiting>,
+    /// What the limits were taken from; kept for the connection's next request ([`crate::rate_limit`]).
+    pub budgets: crate::rate_limit::Budgets,
     /// The upstream in place of the route's, by name: a trial ([`crate::rollout`]), or a fallback, set before
     /// [`crate::Filters::forward`] is run again for it.
     pub upstream: Option<Arc<str>>,
@@ -126,10 +128,10 @@ impl Verdict {
         self.correlation.as_deref().unwrap_or(self.request_id.as_str())
     }
 
-    /// Forgets everything but keeps its buffers, for the next request of a connection.
+    /// Forgets everything but keeps its buffers and the budgets, for the next request of a connection.
     pub fn clear(&mut self) {
         let mut target = std::mem::take(&mut self.target);
         target.clear();
-        *self = Self { target, ..Self::default() };
+        *self = Self { target, budgets: std::mem::take(&mut self.budgets), ..Self::default() };
     }
 }

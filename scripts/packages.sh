@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs what is missing of the programs a task needs, from the distribution's packages: packages.sh run|test|lint...
+# Installs what is missing of the programs a task needs, from the distribution's packages: packages.sh run|test|bench|lint...
 # What is there already, from wherever it came, is left alone. Where it can't install it prints the commands and stops.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+PATH=$PATH:/usr/sbin # where Debian puts servers
 
 missing=()
 need() { # PROGRAM PACKAGE...: the packages are wanted if the program isn't there
@@ -24,8 +25,15 @@ for task in "$@"; do
     need node nodejs          # the HTTP cache conformance suite is JavaScript
     need npm npm
     ;;
+  bench)
+    need nginx nginx
+    need varnishd varnish
+    need haproxy haproxy
+    need redis-server redis-server
+    need taskset util-linux
+    ;;
   lint) need shellcheck shellcheck ;;
-  *) echo "usage: packages.sh build|run|test|lint..." >&2; exit 64 ;;
+  *) echo "usage: packages.sh build|run|test|bench|lint..." >&2; exit 64 ;;
   esac
 done
 [ ${#missing[@]} -eq 0 ] && exit 0

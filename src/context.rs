@@ -17,6 +17,7 @@ use crate::coalesce::{End, LeadSlot};
 use crate::config::Plan;
 use crate::door::DateSlot;
 use crate::invalidation::Clock;
+use crate::proxy::Shadow;
 use crate::shared::{InFlight, Shared};
 use crate::telemetry::{CacheOutcome, Line, METRICS};
 
@@ -43,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) cache: CacheOutcome,
     /// What it needs to know.
     pub(crate) cached: Cached,
+    /// What is copied to another upstream.
+    pub(crate) shadow: Option<Box<Shadow>>,
     /// `meta` on its way out.
     pub(crate) stamp: Option<Stamp>,
     /// Body bytes read so far.
@@ -60,7 +63,7 @@ pub(crate) struct Context {
     /// What the log says at the end, also where the client is gone before.
     seen: Seen,
     finished: bool,
-    _in_flight: InFlight,
+    _in_flight: InFlight<Arc<Shared>>,
 }
 
 /// The cache's part of a request.
@@ -131,6 +134,7 @@ impl Context {
             refused: None,
             cache: CacheOutcome::Own,
             cached: Cached::default(),
+            shadow: None,
             stamp: None,
             body_read: 0,
             body_sent: false,
@@ -141,7 +145,7 @@ impl Context {
             tries: 0,
             seen: Seen::default(),
             finished: false,
-            _in_flight: shared.enter(),
+            _in_flight: Shared::enter(Arc::clone(shared)),
             shared: Arc::clone(shared),
         }
     }

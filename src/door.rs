@@ -5,14 +5,16 @@
 //! closes what Pingora leaves open: a total time for the head, bounds before anything is kept, strict framing, the origin's
 //! `Date`. HTTP/2 goes to Pingora untouched.
 
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use addrgate_filters::Stop;
 use addrgate_filters::address::unit;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, render, wants_problem};
 use addrgate_filters::verdict::Verdict;
+use addrgate_filters::{Flow, Stop};
 use async_trait::async_trait;
 use http::Version;
 use pingora::apps::{HttpServerApp, ServerApp};
@@ -20,6 +22,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::coalesce::Lead;
@@ -30,6 +33,8 @@ use crate::replay::Recipe;
 use crate::shared::Shared;
 use crate::telemetry::{CacheOutcome, Line, METRICS};
 
+mod alarm;
+mod body;
 mod conn;
 mod connections;
 mod date;
@@ -38,6 +43,7 @@ mod hit;
 mod visit;
 mod write;
 
+use body::{Body, asks};
 use connections::{Connections, Place};
 pub(crate) use date::DateSlot;
 use visit::{Arrived, Visit};
@@ -47,6 +53,8 @@ pub(crate) struct Door {
     shared: Arc<Shared>,
     proxy: Arc<HttpProxy<Gateway>>,
     connections: Connections,
+    /// Memory for request bodies, in KiB.
+    bodies: Semaphore,
     /// Ports on which connections begin with the PROXY protocol.
     proxied: Vec<u16>,
 }
@@ -71,12 +79,12 @@ pub(crate) struct Carried {
 
 /// What becomes of a request once its head, or its body, is there.
 enum Step {
-    /// The answer lies in the buffer; the request had so many bytes. Whether the connection ends with it.
-    Answered { used: usize, close: bool },
+    /// The answer lies in the buffer, since when; the request had so many bytes. Whether the connection ends with it.
+    Answered { at: Instant, used: usize, close: bool },
     /// Tokens of a limit have to be awaited first.
     Settle,
-    /// The body, of so many bytes, has to be read first.
-    Body(usize),
+    /// The body has to be read first.
+    Body(Body),
     /// Over to Pingora, with so many bytes of the wire. Whether the connection ends with it.
     HandOver { lent: usize, close: bool, stop: Option<Stop> },
     /// Refused in a way that ends the connection.
@@ -93,7 +101,8 @@ impl ServerApp for Door {
         let mut visit = Visit::new(stream, shutdown.clone());
         match self.admit(&mut visit, peer, port).await {
             Ok((_, place)) if is_http2 => {
-                let left = self.proxy.process_new(visit.lend(usize::MAX)?, shutdown).await;
+                let write_time = self.shared.plan().file.limits.write_time.0;
+                let left = self.proxy.process_new(visit.lend(usize::MAX, write_time)?, shutdown).await;
                 drop(place);
                 left
             }
@@ -117,7 +126,9 @@ impl ServerApp for Door {
 impl Door {
     /// In front of the proxy; `proxied` are ports on which connections begin with the PROXY protocol.
     pub(crate) fn new(shared: Arc<Shared>, proxy: Arc<HttpProxy<Gateway>>, proxied: Vec<u16>) -> Self {
-        Self { shared, proxy, connections: Connections::default(), proxied }
+        let bodies = shared.plan().file.limits.bodies.0 / 1024;
+        let bodies = Semaphore::new(usize::try_from(bodies).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS));
+        Self { shared, proxy, connections: Connections::default(), bodies, proxied }
     }
 
     /// Whether a connection may stay, and from where it comes. One that may not is closed without an answer.
@@ -147,77 +158,100 @@ impl Door {
     /// One connection, request by request. Ends with it.
     async fn serve(&self, mut visit: Visit, peer: Option<IpAddr>, shutdown: &ShutdownWatch) -> Option<Stream> {
         let mut verdict = Verdict::default();
+        let mut plans = self.shared.plans();
         loop {
-            let plan = self.shared.plan_kept();
-            let head = match visit.head(&plan.file.limits).await {
+            let arrived = visit.head(&plans.load().file.limits).await;
+            // It may have waited for long: what was reloaded meanwhile holds.
+            let plan = plans.load();
+            let head = match arrived {
                 Arrived::Head(length) => length,
                 Arrived::Nothing => return None,
-                Arrived::Http2 => return self.proxy.process_new(visit.lend(usize::MAX)?, shutdown).await,
+                Arrived::Http2 => {
+                    let stream = visit.lend(usize::MAX, plan.file.limits.write_time.0)?;
+                    return self.proxy.process_new(stream, shutdown).await;
+                }
                 Arrived::Wrong(cause) => {
-                    let in_flight = self.shared.enter();
-                    let request = Request { peer, last: true, plan: &plan, started: Instant::now() };
+                    let in_flight = Shared::enter(&*self.shared);
+                    let request = Request { peer, last: true, plan, started: Instant::now() };
                     self.refuse(&mut visit, &request, &mut verdict, "door", cause).await;
                     drop(in_flight);
                     return None;
                 }
             };
-            let in_flight = self.shared.enter();
+            let in_flight = Shared::enter(&*self.shared);
             let last = visit.count() >= plan.file.limits.requests_per_connection || *shutdown.borrow();
-            let request = Request { peer, last, plan: &plan, started: Instant::now() };
+            let request = Request { peer, last, plan, started: Instant::now() };
             verdict.clear();
             let mut step = self.judge(&mut visit, head, &request, &mut verdict);
             if let Step::Settle = step {
                 let stop = plan.filters.settle(&mut verdict).await.err();
                 step = self.settled(&mut visit, head, &request, &mut verdict, stop);
             }
-            if let Step::Body(length) = step {
-                step = match visit.body(head + length, plan.file.limits.body_time.0).await {
-                    Ok(true) => self.judge_body(&mut visit, head, length, &request, &mut verdict),
-                    Ok(false) => return None,
-                    Err(cause) => Step::Refused("door", cause),
+            let mut memory = None;
+            if let Step::Body(body) = step {
+                let route = verdict.route.clone()?;
+                memory = self.reserve(body.most(&route));
+                step = match memory {
+                    None => Step::Refused("door", no_memory()),
+                    Some(_) => match visit.body(head, body, &route, plan.file.limits.body_time.0).await {
+                        Ok(Some(length)) => self.judge_body(&mut visit, head, (body, length), &request, &mut verdict),
+                        Ok(None) => return None,
+                        Err(cause) => Step::Refused("door", cause),
+                    },
                 };
             }
             match step {
-                Step::Answered { used, close } => {
-                    if !visit.send(plan.file.limits.write_time.0).await || close {
+                Step::Answered { at, used, close } => {
+                    if !visit.send(at, plan.file.limits.write_time.0).await || close {
                         visit.close().await;
                         return None;
                     }
                     visit.used(used);
                 }
                 Step::Refused(by, cause) => {
+                    drop(memory);
                     self.refuse(&mut visit, &request, &mut verdict, by, cause).await;
                     return None;
                 }
                 Step::HandOver { lent, close, stop } => {
+                    let write_time = plan.file.limits.write_time.0;
+                    let budgets = std::mem::take(&mut verdict.budgets);
                     let carried = Carried {
-                        verdict: std::mem::take(&mut verdict),
+                        verdict: std::mem::replace(&mut verdict, Verdict { budgets, ..Verdict::default() }),
                         stop,
                         started: request.started,
                         last: last || close,
                         date: visit.date(),
-                        plan,
+                        plan: Arc::clone(plan),
                         lead: None,
                     };
-                    let mut session = ServerSession::new_http1(visit.lend(lent)?);
+                    let mut session = ServerSession::new_http1(visit.lend(lent, write_time)?);
                     session.set_connection_user_context(Some(Box::new(carried)));
                     // The session's own context counts from here.
                     drop(in_flight);
                     let reused = self.proxy.process_new_http(session, shutdown).await?;
                     visit.take_back(reused.consume().0)?;
+                    if !visit.send(Instant::now(), write_time).await {
+                        return None;
+                    }
                     continue;
                 }
                 // Both were done already.
                 Step::Settle | Step::Body(_) => return None,
             }
-            drop(in_flight);
+            drop((in_flight, memory));
         }
+    }
+
+    /// Room for a body; `None` where all of it is taken.
+    fn reserve(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        self.bodies.try_acquire_many(u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)).ok()
     }
 
     /// The filters, on the head alone.
     fn judge(&self, visit: &mut Visit, length: usize, request: &Request<'_>, verdict: &mut Verdict) -> Step {
         let (wire, out) = visit.parts();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut fields = FIELDS;
         let head = match parse(&wire[..length], &mut fields, request.peer) {
             Ok(head) => head,
             Err(cause) => return Step::Refused("door", cause),
@@ -239,7 +273,7 @@ impl Door {
         stop: Option<Stop>,
     ) -> Step {
         let (wire, out) = visit.parts();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut fields = FIELDS;
         match parse(&wire[..length], &mut fields, request.peer) {
             Ok(head) => self.judged(&head, length, request, verdict, stop, out),
             Err(cause) => Step::Refused("door", cause),
@@ -256,41 +290,45 @@ impl Door {
         stop: Option<Stop>,
         out: &mut Vec<u8>,
     ) -> Step {
-        let body = body_length(head);
         match stop {
             Some(Stop::Refused(by, cause)) if cause.close => return Step::Refused(by, cause),
             Some(stop) => return hand_over(head, length, Some(stop)),
             None => {}
         }
-        let caching = verdict.route.as_ref().and_then(|route| route.cache.as_ref());
-        let by_body = caching.is_some_and(|caching| caching.by_body(head.method));
-        match body {
-            // Pingora reads what comes in chunks, or after a `100 Continue`.
-            Some(body) if by_body && body > 0 && !head.headers.has("expect") => Step::Body(body),
-            _ => self.look(head, length, request, verdict, out).unwrap_or_else(|| hand_over(head, length, None)),
+        match Body::of(head) {
+            Body::Bytes(0) => {
+                self.look(head, length, request, verdict, out).unwrap_or_else(|| hand_over(head, length, None))
+            }
+            _ if asks(head) => hand_over(head, length, None),
+            body => Step::Body(body),
         }
     }
 
-    /// On a body-keyed route the key follows from the body.
+    /// The same, once the body is there, `length` bytes on the wire. On a body-keyed route the key follows from it.
     fn judge_body(
         &self,
         visit: &mut Visit,
-        length: usize,
-        body: usize,
+        head_length: usize,
+        (body, length): (Body, usize),
         request: &Request<'_>,
         verdict: &mut Verdict,
     ) -> Step {
         let (wire, out) = visit.parts();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let head = match parse(&wire[..length], &mut fields, request.peer) {
+        let mut fields = FIELDS;
+        let head = match parse(&wire[..head_length], &mut fields, request.peer) {
             Ok(head) => head,
             Err(cause) => return Step::Refused("door", cause),
         };
+        let whole = head_length + length;
+        let caching = verdict.route.as_ref().and_then(|route| route.cache.as_ref());
+        // What came in chunks Pingora puts together.
+        let by_body = body != Body::Chunks && caching.is_some_and(|caching| caching.by_body(head.method));
         let keys = &request.plan.filters.cache_key;
-        if let addrgate_filters::Flow::Reply(cause) = keys.body(&head, &wire[length..length + body], verdict) {
-            return hand_over(&head, length, Some(Stop::Refused("cache_key", cause)));
+        if by_body && let Flow::Reply(cause) = keys.body(&head, &wire[head_length..whole], verdict) {
+            return lend(&head, whole, Some(Stop::Refused("cache_key", cause)));
         }
-        self.look(&head, length + body, request, verdict, out).unwrap_or_else(|| hand_over(&head, length, None))
+        let answered = by_body.then(|| self.look(&head, whole, request, verdict, out)).flatten();
+        answered.unwrap_or_else(|| lend(&head, whole, None))
     }
 
     /// Answers from memory, where that needs no thought.
@@ -310,10 +348,11 @@ impl Door {
             self.shared.popular.note(key, uses, is_own(verdict), || Recipe::of(head, verdict, vary));
         }
         let close = request.last || hit.close;
-        let elapsed = request.started.elapsed();
+        let at = Instant::now();
+        let elapsed = at - request.started;
         let (status, bytes) = hit.write(head.headers, verdict, elapsed, close, out);
-        self.record(head, request, verdict, (status, bytes as u64), CacheOutcome::Hit, None);
-        Some(Step::Answered { used, close })
+        self.record(head, request, verdict, (status, bytes as u64), elapsed, None);
+        Some(Step::Answered { at, used, close })
     }
 
     /// Refuses and closes: what follows on this connection can't be trusted, or is not wanted.
@@ -330,27 +369,29 @@ impl Door {
         }
         let (wire, out) = visit.parts();
         {
-            let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+            let mut fields = FIELDS;
             let head = parse(wire, &mut fields, request.peer)
                 .unwrap_or(Head { peer: request.peer, ..Head::new("-", "-", Headers::Raw(&[])) });
             let reply = render(&cause, verdict, wants_problem(head.headers), chrono::Utc::now());
-            write::reply(out, &reply, verdict, request.started.elapsed(), head.is_head());
+            let elapsed = request.started.elapsed();
+            write::reply(out, &reply, verdict, elapsed, head.is_head());
             let sent = (reply.status, reply.body.len() as u64);
-            self.record(&head, request, verdict, sent, CacheOutcome::Own, Some((by, cause.reason)));
+            self.record(&head, request, verdict, sent, elapsed, Some((by, cause.reason)));
         }
-        if visit.send(request.plan.file.limits.write_time.0).await {
+        if visit.send(Instant::now(), request.plan.file.limits.write_time.0).await {
             visit.linger().await;
         }
         visit.close().await;
     }
 
+    /// The end of a hit, or of a refusal.
     fn record(
         &self,
         head: &Head<'_>,
         request: &Request<'_>,
         verdict: &Verdict,
         (status, bytes): (u16, u64),
-        cache: CacheOutcome,
+        elapsed: Duration,
         refused: Option<(&'static str, &'static str)>,
     ) {
         let line = Line {
@@ -363,8 +404,8 @@ impl Door {
             path: head.path,
             status,
             bytes,
-            elapsed: request.started.elapsed(),
-            cache,
+            elapsed,
+            cache: if refused.is_some() { CacheOutcome::Own } else { CacheOutcome::Hit },
             upstream: None,
             refused,
         };
@@ -388,17 +429,24 @@ struct Request<'a> {
 /// As many as `limits.fields` may allow.
 const MAX_FIELDS: usize = 256;
 
+/// Room for them, which is not filled before it is used: it is larger than nearly every request.
+const FIELDS: [MaybeUninit<httparse::Header<'_>>; MAX_FIELDS] = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+
 /// The view of a head that the filters judge.
 fn parse<'a>(
     wire: &'a [u8],
-    fields: &'a mut [httparse::Header<'a>; MAX_FIELDS],
+    fields: &'a mut [MaybeUninit<httparse::Header<'a>>; MAX_FIELDS],
     peer: Option<IpAddr>,
 ) -> Result<Head<'a>, Cause> {
     let malformed = || Cause::new(Code::InvalidRequest, "malformed", "The request head is malformed.").closing();
-    let mut request = httparse::Request::new(fields);
-    match request.parse(wire) {
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(wire, fields) {
         Ok(status) if status.is_complete() => {}
         Ok(_) => return Err(malformed()),
+        Err(httparse::Error::Version) if names_a_version(wire) => {
+            let message = "The gateway speaks HTTP/1.1, HTTP/1.0 and HTTP/2.";
+            return Err(Cause::new(Code::VersionNotSupported, "version", message).closing());
+        }
         Err(httparse::Error::TooManyHeaders) => {
             let message = "The request has too many header fields.";
             return Err(Cause::new(Code::HeadersTooLarge, "field_count", message).closing());
@@ -410,16 +458,28 @@ fn parse<'a>(
     Ok(Head { version, peer, ..Head::new(method, target, Headers::Raw(request.headers)) })
 }
 
-/// How long the body is; `None` where it comes in chunks. The filter `edge` has refused what is in doubt.
-fn body_length(head: &Head<'_>) -> Option<usize> {
-    if head.headers.has("transfer-encoding") {
-        return None;
-    }
-    head.headers.text("content-length").map_or(Some(0), |length| length.parse().ok())
+/// Whether the third word of the request line is an `HTTP/x.y` (RFC 9112 section 2.3), if not one that is known here.
+fn names_a_version(wire: &[u8]) -> bool {
+    let word = wire.split(|&byte| byte == b' ').nth(2).unwrap_or_default();
+    matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n', ..]
+        if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
-/// With its head of `length` bytes and its body. An HTTP/1.0 connection is good for one request.
+/// With its head of `length` bytes and its body, as far as that can be told.
 fn hand_over(head: &Head<'_>, length: usize, stop: Option<Stop>) -> Step {
-    let lent = body_length(head).map_or(usize::MAX, |body| length.saturating_add(body));
+    let whole = match Body::of(head) {
+        Body::Bytes(body) => length.saturating_add(body),
+        Body::Chunks => usize::MAX,
+    };
+    lend(head, whole, stop)
+}
+
+/// With so many bytes of the wire. An HTTP/1.0 connection is good for one request.
+fn lend(head: &Head<'_>, lent: usize, stop: Option<Stop>) -> Step {
     Step::HandOver { lent, close: head.version == Version::HTTP_10, stop }
+}
+
+fn no_memory() -> Cause {
+    let message = "Too many request bodies are being received.";
+    Cause::new(Code::ServiceUnavailable, "bodies", message).retry_after(Duration::from_secs(1)).closing()
 }

@@ -33,11 +33,13 @@ mod cache;
 mod compression;
 mod forward;
 mod respond;
+mod shadow;
 mod status;
 
 pub(crate) use compression::is_small;
 use forward::Denied;
 pub(crate) use respond::{fields as common_fields, own_reply};
+pub(crate) use shadow::Shadow;
 
 /// Ends a phase after the cause was put into the context; `fail_to_proxy` writes the answer.
 const REFUSED: ErrorType = ErrorType::new("Refused");
@@ -81,8 +83,11 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         let plan = Arc::clone(&ctx.plan);
+        let is_http2 = session.req_header().version == http::Version::HTTP_2;
+        let streams = is_http2 && !session.is_body_empty();
         let mut stop = {
-            let head = head_of(session);
+            let mut head = head_of(session);
+            head.streams = streams && !head.headers.has("content-length");
             ctx.see(&head);
             ctx.judged.take().unwrap_or_else(|| plan.filters.request(&head, &mut ctx.verdict).err())
         };
@@ -197,7 +202,9 @@ impl ProxyHttp for Gateway {
         };
         request::shape(upstream_request, &route, &ctx.verdict, host, &origin)?;
         request::tell_effects(upstream_request, plan.filters.degrade.effects())?;
-        request::tell_time(upstream_request, forward::left(ctx))
+        request::tell_time(upstream_request, forward::left(ctx))?;
+        shadow::begin(ctx, upstream_request, &route);
+        Ok(())
     }
 
     async fn request_body_filter(
@@ -231,6 +238,9 @@ impl ProxyHttp for Gateway {
         session.upstream_compression.adjust_level(0);
         respond::strip(upstream_response);
         ctx.cached.upstream_status = Some(upstream_response.status.as_u16());
+        if let Some(shadow) = &mut ctx.shadow {
+            shadow.head(upstream_response);
+        }
         if upstream_response.status == http::StatusCode::NOT_MODIFIED {
             ctx.cached.validated = Some(upstream_response.headers.clone());
         }
@@ -251,10 +261,13 @@ impl ProxyHttp for Gateway {
     fn upstream_response_body_filter(
         &self,
         _: &mut Session,
-        _: &mut Option<Bytes>,
+        piece: &mut Option<Bytes>,
         _: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
+        if let (Some(shadow), Some(piece)) = (&mut ctx.shadow, piece) {
+            shadow.piece(piece);
+        }
         match forward::left(ctx).is_zero() {
             true => Err(Error::explain(ErrorType::ReadTimedout, "the whole answer took too long").into_up()),
             false => Ok(None),
@@ -335,7 +348,10 @@ impl ProxyHttp for Gateway {
         true
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Context) {
+    async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Context) {
+        if let Some(shadow) = ctx.shadow.take().filter(|_| e.is_none()) {
+            shadow.send();
+        }
         let status = session.response_written().map_or(0, |answer| answer.status.as_u16());
         ctx.finish(status, u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX));
     }

@@ -39,6 +39,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     }
     let settings = plan.file.server.clone();
     let admin_listen = plan.file.admin.listen.clone();
+    let keepalive = plan.file.limits.keepalive.0;
     let out: Option<Box<dyn std::io::Write + Send>> = Some(Box::new(std::io::stdout()));
     let access = AccessLog::start(out.filter(|_| plan.file.log.access)).context("the access log can't be started")?;
     let threads = match settings.threads {
@@ -64,7 +65,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     let mut proxy = HttpProxy::new(Gateway(Arc::clone(&shared)), Arc::clone(&server.configuration));
     proxy.handle_init_modules();
     // HTTP/2 without TLS too: the door hands over what begins with its preface.
-    proxy.server_options = Some(http2_options());
+    proxy.server_options = Some(http2_options(keepalive));
     let proxy = Arc::new(proxy);
     shared.replays.connect(Arc::clone(&proxy));
     let proxied = settings.proxy_protocol.iter().filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
@@ -130,9 +131,10 @@ fn probe(address: &str, upgrade: bool) -> anyhow::Result<()> {
     std::net::TcpListener::bind(address).map(drop).with_context(|| format!("can't listen on {address}"))
 }
 
-fn http2_options() -> HttpServerOptions {
+fn http2_options(idle: Duration) -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
     options.h2c = true;
+    options.h2_idle_timeout = Some(idle);
     options
 }
 
@@ -142,6 +144,10 @@ fn server_conf(threads: usize, drain: Duration, upgrade_socket: Option<&Path>) -
     let upgrade_sock = upgrade_socket.map_or("/".to_owned(), |path| path.to_string_lossy().into_owned());
     ServerConf {
         threads,
+        // Alone, a thread needs nobody to steal from: tokio's runtime for one thread costs less, and it serves all in turn,
+        // where the one for many makes some connections wait twelve times as long under full load. With several threads
+        // it must be that one: between runtimes Pingora loses every few kept connections to the upstream.
+        work_stealing: threads > 1,
         upgrade_sock,
         pid_file: String::new(),
         // Longer than our own bound, which ends the process.

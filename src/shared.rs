@@ -1,5 +1,6 @@
 //! What lives as long as the process: the current plan, whether traffic is taken, how many requests are in flight.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -82,6 +83,11 @@ impl Shared {
         self.plan.load_full()
     }
 
+    /// The current plan again and again, for a connection: a look whether it is another one costs next to nothing.
+    pub(crate) fn plans(&self) -> arc_swap::Cache<&ArcSwap<Plan>, Arc<Plan>> {
+        arc_swap::Cache::new(&self.plan)
+    }
+
     /// Puts a new plan in place. Requests in flight end with the one they began with.
     pub(crate) fn swap(&self, mut plan: Plan) {
         plan.filters.adopt(&self.plan().filters);
@@ -111,16 +117,16 @@ impl Shared {
     }
 
     /// Counts a request as in flight until the guard is dropped.
-    pub(crate) fn enter(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
-        InFlight(Arc::clone(self))
+    pub(crate) fn enter<S: Deref<Target = Shared>>(shared: S) -> InFlight<S> {
+        shared.in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight(shared)
     }
 }
 
-/// One request in flight.
-pub(crate) struct InFlight(Arc<Shared>);
+/// One request in flight. The door's borrows what is shared: counting a reference would cost every hit as much as this.
+pub(crate) struct InFlight<S: Deref<Target = Shared>>(S);
 
-impl Drop for InFlight {
+impl<S: Deref<Target = Shared>> Drop for InFlight<S> {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
     }

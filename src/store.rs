@@ -89,7 +89,8 @@ impl View {
 
 /// See the module.
 pub(crate) struct Store {
-    memory: Cache<Id, Slot>,
+    /// Its keys are digests already, so a quick hash is as good as a strong one.
+    memory: Cache<Id, Slot, foldhash::fast::RandomState>,
     second: Option<Second>,
     fills: filling::Fills,
     limits: Limits,
@@ -104,7 +105,7 @@ impl Store {
             .max_capacity(limits.total)
             .weigher(|_: &Id, slot: &Slot| u32::try_from(slot.weight()).unwrap_or(u32::MAX))
             .expire_after(Usefulness)
-            .build();
+            .build_with_hasher(foldhash::fast::RandomState::default());
         Self { memory, second, fills: filling::Fills::default(), limits, invalidation }
     }
 

@@ -25,6 +25,7 @@ use crate::shared::Shared;
 
 pub(crate) mod answer;
 mod ask;
+pub(crate) use ask::LARGEST;
 pub(crate) mod request;
 
 /// One upstream.

@@ -169,6 +169,8 @@ async fn a_head_has_bounds_in_size_and_in_time() {
     assert!(long.starts_with("HTTP/1.1 414 "), "{long}");
     let many = exchange(&gateway.place, get("/", &"x: y\r\n".repeat(101)).as_bytes()).await;
     assert!(many.starts_with("HTTP/1.1 431 "), "{many}");
+    let future = exchange(&gateway.place, b"GET / HTTP/1.2\r\nHost: a\r\n\r\n").await;
+    assert!(future.starts_with("HTTP/1.1 505 "), "{future}");
     // Never completed, and refused all the same.
     let endless = exchange(&gateway.place, format!("GET / HTTP/1.1\r\nX: {}", "y".repeat(1 << 20)).as_bytes()).await;
     assert!(endless.starts_with("HTTP/1.1 431 "), "{endless}");

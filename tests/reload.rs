@@ -7,6 +7,8 @@ mod support;
 use std::time::Duration;
 
 use support::{Answer, Gateway, Origin, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 fn config(origin: &str, more: &str) -> String {
@@ -29,6 +31,14 @@ fn digest(key: &str) -> String {
     format!("sha256:{}", out.split(' ').next().unwrap())
 }
 
+/// One request with the key `key`, on a connection of the test's own.
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\nX-API-Key: key\r\n\r\n").await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = stream.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..read]).into_owned()
+}
+
 #[tokio::test]
 async fn a_key_is_added_and_revoked_live_through_the_clients_file() {
     let origin = Origin::start(|_| async { Answer::json("x") }).await;
@@ -38,11 +48,14 @@ async fn a_key_is_added_and_revoked_live_through_the_clients_file() {
     let gateway =
         Gateway::start(&config(&origin.place, &format!("identity: {{ clients_file: \"{}\" }}", file.display()))).await;
     assert_eq!(gateway.client.get("/a").await.status, 200);
+    let mut idle = TcpStream::connect(&gateway.place).await.unwrap();
+    assert!(ask(&mut idle).await.starts_with("HTTP/1.1 200"));
 
     std::fs::write(&file, format!("web: {{ keys: [\"{}\"] }}\n", digest("another"))).unwrap();
     let begun = Instant::now();
     until("the old key is refused", || async { gateway.client.get("/a").await.status == 401 }).await;
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(ask(&mut idle).await.starts_with("HTTP/1.1 401"), "also on a connection that waited meanwhile");
     let other = gateway.client.with_key("another");
     assert_eq!(other.get("/a").await.status, 200);
 

@@ -83,7 +83,8 @@ impl Framing {
         if self.trailer {
             return invalid("trailer", "Fields after the body are not accepted.");
         }
-        if self.expect > 1 || self.expect_is_bad {
+        // RFC 9110 section 10.1.1: one of HTTP/1.0 is ignored.
+        if head.version != http::Version::HTTP_10 && (self.expect > 1 || self.expect_is_bad) {
             return Err(Cause::new(
                 Code::ExpectationFailed,
                 "expect",

@@ -1,9 +1,8 @@
 //! How a request stands with its limits, told in response fields and refusals.
 
-use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,45 +34,36 @@ pub struct Standing {
     pub rate: Rate,
     /// How many more requests it allows now.
     pub remaining: u64,
-    /// When the whole budget is there again.
-    pub reset: DateTime<Utc>,
-    /// From now until one more request is allowed; zero where the whole budget is there.
-    pub next_in: Duration,
+    /// From now until the whole budget is there again.
+    pub full_in: Duration,
     /// Which fields tell of it.
     pub fields: Fields,
 }
 
 impl Standing {
-    /// `full_in`: nanoseconds until the whole budget is there again.
-    pub(super) fn new(rate: Rate, remaining: u64, full_in: u64, fields: Fields) -> Self {
-        let (_, interval) = intervals(rate);
-        let next_in = if full_in == 0 { 0 } else { (full_in - 1) % interval + 1 };
-        Self {
-            rate,
-            remaining,
-            reset: Utc::now() + Duration::from_nanos(full_in),
-            next_in: Duration::from_nanos(next_in),
-            fields,
+    /// The response fields. `now` is when they are written.
+    pub fn write(&self, now: SystemTime, mut field: impl FnMut(&'static str, &str)) {
+        let Rate { count, per } = self.rate;
+        if matches!(self.fields, Fields::Legacy | Fields::Both) {
+            let reset = (now + self.full_in).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            field("x-ratelimit-limit", itoa::Buffer::new().format(count));
+            field("x-ratelimit-remaining", itoa::Buffer::new().format(self.remaining));
+            field("x-ratelimit-reset", itoa::Buffer::new().format(reset));
+        }
+        if matches!(self.fields, Fields::Draft10 | Fields::Both) {
+            field("ratelimit-policy", &format!("\"default\";q={count};w={}", per.0.as_secs().max(1)));
+            let next_in = self.next_in();
+            // Since draft 10 `t` is the time until there is more, not until all is there.
+            let seconds = next_in.as_secs() + u64::from(next_in.subsec_nanos() > 0);
+            field("ratelimit", &format!("\"default\";r={};t={seconds}", self.remaining));
         }
     }
 
-    /// The response fields.
-    pub fn write(&self, mut field: impl FnMut(&'static str, String)) {
-        let Rate { count, per } = self.rate;
-        if matches!(self.fields, Fields::Legacy | Fields::Both) {
-            field("x-ratelimit-limit", count.to_string());
-            field("x-ratelimit-remaining", self.remaining.to_string());
-            field("x-ratelimit-reset", self.reset.timestamp().to_string());
-        }
-        if matches!(self.fields, Fields::Draft10 | Fields::Both) {
-            field("ratelimit-policy", format!("\"default\";q={count};w={}", per.0.as_secs().max(1)));
-            let mut value = format!("\"default\";r={}", self.remaining);
-            // Since draft 10 `t` is the time until there is more, not until all is there.
-            let seconds = self.next_in.as_secs() + u64::from(self.next_in.subsec_nanos() > 0);
-            // Writing into a string can't fail.
-            let _never_fails = write!(value, ";t={seconds}");
-            field("ratelimit", value);
-        }
+    /// From now until one more request is allowed; zero where the whole budget is there.
+    fn next_in(&self) -> Duration {
+        let (_, interval) = intervals(self.rate);
+        let full_in = u64::try_from(self.full_in.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(if full_in == 0 { 0 } else { (full_in - 1) % interval + 1 })
     }
 
     /// The refusal of a request that is over the limit, to come back after `wait` nanoseconds.
@@ -88,11 +78,12 @@ impl Standing {
         let whose = if of_client { "client" } else { "address" };
         let what = if of_route { " to this endpoint" } else { "" };
         let Rate { count, per } = self.rate;
+        let reset = Utc::now() + self.full_in;
         let message = format!("The {whose} is over its limit of {count} requests{what} in {per}.");
         Cause::new(Code::RateLimitExceeded, reason, message)
             .retry_after(gcra::jittered(wait))
             .detail("limit", count)
             .detail("remaining", 0)
-            .detail("resetTime", self.reset.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+            .detail("resetTime", reset.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
     }
 }

@@ -127,22 +127,42 @@ fn fields_of_both_kinds() {
     let standing = Standing {
         rate: "100/1m".parse().unwrap(),
         remaining: 7,
-        reset: chrono::DateTime::UNIX_EPOCH + Duration::from_secs(42),
-        next_in: Duration::from_millis(500),
+        // One comes back each 600 ms.
+        full_in: Duration::from_millis(92 * 600 + 500),
         fields: Fields::Both,
     };
     let mut fields = Vec::new();
-    standing.write(|name, value| fields.push(format!("{name}: {value}")));
+    let now = std::time::UNIX_EPOCH + Duration::from_millis(1_300);
+    standing.write(now, |name, value| fields.push(format!("{name}: {value}")));
     assert_eq!(
         fields,
         [
             "x-ratelimit-limit: 100",
             "x-ratelimit-remaining: 7",
-            "x-ratelimit-reset: 42",
+            "x-ratelimit-reset: 57",
             "ratelimit-policy: \"default\";q=100;w=60",
             "ratelimit: \"default\";r=7;t=1",
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_keeps_the_budgets_it_has_found() {
+    let (filter, who) = (filter(Mode::Enforce, &["3/1h"], &[]), client("kept", None));
+    let mut verdict = Verdict::default();
+    let mut ask = |filter: &RateLimit, who: &Option<Arc<Client>>| {
+        verdict.clear();
+        verdict.client = who.clone();
+        filter.request(&Head::new("GET", "/", Headers::Raw(&[])), &mut verdict);
+        verdict.limit.map(|limit| limit.remaining)
+    };
+    assert_eq!([ask(&filter, &who), ask(&filter, &who)], [Some(2), Some(1)]);
+    assert_eq!(ask(&filter, &client("kept-other", None)), Some(2), "another client on the same connection");
+    assert_eq!(ask(&filter, &client("kept", None)), Some(0), "the same after a reload");
+    let wider = super::tests::filter(Mode::Enforce, &["5/1h"], &[]);
+    assert_eq!(ask(&wider, &who), Some(4), "another limit");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(ask(&wider, &who), Some(3), "looked for again");
 }
 
 /// An instance of its own, with nobody to ask.

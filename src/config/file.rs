@@ -177,6 +177,9 @@ pub(crate) struct Limits {
     pub(crate) head_time: Span,
     /// The whole time for a request body.
     pub(crate) body_time: Span,
+    /// Memory for request bodies that are being received, of all connections together; more are answered 503. Needs a
+    /// restart.
+    pub(crate) bodies: Size,
     /// How long an idle connection is kept; a client can't raise it.
     pub(crate) keepalive: Span,
     /// Requests on one connection before it is closed.
@@ -199,6 +202,7 @@ impl Default for Limits {
             hosts: edge.hosts,
             head_time: Span::secs(10),
             body_time: Span::secs(30),
+            bodies: Size(256 << 20),
             keepalive: Span::secs(60),
             requests_per_connection: 100_000,
             write_time: Span::secs(30),

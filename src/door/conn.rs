@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
@@ -18,11 +19,16 @@ use pingora::protocols::{
     UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::date::DateSlot;
 
 /// How much of what follows a request is read while the request is being answered.
 const AHEAD: usize = 16 << 10;
+
+/// How much of an answer waits for more of it.
+const HELD: usize = 16 << 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -34,8 +40,12 @@ pub(super) struct Conn {
     lent: usize,
     /// Where the origin's `Date` waits for the head that Pingora writes.
     pub(super) date: Arc<DateSlot>,
-    /// What is written in place of a head that Pingora wrote.
-    redated: BytesMut,
+    /// What Pingora has written and not yet flushed: head and body go out in one piece.
+    held: BytesMut,
+    /// How long an answer may be stuck, and whether it is.
+    write_time: Duration,
+    stuck: bool,
+    pub(super) alarm: Alarm,
     /// Where it comes from, where the PROXY protocol said so.
     source: Option<Arc<SocketDigest>>,
 }
@@ -43,8 +53,17 @@ pub(super) struct Conn {
 impl Conn {
     /// A new connection.
     pub(super) fn new(inner: Stream) -> Self {
-        let (buf, redated) = (BytesMut::with_capacity(4096), BytesMut::new());
-        Self { inner, buf, lent: 0, date: Arc::default(), redated, source: None }
+        Self {
+            inner,
+            buf: BytesMut::with_capacity(4096),
+            lent: 0,
+            date: Arc::default(),
+            held: BytesMut::new(),
+            write_time: Duration::ZERO,
+            stuck: false,
+            alarm: Alarm::default(),
+            source: None,
+        }
     }
 
     /// From now on the connection comes from `source`, for Pingora too.
@@ -57,13 +76,57 @@ impl Conn {
     }
 
     /// Lets Pingora read so many bytes, from the first of the buffer on. `usize::MAX`: all there will ever be.
-    pub(super) fn lend(&mut self, bytes: usize) {
-        self.lent = bytes;
+    pub(super) fn lend(&mut self, bytes: usize, write_time: Duration) {
+        (self.lent, self.write_time) = (bytes, write_time);
+    }
+
+    /// The loan is over.
+    pub(super) fn back(&mut self) {
+        self.lent = 0;
+    }
+
+    /// Whether Pingora has taken exactly the request: what it has left would be read as another one.
+    pub(super) fn is_returned_whole(&self) -> bool {
+        matches!(self.lent, 0 | usize::MAX)
     }
 
     /// Reads more into the buffer.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         tokio_util::io::poll_read_buf(Pin::new(&mut self.inner), cx, &mut self.buf)
+    }
+
+    /// Sends what is left of `bytes`, after what Pingora may have left.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(cx))?;
+        while *sent < bytes.len() {
+            match ready!(Pin::new(&mut self.inner).poll_write(cx, &bytes[*sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => *sent += n,
+            }
+        }
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    /// Sends what is held. Pingora's own bound on the time of a write does not see it, so it has one of its own.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            match Pin::new(&mut self.inner).poll_write(cx, &self.held) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(written) => self.held.advance(written?),
+                Poll::Pending => {
+                    if !std::mem::replace(&mut self.stuck, true) {
+                        self.alarm.set(Instant::now() + self.write_time);
+                    }
+                    ready!(self.alarm.poll(cx));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+        self.stuck = false;
+        if self.held.capacity() > 2 * HELD {
+            self.held = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Nothing is left to be read: pending until the client leaves, which is what an empty read means.
@@ -99,43 +162,26 @@ impl AsyncRead for Conn {
 impl AsyncWrite for Conn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if this.redated.is_empty()
-            && let Some(redated) = this.date.apply(bytes)
-        {
-            this.redated = redated;
+        if this.held.len() + bytes.len() > HELD {
+            ready!(this.poll_held(cx))?;
         }
-        if this.redated.is_empty() {
+        if bytes.len() > HELD && this.date.is_empty() {
             return Pin::new(&mut this.inner).poll_write(cx, bytes);
         }
-        // As long as the original, so the caller's count of what is left holds.
-        let n = this.redated.len().min(bytes.len());
-        let written = ready!(Pin::new(&mut this.inner).poll_write(cx, &this.redated[..n]))?;
-        this.redated.advance(written);
-        Poll::Ready(Ok(written))
+        let begin = this.held.len();
+        this.held.extend_from_slice(bytes);
+        this.date.apply(&mut this.held[begin..]);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(cx))?;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(cx))?;
         Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if self.redated.is_empty() && self.date.is_empty() {
-            return Pin::new(&mut self.inner).poll_write_vectored(cx, parts);
-        }
-        let first = parts.iter().find(|part| !part.is_empty()).map_or(&[][..], |part| part);
-        self.poll_write(cx, first)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
     }
 }
 
@@ -143,7 +189,7 @@ impl AsyncWrite for Conn {
 impl Shutdown for Conn {
     async fn shutdown(&mut self) {
         // The other end may have closed already.
-        let _gone = AsyncWriteExt::shutdown(&mut self.inner).await;
+        let _gone = AsyncWriteExt::shutdown(self).await;
     }
 }
 
@@ -182,3 +228,62 @@ impl GetSocketDigest for Conn {
 }
 
 impl Peek for Conn {}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+    use super::*;
+
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A connection that is lent, and its client, who lets so many bytes lie.
+    fn pair(room: usize) -> (Conn, DuplexStream) {
+        let (ours, client) = duplex(room);
+        let mut conn = Conn::new(Box::new(ours));
+        conn.lend(usize::MAX, PATIENCE);
+        (conn, client)
+    }
+
+    #[tokio::test]
+    async fn head_and_body_go_out_in_one_piece_with_the_right_date() {
+        let (mut conn, mut client) = pair(1 << 20);
+        conn.date.set(b"Mon, 07 Nov 1994 00:00:00 GMT");
+        conn.write_all(HEAD).await.unwrap();
+        conn.write_all(b"body").await.unwrap();
+        let mut piece = vec![0; 4096];
+        let none = tokio::time::timeout(Duration::from_millis(10), client.read(&mut piece)).await;
+        assert!(none.is_err(), "nothing goes out before it is flushed");
+        conn.flush().await.unwrap();
+        let read = client.read(&mut piece).await.unwrap();
+        let text = String::from_utf8_lossy(&piece[..read]);
+        assert_eq!(text, "HTTP/1.1 200 OK\r\nDate: Mon, 07 Nov 1994 00:00:00 GMT\r\n\r\nbody");
+    }
+
+    #[tokio::test]
+    async fn what_is_large_goes_out_by_itself_and_in_order() {
+        let (mut conn, mut client) = pair(1 << 20);
+        let body: Vec<u8> = (0..100_000_u32).map(|i| i as u8).collect();
+        conn.write_all(HEAD).await.unwrap();
+        conn.write_all(&body[..50_000]).await.unwrap();
+        for piece in body[50_000..].chunks(3_000) {
+            conn.write_all(piece).await.unwrap();
+            assert!(conn.held.len() <= HELD);
+        }
+        AsyncWriteExt::shutdown(&mut conn).await.unwrap();
+        drop(conn);
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, [HEAD, &body].concat());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_given_up() {
+        let (mut conn, _client) = pair(10);
+        let begun = Instant::now();
+        conn.write_all(HEAD).await.unwrap();
+        assert_eq!(conn.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
+    }
+}

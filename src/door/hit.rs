@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::cache_policy::conditional::names_tag;
-use addrgate_filters::cache_status::Status;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::verdict::Verdict;
@@ -164,11 +163,11 @@ impl Hit<'_> {
     }
 }
 
-/// `Cache-Status` and `X-Cache` of a hit, as [`Status`] words them.
+/// `Cache-Status` and `X-Cache` of a hit, as `addrgate_filters::cache_status` words them, but without its formatting.
 fn status(left: u64, out: &mut Vec<u8>) {
-    let status = Status::hit("L1", i64::try_from(left).unwrap_or(i64::MAX));
-    field(out, "cache-status", &status.to_string());
-    field(out, "x-cache", status.word());
+    out.extend_from_slice(b"cache-status: addrgate; hit; ttl=");
+    out.extend_from_slice(itoa::Buffer::new().format(left).as_bytes());
+    out.extend_from_slice(b"; detail=L1\r\nx-cache: HIT\r\n");
 }
 
 /// The head of a 304: what describes the content is left out, as Pingora does (RFC 9110 section 15.4.5).
@@ -192,9 +191,20 @@ fn not_modified_head(head: &[u8], weak: bool, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use addrgate_filters::cache_status::Status;
     use rstest::rstest;
 
     use super::*;
+
+    #[test]
+    fn the_status_is_worded_as_everywhere() {
+        for left in [0, 42, 1_000_000] {
+            let (mut out, status) = (Vec::new(), Status::hit("L1", i64::try_from(left).unwrap()));
+            super::status(left, &mut out);
+            let worded = format!("cache-status: {status}\r\nx-cache: {}\r\n", status.word());
+            assert_eq!(String::from_utf8(out).unwrap(), worded);
+        }
+    }
 
     #[rstest]
     #[case(&[("Host", "a")], Some((false, false)))]

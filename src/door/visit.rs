@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use addrgate_filters::proxy_protocol;
 use addrgate_filters::reply::{Cause, Code};
+use addrgate_filters::route::Route;
 use bytes::{Buf, BytesMut};
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
+use super::body::{Body, Chunks};
 use super::conn::Conn;
 use super::date::DateSlot;
 use super::head::{Scan, Scanner};
@@ -40,19 +42,17 @@ pub(super) struct Visit {
     conn: Option<Box<Conn>>,
     out: Vec<u8>,
     requests: u32,
-    alarm: Alarm,
-    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Since when the next head is waited for.
+    since: Instant,
+    stopping: Stopping,
 }
 
 impl Visit {
     /// A new connection.
-    pub(super) fn new(stream: Stream, mut shutdown: ShutdownWatch) -> Self {
-        // One future for the whole connection: registering anew with each request would cost a hot hit.
-        let stopping = Box::pin(async move {
-            let _gone = shutdown.wait_for(|stopping| *stopping).await;
-        });
+    pub(super) fn new(stream: Stream, shutdown: ShutdownWatch) -> Self {
+        let stopping = Stopping::new(shutdown);
         let conn = Some(Box::new(Conn::new(stream)));
-        Self { conn, out: Vec::new(), requests: 0, alarm: Alarm::default(), stopping }
+        Self { conn, out: Vec::new(), requests: 0, since: Instant::now(), stopping }
     }
 
     /// How many requests have come.
@@ -94,14 +94,14 @@ impl Visit {
 
     /// Waits for the next head: as long as connections may idle, but from its first byte on no longer than a head may take.
     pub(super) async fn head(&mut self, limits: &Limits) -> Arrived {
-        let Self { conn: Some(conn), requests, alarm, stopping, .. } = self else { return Arrived::Nothing };
+        let Self { conn: Some(conn), requests, since, stopping, .. } = self else { return Arrived::Nothing };
         if conn.buf.is_empty() && conn.buf.capacity() > ROOMY {
             conn.buf = BytesMut::with_capacity(4096);
         }
         let mut scanner = Scanner::default();
         // From when on the head's own time counts: from the start of a new connection, else from the head's first byte.
         let mut begun = *requests == 0;
-        alarm.set(Instant::now() + if begun { limits.head_time.0 } else { limits.keepalive.0 });
+        conn.alarm.set(*since + if begun { limits.head_time.0 } else { limits.keepalive.0 });
         let arrived = poll_fn(|cx| {
             loop {
                 // A blank line before the request line is what some clients send after a body (RFC 9112 section 2.2).
@@ -120,13 +120,13 @@ impl Visit {
                     Poll::Pending => {}
                 }
                 if conn.buf.is_empty() {
-                    if stopping.as_mut().poll(cx).is_ready() {
+                    if stopping.poll(cx).is_ready() {
                         return Poll::Ready(Arrived::Nothing);
                     }
                 } else if !std::mem::replace(&mut begun, true) {
-                    alarm.set(Instant::now() + limits.head_time.0);
+                    conn.alarm.set(Instant::now() + limits.head_time.0);
                 }
-                ready!(alarm.poll(cx));
+                ready!(conn.alarm.poll(cx));
                 return Poll::Ready(if conn.buf.is_empty() { Arrived::Nothing } else { Arrived::Wrong(slow()) });
             }
         })
@@ -135,32 +135,49 @@ impl Visit {
         arrived
     }
 
-    /// Reads until the buffer holds `length` bytes; `false` where the client left before.
-    pub(super) async fn body(&mut self, length: usize, time: Duration) -> Result<bool, Cause> {
-        let Some(conn) = &mut self.conn else { return Ok(false) };
+    /// Reads the body that follows a head of `head` bytes to its end; gives its length on the wire, `None` where the client
+    /// left before.
+    pub(super) async fn body(
+        &mut self,
+        head: usize,
+        body: Body,
+        route: &Route,
+        time: Duration,
+    ) -> Result<Option<usize>, Cause> {
+        let Some(conn) = &mut self.conn else { return Ok(None) };
+        let mut chunks = Chunks::default();
         let read = async {
-            while conn.buf.len() < length {
-                if !matches!(poll_fn(|cx| conn.poll_fill(cx)).await, Ok(1..)) {
-                    return false;
+            loop {
+                let end = match body {
+                    Body::Bytes(length) => (conn.buf.len() >= head + length).then_some(length),
+                    Body::Chunks => chunks.end(&conn.buf[head..], route)?,
+                };
+                if end.is_some() || !matches!(poll_fn(|cx| conn.poll_fill(cx)).await, Ok(1..)) {
+                    return Ok(end);
                 }
             }
-            true
         };
         let slow = |_| Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.").closing();
-        timeout(time, read).await.map_err(slow)
+        timeout(time, read).await.map_err(slow)?
     }
 
-    /// Sends what was put into the buffer, in answer to the request before `used`.
-    pub(super) async fn send(&mut self, time: Duration) -> bool {
-        let Some(conn) = &mut self.conn else { return false };
-        let sent = timeout(time, async {
-            conn.inner.write_all(&self.out).await?;
-            conn.inner.flush().await
-        });
-        let done = matches!(sent.await, Ok(Ok(())));
-        self.out.clear();
-        if self.out.capacity() > ROOMY {
-            self.out = Vec::new();
+    /// Sends what was put into the buffer, from `now` on no longer than `time`.
+    pub(super) async fn send(&mut self, now: Instant, time: Duration) -> bool {
+        let Self { conn: Some(conn), out, since, .. } = self else { return false };
+        let (mut sent, mut waited) = (0, false);
+        let done = poll_fn(|cx| {
+            match conn.poll_send(cx, out, &mut sent) {
+                Poll::Ready(sent) => return Poll::Ready(sent.is_ok()),
+                Poll::Pending if !std::mem::replace(&mut waited, true) => conn.alarm.set(now + time),
+                Poll::Pending => {}
+            }
+            conn.alarm.poll(cx).map(|()| false)
+        })
+        .await;
+        *since = if waited { Instant::now() } else { now };
+        out.clear();
+        if out.capacity() > ROOMY {
+            *out = Vec::new();
         }
         done
     }
@@ -198,17 +215,21 @@ impl Visit {
         }
     }
 
-    /// The connection for one request of Pingora's; `usize::MAX` bytes: for good.
-    pub(super) fn lend(&mut self, bytes: usize) -> Option<Stream> {
+    /// The connection for one request of Pingora's; `usize::MAX` bytes: for good. No answer may be stuck for longer than
+    /// `write_time`.
+    pub(super) fn lend(&mut self, bytes: usize, write_time: Duration) -> Option<Stream> {
         let mut conn = self.conn.take()?;
-        conn.lend(bytes);
+        conn.lend(bytes, write_time);
         Some(conn)
     }
 
     /// What Pingora gives back after a request; `None` where it is not the connection that was lent.
     pub(super) fn take_back(&mut self, stream: Stream) -> Option<()> {
         let mut conn = stream.into_any().downcast::<Conn>().ok()?;
-        conn.lend(0);
+        if !conn.is_returned_whole() {
+            return None;
+        }
+        conn.back();
         self.conn = Some(conn);
         Some(())
     }
@@ -218,34 +239,28 @@ fn slow() -> Cause {
     Cause::new(Code::RequestTimeout, "head_time", "The request head came too slowly.").closing()
 }
 
-/// One timer for a connection. It is moved only where it would ring too late; where it rings too early it is set again:
-/// so a hot hit never touches the timers of the runtime.
-#[derive(Default)]
-struct Alarm {
-    sleep: Option<Pin<Box<Sleep>>>,
-    at: Option<Instant>,
+/// The end of the process, as a connection waits for it: registered once, because registering anew with each request would
+/// cost a hot hit.
+struct Stopping {
+    shutdown: ShutdownWatch,
+    told: Pin<Box<dyn Future<Output = ()> + Send>>,
+    registered: bool,
 }
 
-impl Alarm {
-    fn set(&mut self, at: Instant) {
-        self.at = Some(at);
-        if let Some(sleep) = &mut self.sleep
-            && at < sleep.deadline()
-        {
-            sleep.as_mut().reset(at);
-        }
+impl Stopping {
+    fn new(shutdown: ShutdownWatch) -> Self {
+        let mut watch = shutdown.clone();
+        let told = Box::pin(async move {
+            let _gone = watch.wait_for(|stopping| *stopping).await;
+        });
+        Self { shutdown, told, registered: false }
     }
 
-    /// Ready once the time that was set last has come.
+    /// To be called by one task alone, which is woken.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(at) = self.at else { return Poll::Pending };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            if Instant::now() >= at {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(at);
+        if std::mem::replace(&mut self.registered, true) && matches!(self.shutdown.has_changed(), Ok(false)) {
+            return Poll::Pending;
         }
+        self.told.as_mut().poll(cx)
     }
 }

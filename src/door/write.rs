@@ -9,7 +9,8 @@ use http::StatusCode;
 
 use crate::proxy::common_fields;
 
-/// One field line.
+/// One field line. Inlined, so that known names are copied as words.
+#[inline(always)]
 pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");

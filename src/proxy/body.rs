@@ -8,6 +8,7 @@ use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::request_body::too_large;
 use addrgate_filters::route::Route;
 use bytes::{Bytes, BytesMut};
+use http::{Version, header};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
@@ -15,15 +16,27 @@ use super::forward::refusal;
 use super::head_of;
 use crate::context::Context;
 
-/// Answers `Expect`; on body-keyed routes reads the body and finds the key. Pingora replays what was read from its retry
-/// buffer (64 KiB, which is why such routes allow no more).
+/// What Pingora's retry buffer takes, from which it replays what was read here.
+const REPLAYED: u64 = 64 << 10;
+
+/// Answers `Expect`; on body-keyed routes (which allow no larger bodies than are replayed) reads the body and finds the key.
+/// Any other body that can be replayed is read, too, so that who sends slowly holds no place at the upstream; over HTTP/1
+/// the door has done that.
 pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Route) -> Result<Result<(), Cause>> {
-    let expects = session.req_header().headers.contains_key(http::header::EXPECT);
-    if expects && !session.is_body_empty() {
+    let request = session.req_header();
+    let is_http2 = request.version == Version::HTTP_2;
+    let expects = request.version == Version::HTTP_11 && request.headers.contains_key(header::EXPECT);
+    let by_body = route.cache.as_ref().is_some_and(|cache| cache.by_body(request.method.as_str()));
+    let length =
+        request.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let replayed = by_body || length.is_some_and(|length| length <= REPLAYED) && (is_http2 || expects);
+    if session.is_body_empty() || !(replayed || expects) {
+        return Ok(Ok(()));
+    }
+    if expects {
         session.write_continue_response().await?;
     }
-    let method = session.req_header().method.clone();
-    if !route.cache.as_ref().is_some_and(|cache| cache.by_body(method.as_str())) {
+    if !replayed {
         return Ok(Ok(()));
     }
     session.as_mut().enable_retry_buffering();
@@ -39,6 +52,9 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
         }
     };
     Ok(body.and_then(|body| {
+        if !by_body {
+            return Ok(());
+        }
         let plan = Arc::clone(&ctx.plan);
         match plan.filters.cache_key.body(&head_of(session), &body, &mut ctx.verdict) {
             Flow::Reply(cause) => Err(cause),
@@ -69,7 +85,7 @@ pub(super) fn forward(_: &Session, ctx: &mut Context, piece: &mut Option<Bytes>)
     if ctx.body_read > route.max_body() {
         return Err(refusal(ctx, "route", too_large(&route)).into_down());
     }
-    if ctx.started.elapsed() > ctx.plan.file.limits.body_time.0 {
+    if ctx.begun.elapsed() > ctx.plan.file.limits.body_time.0 {
         return Err(Error::explain(ErrorType::ReadTimedout, "the whole body took too long").into_down());
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! Writes the gateway's own answers, and dresses every answer in the contract's fields.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use addrgate_filters::Stop;
 use addrgate_filters::cors::EXPOSED;
@@ -9,7 +10,7 @@ use addrgate_filters::degrade::Level;
 use addrgate_filters::reply::{Cause, Code, Reply, render, wants_problem};
 use addrgate_filters::route::Answer;
 use addrgate_filters::verdict::Verdict;
-use http::header;
+use http::header::{self, HeaderName};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -164,10 +165,10 @@ pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Dur
 pub(crate) fn fields(verdict: &Verdict, elapsed: Duration, mut put: impl FnMut(&'static str, &str)) {
     put("x-request-id", verdict.request_id.as_str());
     put("x-correlation-id", verdict.correlation());
-    put("x-response-time", &format!("{}ms", elapsed.as_millis()));
+    put("x-response-time", &response_time(elapsed));
     put("x-content-type-options", "nosniff");
     if let Some(limit) = &verdict.limit {
-        limit.write(|name, value| put(name, &value));
+        limit.write(SystemTime::now(), &mut put);
     }
     if let Some(origin) = &verdict.cors.origin {
         put("access-control-allow-origin", origin);
@@ -178,19 +179,29 @@ pub(crate) fn fields(verdict: &Verdict, elapsed: Duration, mut put: impl FnMut(&
     }
 }
 
+/// Whole milliseconds; what comes from memory takes none.
+fn response_time(elapsed: Duration) -> Cow<'static, str> {
+    match elapsed.as_millis() {
+        0 => "0ms".into(),
+        ms => format!("{ms}ms").into(),
+    }
+}
+
 /// What an upstream says about itself or about this one exchange is not for clients, and not to be kept.
 pub(super) fn strip(answer: &mut ResponseHeader) {
-    for name in [
-        "server",
-        "x-powered-by",
-        "x-request-id",
-        "x-correlation-id",
-        "x-response-time",
-        "x-content-type-options",
-        "x-cache",
-        "keep-alive",
-        "proxy-connection",
-    ] {
+    // Names that are known at compile time are not parsed for each answer.
+    const STRIPPED: [HeaderName; 9] = [
+        header::SERVER,
+        HeaderName::from_static("x-powered-by"),
+        HeaderName::from_static("x-request-id"),
+        HeaderName::from_static("x-correlation-id"),
+        HeaderName::from_static("x-response-time"),
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderName::from_static("x-cache"),
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
+    for name in &STRIPPED {
         answer.remove_header(name);
     }
 }

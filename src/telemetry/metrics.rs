@@ -104,6 +104,8 @@ pub(crate) struct Metrics {
     pub(crate) retries: IntCounterVec,
     /// Requests sent to a fallback, by that upstream.
     pub(crate) fallbacks: IntCounterVec,
+    /// Copies sent to another upstream, by route and outcome.
+    pub(crate) shadows: IntCounterVec,
     /// Whether Redis is connected.
     pub(crate) redis_connected: IntGauge,
     /// Access log lines that were dropped.
@@ -215,6 +217,11 @@ impl Metrics {
                 "addrgate_fallbacks_total",
                 "Requests sent to an upstream as a fallback.",
                 &["upstream"],
+            ),
+            shadows: counters(
+                "addrgate_shadows_total",
+                "Copies of requests by what their answers were beside the route's own: `same`, `status` or `body` where they differed, `failed`, `skipped`.",
+                &["route", "outcome"],
             ),
             redis_connected: gauge("addrgate_redis_connected", "Whether Redis is connected."),
             access_dropped: register(

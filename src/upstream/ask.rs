@@ -1,9 +1,10 @@
-//! Asks an upstream for something of our own: a probe, its health. One connection each time, past queue and breaker.
+//! Asks an upstream for something of our own: a probe, its health, a copy. One connection each time, past queue and breaker.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use tokio::time::timeout;
@@ -13,7 +14,7 @@ use super::Pool;
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
 
 /// The largest body that is read.
-const LARGEST: usize = 256 << 10;
+pub(crate) const LARGEST: usize = 256 << 10;
 
 impl Pool {
     /// Whether the upstream does its work: 200 for the probe's path, or where none is given that it takes connections.
@@ -27,7 +28,14 @@ impl Pool {
 
     /// Status and body of the answer to GET; `None` where none comes in time.
     pub(crate) async fn get(&self, path: &str, time: Duration) -> Option<(u16, Bytes)> {
-        timeout(time, self.exchange(path, time)).await.ok()?
+        let mut request = RequestHeader::build("GET", path.as_bytes(), None).ok()?;
+        request.insert_header("user-agent", "addrgate-health").ok()?;
+        self.copy(request, Bytes::new(), time).await
+    }
+
+    /// The same for any request whose body is at hand.
+    pub(crate) async fn copy(&self, request: RequestHeader, body: Bytes, time: Duration) -> Option<(u16, Bytes)> {
+        timeout(time, self.exchange(request, body, time)).await.ok()?
     }
 
     async fn connects(&self) -> bool {
@@ -37,14 +45,17 @@ impl Pool {
         }
     }
 
-    async fn exchange(&self, path: &str, time: Duration) -> Option<(u16, Bytes)> {
+    async fn exchange(&self, mut request: RequestHeader, body: Bytes, time: Duration) -> Option<(u16, Bytes)> {
         let peer = self.peer(time)?;
         let (mut session, _) = CONNECTOR.get_http_session(&*peer).await.ok()?;
-        let mut request = RequestHeader::build("GET", path.as_bytes(), None).ok()?;
-        request.insert_header("host", self.host()).ok()?;
-        request.insert_header("user-agent", "addrgate-health").ok()?;
+        if !request.headers.contains_key(header::HOST) {
+            request.insert_header(header::HOST, self.host()).ok()?;
+        }
         request.insert_header("connection", "close").ok()?;
         session.write_request_header(Box::new(request)).await.ok()?;
+        if !body.is_empty() {
+            session.write_request_body(body, true).await.ok()?;
+        }
         session.finish_request_body().await.ok()?;
         session.read_response_header().await.ok()?;
         let status = session.response_header()?.status.as_u16();

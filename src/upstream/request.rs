@@ -79,6 +79,11 @@ pub(crate) struct Origin<'a> {
     pub(crate) host: Option<&'a str>,
 }
 
+/// Whether the upstream gets the client's `Host`, because answers depend on it.
+pub(crate) fn keeps_host(route: &Route) -> bool {
+    route.cache.as_ref().is_some_and(|cache| cache.config.key.host)
+}
+
 /// Rewrites `request` into what the upstream sees.
 pub(crate) fn shape(
     request: &mut RequestHeader,
@@ -113,7 +118,7 @@ pub(crate) fn shape(
         request.remove_header(&header::TRANSFER_ENCODING);
         request.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
-    if !route.cache.as_ref().is_some_and(|cache| cache.config.key.host) {
+    if !keeps_host(route) {
         request.insert_header(header::HOST, upstream_host)?;
     }
     request.insert_header("x-request-id", verdict.request_id.as_str())?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use addrgate_filters::units::Secret;
+use addrgate_filters::units::{Secret, Size};
 use addrgate_filters::{client, route};
 
 use super::{File, Problem};
@@ -84,6 +84,12 @@ pub(super) fn file(file: &File) -> Vec<Problem> {
     }
     if file.limits.connections == 0 || file.limits.connections_per_address == 0 {
         wrong(&["limits"], "`connections` and `connections_per_address` must be more than zero".to_owned());
+    }
+    let largest = file.routes.iter().flatten().filter_map(|route| Some(route.body?.max.0)).max().unwrap_or(0);
+    if file.limits.bodies.0 < 2 * largest + (64 << 10) {
+        let message =
+            format!("too little for the largest body of a route ({}): must be more than twice that", Size(largest));
+        wrong(&["limits", "bodies"], message);
     }
     if file.limits.fields == 0 || file.limits.fields > 256 {
         wrong(&["limits", "fields"], "must be from 1 to 256".to_owned());

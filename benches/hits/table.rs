@@ -1,0 +1,74 @@
+//! Ratios of one round each, against the first server of the list, and bars.
+
+use std::time::Duration;
+
+use crate::load::Seen;
+use crate::servers::Server;
+
+/// Answers per second of CPU time, by server and round.
+pub(crate) struct Ratios {
+    names: Vec<&'static str>,
+    rates: Vec<Vec<f64>>,
+    /// How much of its core the server used.
+    busy: Vec<Vec<f64>>,
+}
+
+impl Ratios {
+    pub(crate) fn new(servers: &[Server]) -> Self {
+        let none = vec![Vec::new(); servers.len()];
+        Self { names: servers.iter().map(|server| server.name).collect(), rates: none.clone(), busy: none }
+    }
+
+    pub(crate) fn add(&mut self, server: &Server, (seen, cpu): &(Seen, Duration)) {
+        if let Some(at) = self.names.iter().position(|name| *name == server.name) {
+            self.rates[at].push(seen.answers as f64 / cpu.as_secs_f64());
+            self.busy[at].push(cpu.as_secs_f64() / seen.wall.as_secs_f64());
+        }
+    }
+
+    /// The median of a server's ratios.
+    pub(crate) fn of(&self, name: &str) -> f64 {
+        self.names.iter().position(|known| *known == name).map_or(f64::NAN, |at| median(&self.against_first(at)))
+    }
+
+    /// Each round by itself: what else the machine does hits neighbours alike.
+    fn against_first(&self, at: usize) -> Vec<f64> {
+        self.rates[at].iter().zip(&self.rates[0]).map(|(rate, first)| rate / first).collect()
+    }
+
+    pub(crate) fn print(&self) {
+        let first = self.names[0];
+        println!("{:<22} {:>12} {:>10} {:>8} {:>16} {:>6}", "", "per CPU s", "us each", first, "least to most", "busy");
+        for (at, name) in self.names.iter().enumerate() {
+            let ratios = self.against_first(at);
+            let (least, most) =
+                ratios.iter().fold((f64::MAX, 0.0_f64), |(least, most), r| (least.min(*r), most.max(*r)));
+            let (rate, busy) = (median(&self.rates[at]), median(&self.busy[at]) * 100.0);
+            let spread = format!("{least:.2} to {most:.2}");
+            println!("{name:<22} {rate:>12.0} {:>10.2} {:>8.2} {spread:>16} {busy:>5.0}%", 1e6 / rate, median(&ratios));
+        }
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+/// Prints what was reached beside what should be; whether all is. `at_least`: or at most.
+pub(crate) fn bars(bars: &[(&str, f64, f64, bool)]) -> bool {
+    let mut all = true;
+    for (name, value, bar, at_least) in bars {
+        let kept = if *at_least { value >= bar } else { value <= bar };
+        all &= kept;
+        let relation = if *at_least { ">=" } else { "<=" };
+        println!("bar: {name:<26} {value:>8.3} {relation} {bar:<6} {}", if kept { "ok" } else { "MISSED" });
+    }
+    all
+}

@@ -1,0 +1,138 @@
+//! Request bodies on the wire: who sends slowly keeps only its own connection waiting.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/lib.rs"]
+mod support;
+
+use std::time::Duration;
+
+use support::gateway::plain;
+use support::origin::pause;
+use support::{Answer, Gateway, Origin, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Tells how many bytes `x` arrived, however they were framed.
+async fn counting() -> Origin {
+    Origin::start(|asked| async move {
+        let count = asked.body.iter().filter(|byte| **byte == b'x').count();
+        Answer::json(count.to_string()).with("cache-control", "no-store")
+    })
+    .await
+}
+
+async fn connect(gateway: &Gateway, bytes: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Reads to the end of the answer, whose connection ends.
+async fn rest(mut stream: TcpStream) -> String {
+    let mut all = String::new();
+    tokio::time::timeout(Duration::from_secs(20), stream.read_to_string(&mut all))
+        .await
+        .expect("it is closed")
+        .unwrap();
+    all
+}
+
+async fn slow_upload(gateway: &Gateway) -> TcpStream {
+    connect(gateway, &post("Content-Length: 1000000", "x")).await
+}
+
+fn post(framing: &str, body: &str) -> String {
+    format!("POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}\r\n\r\n{body}")
+}
+
+#[tokio::test]
+async fn who_sends_slowly_holds_no_place_at_the_upstream() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&(plain(&origin.place) + "queue: { ceiling: 1, floor: 1 }\n")).await;
+    let piece = "x".repeat(100_000);
+    let sized = connect(&gateway, &post("Content-Length: 200000", &piece)).await;
+    let chunked = connect(&gateway, &post("Transfer-Encoding: chunked", &format!("186a0\r\n{piece}\r\n"))).await;
+    let small = connect(&gateway, &post("Content-Length: 10", "x")).await;
+    let mut asking = connect(&gateway, &post("Content-Length: 10\r\nExpect: 100-continue", "")).await;
+    let mut go_on = [0; 25];
+    asking.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    asking.write_all(b"x").await.unwrap();
+    pause(200).await;
+    for n in 0..5 {
+        let reply = gateway.client.get(&format!("/{n}")).await;
+        assert!(reply.status == 200 && reply.time < Duration::from_millis(500), "{}: {:?}", reply.status, reply.time);
+    }
+    assert_eq!(origin.count("/echo"), 0, "nothing is asked before all is there");
+    let ends = [
+        (sized, piece.clone(), "200000"),
+        (chunked, format!("186a0\r\n{piece}\r\n0\r\n\r\n"), "200000"),
+        (small, "x".repeat(9), "10"),
+        (asking, "x".repeat(9), "10"),
+    ];
+    for (mut stream, end, length) in ends {
+        stream.write_all(end.as_bytes()).await.unwrap();
+        let answer = rest(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&format!("\r\n\r\n{length}")), "{answer}");
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn what_follows_a_body_in_chunks_is_the_next_request() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let first = post("Transfer-Encoding: chunked", "3\r\nxxx\r\n0;last\r\n\r\n").replace("Connection: close\r\n", "");
+    let stream = connect(&gateway, &(first + &post("Content-Length: 4", "xxxx"))).await;
+    let answers = rest(stream).await;
+    let bodies: Vec<&str> = answers.split("\r\n\r\n").skip(1).map(|text| &text[..1]).collect();
+    assert_eq!(bodies, ["3", "4"], "{answers}");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn bodies_have_a_bound_in_size_time_and_together() {
+    let origin = counting().await;
+    let limits = "limits: { body_time: 1s, bodies: 2176KiB }\n";
+    let gateway = Gateway::start(&(plain(&origin.place) + limits)).await;
+    for (framing, body) in [
+        ("Content-Length: 1048577", String::new()),
+        ("Transfer-Encoding: chunked", "100001\r\n".to_owned()),
+        ("Transfer-Encoding: chunked", "1\r\nx\r\n".repeat(400_000)),
+    ] {
+        let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+        let _may_be_cut_short = stream.write_all(post(framing, &body).as_bytes()).await;
+        let answer = rest(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{framing}: {answer}");
+    }
+    let slow: Vec<TcpStream> = {
+        let all = (0..3).map(|_| slow_upload(&gateway));
+        futures::future::join_all(all).await
+    };
+    let mut answers = Vec::new();
+    for stream in slow {
+        answers.push(rest(stream).await);
+    }
+    answers.sort();
+    assert!(answers[0].starts_with("HTTP/1.1 408 ") && answers[1].starts_with("HTTP/1.1 408 "), "{answers:?}");
+    assert!(answers[2].starts_with("HTTP/1.1 503 ") && answers[2].contains("retry-after: 1"), "{answers:?}");
+    let after = async || rest(connect(&gateway, &post("Content-Length: 1000000", &"x".repeat(1_000_000))).await).await;
+    until("there is room again", async || after().await.starts_with("HTTP/1.1 200 ")).await;
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn a_body_that_http2_does_not_announce_is_one_all_the_same() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let stream = || reqwest::Body::wrap_stream(futures::stream::iter([Ok::<_, std::io::Error>("xxx"), Ok("xx")]));
+    let url = |path: &str| format!("http://{}{path}", gateway.place);
+    let reply = http2.post(url("/echo")).body(stream()).send().await.unwrap();
+    assert_eq!(reply.text().await.unwrap(), "5");
+    let reply = http2.post(url("/echo")).body("xxx").send().await.unwrap();
+    assert_eq!(reply.text().await.unwrap(), "3");
+    let reply = http2.request(reqwest::Method::from_bytes(b"QUERY").unwrap(), url("/read/a")).body(stream());
+    assert_eq!(reply.header("content-type", "text/plain").send().await.unwrap().status(), 415);
+    gateway.stop(&[]).await;
+}
