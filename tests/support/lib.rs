@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod golden;
 pub mod http;
 pub mod origin;
+pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod stack;
