@@ -237,6 +237,7 @@ impl ProxyHttp for Gateway {
         }
         session.upstream_compression.adjust_level(0);
         respond::strip(upstream_response);
+        forward::mark(ctx, upstream_response)?;
         ctx.cached.upstream_status = Some(upstream_response.status.as_u16());
         if let Some(shadow) = &mut ctx.shadow {
             shadow.head(upstream_response);

@@ -8,6 +8,7 @@ use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::route::Route;
 use addrgate_filters::verdict::Answered;
 use http::StatusCode;
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -82,6 +83,20 @@ fn turn_to_fallback(ctx: &mut Context, route: &Route) -> bool {
     ctx.verdict.upstream = Some(name.into());
     (ctx.verdict.breaker, ctx.verdict.slot) = (None, None);
     true
+}
+
+/// Whether the route's fallback is asked, or has answered.
+pub(super) fn is_at_fallback(ctx: &Context) -> bool {
+    let fallback = ctx.verdict.route.as_ref().and_then(|route| route.config.fallback.as_deref());
+    fallback.is_some() && ctx.verdict.upstream.as_deref() == fallback
+}
+
+/// Tells by `X-Source` that a fallback answered, where it does not tell so itself.
+pub(super) fn mark(ctx: &Context, answer: &mut ResponseHeader) -> Result<()> {
+    if is_at_fallback(ctx) && !answer.headers.contains_key("x-source") {
+        answer.insert_header("x-source", pool_name(ctx))?;
+    }
+    Ok(())
 }
 
 /// The address to ask, within what is left of the request's time.

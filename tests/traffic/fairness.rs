@@ -54,7 +54,11 @@ pub async fn noisy_key(scale: Scale) -> Report {
     report.at_most("p99 of others, in p99 of others alone", ratio, scale.pick(2.5, 1.5));
     let admitted = flood.iter().filter(|seen| seen.is_served()).count() as f64;
     report.at_most("admitted of the flood, in its limit", admitted / (20.0 * (time.as_secs_f64() + 1.0)), 1.02);
-    report.at_most("answers to the flood other than 200 and 429", share(&flood, |s| !matches!(s.status, 200 | 429)), 0.0);
+    report.at_most(
+        "answers to the flood other than 200 and 429",
+        share(&flood, |s| !matches!(s.status, 200 | 429)),
+        0.0,
+    );
     gateway.stop(&["level of degradation"]).await;
     report
 }

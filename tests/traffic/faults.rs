@@ -31,7 +31,8 @@ async fn start() -> (Server, Stack) {
     database::administer(&url, &["migrate"]);
     database::administer(&url, &["import", "data/addresses/gnaf_addresses_acton_act.psv"]);
     let mut stack = Stack::with(Wishes { database_url: Some(url), ..Wishes::default() }).await;
-    for text in ["database", "connection", "health", "upstream", "503", "unavailable", "breaker", "degradation", "deadline"]
+    for text in
+        ["database", "connection", "health", "upstream", "503", "unavailable", "breaker", "degradation", "deadline"]
     {
         stack.expect_log(text);
     }
