@@ -13,16 +13,18 @@
 //!     enter: { delay: 250ms, refused: 30%, errors: 30%, breakers: 80%, memory: 90% }
 //!     effects: [stale_x12, no_batch, no_analysis, no_fuzzy]
 //!   emergency:
-//!     enter: { errors: 60%, memory: 95% }
+//!     enter: { memory: 95% }
 //!     effects: [stale_x100, cache_only]
 //! ```
 //!
 //! Signals, of the upstreams that routes name, the worst counts: `delay`, how long requests wait for a place; `refused`, the
 //! share of requests of class normal and above that got no place; `errors`, the share of those with a place that failed;
 //! `breakers`, the share of upstreams whose breaker is open; `memory`, the share of its limit that the process uses. A queue
-//! that stands under an endless overload is kept at a tenth of its deadline, so a delay of 50 ms is already much. Refusals
-//! do not lead to `cache_only`: under five times what the upstream bears four of five are refused, and an upstream that does
-//! all it can must not be left alone for that, least of all while an empty cache fills.
+//! that stands under an endless overload is kept at a tenth of its deadline, so a delay of 50 ms is already much.
+//!
+//! Neither refusals nor errors lead to `cache_only`. Under five times what the upstream bears four of five are refused, and
+//! an upstream that does all it can must not be left alone for that, least of all while an empty cache fills. One that fails
+//! is left alone by its breaker, which turns to the fallback and finds out by itself when it is back.
 //!
 //! Effects: `stale_x4` makes stale windows four times as long (any number from 2 to 1000), `no_batch` and `no_analysis`
 //! refuse routes that say `sheds: batch` or `sheds: analysis`, `no_fuzzy` asks the upstream by `X-Degrade: no-fuzzy` to skip
@@ -109,27 +111,25 @@ pub struct Enter {
 
 impl Default for Config {
     fn default() -> Self {
-        let enter = |delay: Option<u64>, refused: Option<u32>, errors, breakers: Option<u32>, memory| Enter {
-            delay: delay.map(Span::millis),
-            refused: refused.map(Percent::of),
+        let enter = |delay, refused, errors, breakers, memory| Enter {
+            delay: Some(Span::millis(delay)),
+            refused: Some(Percent::of(refused)),
             errors: Some(Percent::of(errors)),
-            breakers: breakers.map(Percent::of),
+            breakers: Some(Percent::of(breakers)),
             memory: Some(Percent::of(memory)),
         };
+        let full = Enter { memory: Some(Percent::of(95)), ..Enter::default() };
         Self {
             mode: Mode::Enforce,
             smooth: Span::secs(5),
             stay: Span::secs(10),
             leave: Percent::of(70),
-            reduced: Step { enter: enter(Some(50), Some(10), 10, Some(1), 80), effects: vec![Effect::Stale(4)] },
+            reduced: Step { enter: enter(50, 10, 10, 1, 80), effects: vec![Effect::Stale(4)] },
             minimal: Step {
-                enter: enter(Some(250), Some(30), 30, Some(80), 90),
+                enter: enter(250, 30, 30, 80, 90),
                 effects: vec![Effect::Stale(12), Effect::NoBatch, Effect::NoAnalysis, Effect::NoFuzzy],
             },
-            emergency: Step {
-                enter: enter(None, None, 60, None, 95),
-                effects: vec![Effect::Stale(100), Effect::CacheOnly],
-            },
+            emergency: Step { enter: full, effects: vec![Effect::Stale(100), Effect::CacheOnly] },
         }
     }
 }

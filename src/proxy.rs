@@ -232,7 +232,7 @@ impl ProxyHttp for Gateway {
         if let Err(cause) = judged {
             return Err(forward::refusal(ctx, "upstream", cause).into_up());
         }
-        if upstream_response.status.is_server_error() && forward::to_fallback(ctx) {
+        if upstream_response.status.is_server_error() && forward::to_fallback(session, ctx) {
             return Err(Error::explain(TURNED, "the fallback is asked instead").into_up());
         }
         session.upstream_compression.adjust_level(0);

@@ -150,9 +150,7 @@ pub(super) fn failed(session: &Session, ctx: &mut Context, e: &Error, nothing_se
     if ctx.refusal.is_none() {
         count(ctx, if nothing_sent { "unreachable" } else { "broken" }, None);
     }
-    let repeatable = session.req_header().method.is_idempotent() || ctx.verdict.body.is_some();
-    let untouched = session.response_written().is_none_or(|written| written.status.is_informational());
-    let replayable = repeatable && untouched && !session.as_ref().retry_buffer_truncated();
+    let replayable = is_replayable(session, ctx);
     // A kept connection that the upstream had closed meanwhile is no failure of its.
     let again =
         (nothing_sent || reused && e.retry.retry()) && replayable && ctx.tries < 2 && left(ctx) > Duration::ZERO;
@@ -162,13 +160,22 @@ pub(super) fn failed(session: &Session, ctx: &mut Context, e: &Error, nothing_se
         return true;
     }
     ctx.verdict.answered(answered, elapsed);
-    replayable && to_fallback(ctx)
+    to_fallback(session, ctx)
+}
+
+/// Whether asking twice does no harm (RFC 9110 section 9.2.2; a request that is kept by its body only reads), the client has
+/// got nothing yet, and all that it sent is at hand.
+fn is_replayable(session: &Session, ctx: &Context) -> bool {
+    let repeatable = session.req_header().method.is_idempotent() || ctx.verdict.body.is_some();
+    let untouched = session.response_written().is_none_or(|written| written.status.is_informational());
+    repeatable && untouched && !session.as_ref().retry_buffer_truncated()
 }
 
 /// After a failure of the primary: whether the fallback is asked instead, while there is time.
-pub(super) fn to_fallback(ctx: &mut Context) -> bool {
+pub(super) fn to_fallback(session: &Session, ctx: &mut Context) -> bool {
     let Ok(route) = route_of(ctx) else { return false };
-    let turns = left(ctx) > Duration::ZERO && turn_to_fallback(ctx, &route);
+    let may = is_replayable(session, ctx) && left(ctx) > Duration::ZERO;
+    let turns = may && turn_to_fallback(ctx, &route);
     if turns {
         ctx.refusal = None;
     }
