@@ -47,7 +47,7 @@ async fn asked(stack: &Stack) -> f64 {
     let admin = Client::new(&stack.admin, "");
     let request = admin.request("GET", "/metrics").header("authorization", format!("Bearer {ADMIN_TOKEN}"));
     let text = admin.send(request).await.text();
-    let lines = text.lines().filter_map(|line| line.strip_prefix("addrgate_upstream_requests_total"));
+    let lines = text.lines().filter_map(|line| line.strip_prefix("addrgate_upstream_total"));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
