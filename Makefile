@@ -1,6 +1,6 @@
 # The one door: every command of the project. `make` alone lists them.
 
-.PHONY: help run test lint build clean accuracy conformance bench-queries bench-hits load
+.PHONY: help run test lint docs build clean accuracy conformance bench-queries bench-hits load
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -13,6 +13,9 @@ test: ## every test of the workspace, against a private PostgreSQL
 
 lint: ## formatting, clippy, file lengths, shell scripts, config.yaml
 	@bash scripts/lint.sh
+
+docs: ## the pages of docs/ that the program makes: settings, metrics, schema
+	@bash scripts/docs.sh
 
 build: ## the programs for production, in target/release
 	@bash scripts/packages.sh build

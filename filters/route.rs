@@ -63,7 +63,8 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
     /// From when on a second request is sent where the first has not been answered, whichever is first counts; for what is
-    /// cached, while a place is free and the budget for second tries allows. Left out: never.
+    /// cached, while a place is free and the budget for second tries allows. Such a route opens a connection per request
+    /// to the upstream, which must be without TLS. Left out: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge: Option<Span>,
     /// Answered by the gateway itself instead of an upstream.
@@ -161,6 +162,8 @@ pub enum Answer {
     /// Health in detail: what every upstream answers on the same path, and breakers, queues, levels and tiers of the gateway.
     /// 503 where no upstream is well.
     Detailed,
+    /// Requests, hits and response times of the last five minutes, in JSON.
+    Recent,
     /// Prometheus metrics; only where they may be public.
     Metrics,
 }

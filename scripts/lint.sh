@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make lint` does: formatting, clippy, file lengths, shell scripts, config.yaml.
+# What `make lint` does: formatting, clippy, file lengths, shell scripts, config.yaml, the pages that are made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/packages.sh build lint
@@ -15,3 +15,4 @@ if [ -n "$long" ]; then printf 'longer than 500 lines:\n%s\n' "$long" >&2; exit 
 
 shellcheck -S warning scripts/*.sh .ci/run
 cargo run --quiet --bin addrgate -- check --config config.yaml
+bash scripts/docs.sh check

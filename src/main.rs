@@ -17,6 +17,7 @@ mod leases;
 mod pressure;
 mod proxy;
 mod redis;
+mod reference;
 mod replay;
 mod server;
 mod shared;
@@ -74,6 +75,11 @@ enum Command {
     },
     /// Show the JSON schema of the configuration.
     Schema,
+    /// Show all settings or all metrics with their meaning, in Markdown.
+    Reference {
+        /// What to list.
+        what: reference::Reference,
+    },
     /// API keys.
     #[command(subcommand)]
     Keys(Keys),
@@ -135,6 +141,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             say(&explain::request(&file.load()?, &method, &url, body.as_deref()))
         }
         Command::Schema => say(&serde_json::to_string_pretty(&config::schema())?),
+        Command::Reference { what } => say(what.page()?.trim_end()),
         Command::Keys(Keys::New) => {
             let key = addrgate_filters::client::new_key()?;
             say(&format!("key:    {key}\ndigest: {}", addrgate_filters::client::digest_of(&key)))

@@ -46,6 +46,7 @@ impl BackgroundService for Pressure {
                     beat.tick().await;
                     shared.plan().filters.tick(memory().unwrap_or(0.0));
                     widen(&shared);
+                    shared.recent.tick(|| METRICS.totals());
                 }
             });
             tokio::select! {

@@ -180,7 +180,7 @@ impl ProxyHttp for Gateway {
                 Err(Denied::Refused(by, cause)) => return Err(forward::refusal(ctx, by, cause)),
             }
         }
-        forward::peer(ctx)
+        forward::peer(session, ctx)
     }
 
     async fn upstream_request_filter(

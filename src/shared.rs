@@ -14,7 +14,7 @@ use crate::invalidation::Invalidation;
 use crate::redis::Redis;
 use crate::replay::Replays;
 use crate::store::Writer;
-use crate::telemetry::{AccessLog, METRICS};
+use crate::telemetry::{AccessLog, METRICS, Recent};
 use crate::warm::{Popular, Progress};
 
 /// The handles. One per process.
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) popular: Popular,
     /// How far warming is.
     pub(crate) warming: Progress,
+    /// The last minutes' counters.
+    pub(crate) recent: Recent,
     /// When the process began.
     pub(crate) started: Instant,
 }
@@ -68,6 +70,7 @@ impl Shared {
             reload: tokio::sync::Notify::new(),
             last_reload: ArcSwap::from_pointee("none since the start".to_owned()),
             access,
+            recent: Recent::default(),
             started: Instant::now(),
         });
         (shared, writer)

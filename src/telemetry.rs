@@ -5,9 +5,11 @@
 
 mod access;
 mod metrics;
+mod recent;
 
 pub(crate) use access::{AccessLog, Line};
 pub(crate) use metrics::{CacheOutcome, METRICS, RouteMetrics};
+pub(crate) use recent::{Recent, Totals};
 
 /// Starts the process's own log: JSON lines on standard error. Pingora's go the same way.
 pub(crate) fn start(level: &str) -> anyhow::Result<()> {

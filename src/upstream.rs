@@ -25,7 +25,9 @@ use crate::shared::Shared;
 
 pub(crate) mod answer;
 mod ask;
+mod hedge;
 pub(crate) use ask::LARGEST;
+pub(crate) use hedge::Hedge;
 pub(crate) mod request;
 
 /// One upstream.
@@ -98,6 +100,14 @@ impl Pool {
         options.alpn = ALPN::H1;
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         Some(Box::new(peer))
+    }
+
+    /// An address besides `address`; that one where there is no other.
+    fn other(&self, address: SocketAddr) -> SocketAddr {
+        const TURNS: usize = 16;
+        let is_other = |backend: &Backend, ready: bool| ready && backend.addr.as_inet() != Some(&address);
+        let other = self.balancer.select_with(b"", TURNS, is_other);
+        other.and_then(|backend| backend.addr.as_inet().copied()).unwrap_or(address)
     }
 
     /// Resolves and checks once.

@@ -1,6 +1,7 @@
-//! The load: connections that each ask again as soon as they are answered (a closed loop), from one thread. Every answer
-//! is looked at.
+//! The load: connections that each ask again as soon as they are answered (a closed loop), or at a rate, from one thread.
+//! Every answer is looked at.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub(crate) struct Load<'a> {
     pub(crate) place: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) time: Duration,
+    /// From one request to the next, over all connections; zero: each asks as soon as it is answered.
+    pub(crate) pace: Duration,
     /// What every head must hold.
     pub(crate) mark: &'a [u8],
     /// Writes the next request.
@@ -49,13 +52,18 @@ impl Seen {
 }
 
 impl<'a> Load<'a> {
+    /// One connection that asks for what `request` writes.
+    pub(crate) fn with(place: SocketAddr, time: Duration, request: &'a mut dyn FnMut(&mut Vec<u8>)) -> Self {
+        Self { place, connections: 1, time, pace: Duration::ZERO, mark: b"", request }
+    }
+
     /// Everyone asks for the same, and gets a hit.
     pub(crate) fn same(server: &'a Server, path: &str, connections: usize, time: Duration) -> Self {
         let mut bytes = Vec::new();
         answer::request(path, &mut bytes);
         // A few bytes per slice.
         let request = Box::leak(Box::new(move |out: &mut Vec<u8>| out.extend_from_slice(&bytes)));
-        Self { place: server.place, connections, time, mark: server.mark, request }
+        Self { connections, mark: server.mark, ..Self::with(server.place, time, request) }
     }
 }
 
@@ -68,7 +76,7 @@ struct Conn {
 
 /// Does it.
 pub(crate) fn run(load: Load<'_>) -> anyhow::Result<Seen> {
-    let Load { place, connections, time, mark, request } = load;
+    let Load { place, connections, time, pace, mark, request } = load;
     let mark = memmem::Finder::new(mark);
     let mut poll = Poll::new()?;
     let mut conns = Vec::with_capacity(connections);
@@ -89,15 +97,22 @@ pub(crate) fn run(load: Load<'_>) -> anyhow::Result<Seen> {
         latency: Histogram::new_with_bounds(1_000, 60_000_000_000, 3)?,
     };
     let mut out = Vec::new();
-    for conn in &mut conns {
-        conn.ask(request, &mut out)?;
-    }
-    let mut open = connections;
+    let mut idle: VecDeque<usize> = (0..connections).collect();
+    let mut due = begun;
+    let mut over = false;
     let mut events = Events::with_capacity(1024);
     let mut piece = vec![0; 64 << 10];
-    while open > 0 {
-        let late = begun.elapsed().saturating_sub(time);
-        ensure!(late < Duration::from_secs(10), "{open} of {connections} connections got no answer");
+    while !over || idle.len() < connections {
+        let now = Instant::now();
+        over = now - begun >= time;
+        let open = connections - idle.len();
+        ensure!(now - begun < time + Duration::from_secs(10), "{open} of {connections} connections got no answer");
+        while !over && (pace.is_zero() || due <= now) {
+            let Some(next) = idle.pop_front() else { break };
+            // Who asks late because nobody was free has waited, too.
+            conns[next].ask(if pace.is_zero() { Instant::now() } else { due }, request, &mut out)?;
+            due += pace;
+        }
         // It never sleeps: waking it would be the server's work, and the slower a server, the more of it.
         poll.poll(&mut events, Some(Duration::ZERO))?;
         for event in &events {
@@ -129,10 +144,10 @@ pub(crate) fn run(load: Load<'_>) -> anyhow::Result<Seen> {
                 }
             }
             conn.part.clear();
-            if now - begun < time {
-                conn.ask(request, &mut out)?;
+            if !pace.is_zero() || over {
+                idle.push_back(event.token().0);
             } else {
-                open -= 1;
+                conn.ask(now, request, &mut out)?;
             }
         }
     }
@@ -141,10 +156,10 @@ pub(crate) fn run(load: Load<'_>) -> anyhow::Result<Seen> {
 }
 
 impl Conn {
-    fn ask(&mut self, request: &mut dyn FnMut(&mut Vec<u8>), out: &mut Vec<u8>) -> anyhow::Result<()> {
+    fn ask(&mut self, since: Instant, request: &mut dyn FnMut(&mut Vec<u8>), out: &mut Vec<u8>) -> anyhow::Result<()> {
         out.clear();
         request(out);
-        self.asked = Instant::now();
+        self.asked = since;
         let sent = self.stream.write(out)?;
         ensure!(sent == out.len(), "a request was sent in part");
         Ok(())

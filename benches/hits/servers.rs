@@ -62,8 +62,8 @@ impl Bench {
     /// A folder and a place for one server; its configuration with these filled in.
     fn prepare(&self, config: &str) -> anyhow::Result<(PathBuf, SocketAddr, PathBuf)> {
         let place = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let folder = self.folder.path().join(place.port().to_string());
-        std::fs::create_dir(&folder)?;
+        // A port may come again; what a server before had there must not.
+        let folder = tempfile::Builder::new().disable_cleanup(true).tempdir_in(&self.folder)?.path().to_owned();
         let origin = self.origin.place;
         let filled = config
             .replace("{DIR}", &folder.to_string_lossy())

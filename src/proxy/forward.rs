@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{REFUSED, route_of};
 use crate::context::Context;
 use crate::telemetry::METRICS;
-use crate::upstream::{Pool, answer};
+use crate::upstream::{Hedge, Pool, answer};
 
 /// Why a request gets no place.
 pub(super) enum Denied {
@@ -100,17 +100,33 @@ pub(super) fn mark(ctx: &Context, answer: &mut ResponseHeader) -> Result<()> {
 }
 
 /// The address to ask, within what is left of the request's time.
-pub(super) fn peer(ctx: &mut Context) -> Result<Box<HttpPeer>> {
+pub(super) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
     ctx.tries += 1;
     let now = Instant::now();
     ctx.asked.get_or_insert(now);
     ctx.tried = Some(now);
     ctx.cached.requested = Some(SystemTime::now());
     let left = left(ctx).max(Duration::from_millis(1));
-    let peer = ctx.plan.pool_of(&ctx.verdict).and_then(|pool| pool.peer(left));
+    let pool = ctx.plan.pool_of(&ctx.verdict);
+    let peer = pool.and_then(|pool| pool.peer(left)).map(|mut peer| {
+        if let Some(hedge) = hedge(session, ctx) {
+            hedge.apply(&mut peer);
+        }
+        peer
+    });
     peer.ok_or_else(|| {
         refusal(ctx, "upstream", answer::unavailable("no_upstream", "The service behind is not known yet."))
     })
+}
+
+/// The first try of a read may be sent twice where the route says so.
+fn hedge(session: &Session, ctx: &Context) -> Option<Hedge> {
+    let route = ctx.verdict.route.as_ref().filter(|_| ctx.tries == 1)?;
+    let reads = route.cache.as_ref().is_some_and(|cache| cache.covers(session.req_header().method.as_str()));
+    let delay = route.config.hedge.filter(|_| reads)?.0;
+    let pool = Arc::clone(ctx.plan.pool_of(&ctx.verdict)?);
+    let queue = ctx.plan.filters.queue.upstreams().get(pool.name()).map(Arc::clone);
+    Some(Hedge { pool, queue, class: ctx.verdict.class, delay })
 }
 
 /// What is left of the time that the route gives; waiting and earlier tries used some.

@@ -64,12 +64,16 @@ async fn detailed(ctx: &Context, path: &str) -> Reply {
     };
     let own = [
         ("status", state.into()),
-        ("timestamp", chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into()),
+        ("timestamp", timestamp(chrono::Utc::now()).into()),
         ("version", env!("CARGO_PKG_VERSION").into()),
         ("services", services.into_iter().map(|(name, _, body)| (name.to_owned(), body)).collect()),
     ];
     body.extend(own.map(|(name, value)| (name.to_owned(), value)));
     json(if well == 0 { 503 } else { 200 }, &body.into())
+}
+
+fn timestamp(now: chrono::DateTime<chrono::Utc>) -> String {
+    now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 fn json(status: u16, body: &serde_json::Value) -> Reply {
@@ -94,10 +98,15 @@ pub(crate) fn own_reply(shared: &Arc<Shared>, verdict: &Verdict, kind: Answer) -
             200,
             &serde_json::json!({
                 "alive": true,
-                "timestamp": now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+                "timestamp": timestamp(now),
                 "uptime": shared.started.elapsed().as_secs_f64(),
             }),
         ),
+        Answer::Recent => {
+            let mut body = shared.recent.report(&METRICS.totals(), shared.started.elapsed());
+            body["timestamp"] = timestamp(now).into();
+            json(200, &body)
+        }
         Answer::Metrics => Reply {
             status: 200,
             fields: vec![

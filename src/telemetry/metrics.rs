@@ -1,12 +1,16 @@
 //! The table of all metrics. docs/metrics.md is made from it.
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use prometheus::core::Collector;
+use prometheus::proto::{LabelPair, MetricFamily};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
+
+use super::Totals;
 
 /// The process's metrics.
 pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -56,9 +60,26 @@ impl CacheOutcome {
 const BUCKETS: [f64; 16] =
     [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 30.0];
 
+/// What a metric is.
+pub(crate) struct Description {
+    pub(crate) name: String,
+    pub(crate) help: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub(crate) kind: String,
+    pub(crate) labels: Vec<String>,
+}
+
+/// What is being registered.
+#[derive(Default)]
+struct Table {
+    registry: Registry,
+    list: RefCell<Vec<Description>>,
+}
+
 /// Every metric, once.
 pub(crate) struct Metrics {
     registry: Registry,
+    list: Vec<Description>,
     requests: IntCounterVec,
     seconds: HistogramVec,
     /// Refusals by filter or part and reason.
@@ -104,6 +125,8 @@ pub(crate) struct Metrics {
     pub(crate) retries: IntCounterVec,
     /// Requests sent to a fallback, by that upstream.
     pub(crate) fallbacks: IntCounterVec,
+    /// Second requests beside the first, by upstream and outcome.
+    pub(crate) hedges: IntCounterVec,
     /// Copies sent to another upstream, by route and outcome.
     pub(crate) shadows: IntCounterVec,
     /// Whether Redis is connected.
@@ -122,16 +145,16 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     fn new() -> Self {
-        let registry = Registry::new();
+        let table = Table::default();
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+            register(&table, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let gauges =
-            |name: &str, help: &str, labels: &[&str]| register(&registry, GaugeVec::new(Opts::new(name, help), labels));
-        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help));
+            |name: &str, help: &str, labels: &[&str]| register(&table, GaugeVec::new(Opts::new(name, help), labels));
+        let gauge = |name: &str, help: &str| register(&table, IntGauge::new(name, help));
         let histograms = |name: &str, help: &str, labels: &[&str]| {
             let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
-            register(&registry, HistogramVec::new(opts, labels))
+            register(&table, HistogramVec::new(opts, labels))
         };
         Self {
             requests: counters(
@@ -168,7 +191,7 @@ impl Metrics {
                 &["what"],
             ),
             cache_refreshes: register(
-                &registry,
+                &table,
                 IntCounter::new("addrgate_cache_refreshes_total", "Stale answers refreshed behind a reply."),
             ),
             purges: counters(
@@ -179,7 +202,7 @@ impl Metrics {
             purges_pending: gauge("addrgate_purges_pending", "Purges that wait to be written to the invalidation log."),
             log_read: gauge("addrgate_invalidation_log_read", "Whether the invalidation log is read."),
             log_gaps: register(
-                &registry,
+                &table,
                 IntCounter::new(
                     "addrgate_invalidation_log_gaps_total",
                     "How often entries of the invalidation log were missed.",
@@ -218,6 +241,11 @@ impl Metrics {
                 "Requests sent to an upstream as a fallback.",
                 &["upstream"],
             ),
+            hedges: counters(
+                "addrgate_hedges_total",
+                "Requests that were due to be sent a second time beside the first, by upstream: `won`, `lost`, `failed`, or `denied` for want of a place or budget.",
+                &["upstream", "outcome"],
+            ),
             shadows: counters(
                 "addrgate_shadows_total",
                 "Copies of requests by what their answers were beside the route's own: `same`, `status` or `body` where they differed, `failed`, `skipped`.",
@@ -225,7 +253,7 @@ impl Metrics {
             ),
             redis_connected: gauge("addrgate_redis_connected", "Whether Redis is connected."),
             access_dropped: register(
-                &registry,
+                &table,
                 IntCounter::new(
                     "addrgate_access_log_dropped_total",
                     "Access log lines dropped: the reader was too slow.",
@@ -235,8 +263,9 @@ impl Metrics {
             reload_success: gauge("addrgate_config_last_reload_success", "Whether the last reload was taken."),
             config_hash: gauges("addrgate_config_info", "The configuration in use, by its hash.", &["hash"]),
             ready: gauge("addrgate_ready", "Whether this process takes traffic."),
-            uptime: register(&registry, Gauge::new("addrgate_uptime_seconds", "Seconds since the start.")),
-            registry,
+            uptime: register(&table, Gauge::new("addrgate_uptime_seconds", "Seconds since the start.")),
+            registry: table.registry,
+            list: table.list.into_inner(),
         }
     }
 
@@ -264,18 +293,46 @@ impl Metrics {
         prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|e| format!("# {e}\n"))
     }
 
-    /// Name, help and labels of each metric.
-    #[cfg(test)]
-    fn table(&self) -> Vec<(String, String)> {
-        self.registry.gather().iter().map(|family| (family.name().to_owned(), family.help().to_owned())).collect()
+    /// The counters of requests, over all routes.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for metric in self.requests.collect().iter().flat_map(MetricFamily::get_metric) {
+            let label = |name| metric.get_label().iter().find(|label| label.name() == name).map(LabelPair::value);
+            let count = metric.get_counter().get_value() as u64;
+            for (by, name) in [(&mut totals.status, "status"), (&mut totals.cache, "cache")] {
+                *by.entry(label(name).unwrap_or_default().to_owned()).or_default() += count;
+            }
+        }
+        totals.within = BUCKETS.map(|bound| (bound, 0)).into();
+        for metric in self.seconds.collect().iter().flat_map(MetricFamily::get_metric) {
+            let histogram = metric.get_histogram();
+            totals.timed += histogram.get_sample_count();
+            totals.seconds += histogram.get_sample_sum();
+            for ((_, count), bucket) in totals.within.iter_mut().zip(histogram.get_bucket()) {
+                *count += bucket.cumulative_count();
+            }
+        }
+        totals
+    }
+
+    /// Every metric, by name.
+    pub(crate) fn list(&self) -> &[Description] {
+        &self.list
     }
 }
 
 /// Names and labels are literals of this file, so a clash is a mistake here that its test finds.
 #[allow(clippy::expect_used, reason = "literals of this file, covered by its test")]
-fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+fn register<C: Collector + Clone + 'static>(table: &Table, made: prometheus::Result<C>) -> C {
     let collector = made.expect("the metric's name and labels are valid");
-    registry.register(Box::new(collector.clone())).expect("the metric's name is unique");
+    let kinds = collector.collect();
+    table.list.borrow_mut().extend(collector.desc().into_iter().map(|desc| Description {
+        name: desc.fq_name.clone(),
+        help: desc.help.clone(),
+        kind: kinds.first().map(|family| format!("{:?}", family.get_field_type()).to_lowercase()).unwrap_or_default(),
+        labels: desc.variable_labels.clone(),
+    }));
+    table.registry.register(Box::new(collector.clone())).expect("the metric's name is unique");
     collector
 }
 
@@ -304,8 +361,9 @@ mod tests {
         METRICS.route("r").count(200, CacheOutcome::Hit, Duration::from_millis(1));
         METRICS.route("r").count(0, CacheOutcome::Own, Duration::ZERO);
         METRICS.config("abc", true);
-        for (name, help) in METRICS.table() {
+        for Description { name, help, kind, .. } in METRICS.list() {
             assert!(name.starts_with("addrgate_") && help.ends_with('.'), "{name}: {help}");
+            assert!(["counter", "gauge", "histogram"].contains(&kind.as_str()), "{name}: {kind}");
         }
         let text = METRICS.text();
         assert!(text.contains(r#"addrgate_requests_total{cache="hit",route="r",status="2xx"} 1"#), "{text}");

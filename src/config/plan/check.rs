@@ -152,6 +152,13 @@ pub(super) fn other_upstreams(file: &File) -> Vec<Problem> {
                 problems.push(Problem::new(&["routes", &i.to_string(), what], message));
             }
         }
+        let own = route.upstream.as_ref().or_else(|| file.upstreams.keys().next());
+        if route.hedge.is_some()
+            && own.and_then(|own| file.upstreams.get(own)).is_some_and(|own| own.tls_name.is_some())
+        {
+            let message = "is only for upstreams without TLS";
+            problems.push(Problem::new(&["routes", &i.to_string(), "hedge"], message));
+        }
         if route.fallback.is_some() && route.fallback == route.upstream {
             let message = "is the route's own upstream, so there is nothing to fall back on";
             problems.push(Problem::new(&["routes", &i.to_string(), "fallback"], message));
