@@ -26,6 +26,24 @@ async fn a_frozen_service_costs_a_miss_its_budget_and_no_memory() {
 }
 
 #[tokio::test]
+async fn a_killed_service_is_refused_in_time_and_kept_answers_go_on() {
+    let (_server, mut stack) = faults::start().await;
+    stack.service.signal("KILL");
+    stack.service.end().await;
+    for n in 0..60 {
+        assert_eq!(stack.client.get(&faults::kept(n)).await.status, 200);
+        let reply = stack.client.get(&faults::new(n)).await;
+        assert_eq!((reply.status, reply.code().as_str()), (503, "SERVICE_UNAVAILABLE"), "{}", reply.text());
+        let details = &reply.json()["error"]["details"];
+        assert!(matches!(details["reason"].as_str(), Some("upstream_down" | "breaker_open")), "{details}");
+        assert!(!reply.header("retry-after").is_empty());
+    }
+    let health = stack.client.get("/api/v1/health").await;
+    assert_eq!(health.status, 503, "{}", health.text());
+    assert!(stack.gateway.stop().await.success());
+}
+
+#[tokio::test]
 async fn the_service_skips_its_costly_search_where_the_gateway_says_so() {
     let server = Server::new();
     let url = server.script("start");

@@ -13,7 +13,8 @@ pub struct Gateway {
     /// `host:port` of the public listener.
     pub place: String,
     pub process: Process,
-    _folder: tempfile::TempDir,
+    /// Where its config.yaml is.
+    pub folder: tempfile::TempDir,
 }
 
 impl Gateway {
@@ -52,7 +53,7 @@ impl Gateway {
             })
             .await;
             if process.is_running() || attempt == 3 {
-                return Self { client, control, place: public, process, _folder: folder };
+                return Self { client, control, place: public, process, folder };
             }
         }
         unreachable!("the loop returns")

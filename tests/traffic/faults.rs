@@ -16,16 +16,16 @@ const KEPT: u64 = 20;
 const HITS: f64 = 100.0;
 const MISSES: f64 = 20.0;
 
-fn kept(n: u64) -> String {
+pub fn kept(n: u64) -> String {
     format!("/api/v1/addresses/search?q=frith+road&limit={}", n % KEPT + 1)
 }
 
 /// Never asked for twice.
-fn new(n: u64) -> String {
+pub fn new(n: u64) -> String {
     format!("/api/v1/addresses/search?q=mccoy+circuit+{n}")
 }
 
-async fn start() -> (Server, Stack) {
+pub async fn start() -> (Server, Stack) {
     let server = Server::new();
     let url = server.script("start");
     database::administer(&url, &["migrate"]);
