@@ -21,7 +21,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
-use super::forward::gone;
+use super::forward::{gone, is_at_fallback};
 use crate::coalesce::{End, Turn};
 use crate::context::Context;
 use crate::door::is_own;
@@ -157,7 +157,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         ctx.cached.lead.end(End::Unkept);
         return uncacheable("degraded");
     }
-    let storable =
+    let mut storable =
         match storing::decide(&caching.policy, asked, status.as_u16(), &headers, &exchange, rand::random::<f64>()) {
             Ok(storable) => storable,
             Err(reason) => {
@@ -167,6 +167,9 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
                 return uncacheable(reason.as_str());
             }
         };
+    if is_at_fallback(ctx) {
+        storable.lifetime = storable.lifetime.min(caching.policy.fallback);
+    }
     fields::strip_unstorable(&mut headers, &storable.directives);
     let kept = Kept {
         times: storable.times(received),
