@@ -1,6 +1,6 @@
 # The one door: every command of the project. `make` alone lists them.
 
-.PHONY: help run run-cluster test lint docs build clean accuracy conformance bench-queries bench-hits bench-memory
+.PHONY: help run run-cluster test lint docs build clean accuracy conformance bench-queries bench-hits bench-memory load
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -33,6 +33,9 @@ accuracy: ## how well the service finds what people write; ACCURACY_SAMPLE=2000 
 
 conformance: ## the public HTTP cache suite against the gateway, beside the scores that others have published
 	@bash scripts/conformance.sh
+
+load: ## SCENARIO=name puts the gateway under load or breaks what it needs, and prints numbers beside their bars; alone it lists
+	@bash scripts/load.sh $(SCENARIO)
 
 bench-queries: ## how long the address service takes per question, on a million addresses
 	@bash scripts/bench-queries.sh

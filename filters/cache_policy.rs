@@ -12,7 +12,8 @@
 //!     jitter: 0.1                       # lifetimes shortened by up to this fraction, so that entries don't expire together
 //!     stale_while_revalidate: 30s       # where the answer names no window of its own
 //!     stale_if_error: 1d
-//!     keep: 1h                          # how long a stale answer with a validator is kept to be validated
+//!     keep: 1h                          # how long a stale answer is kept to be validated, or for wider windows (`degrade`)
+//!     fallback: 1m                      # cap on the lifetime of what a route's fallback answered
 //!     heuristic: { fraction: 0.1, max: 1d }  # left out: no lifetime is guessed
 //!     set_cookie: explicit              # answers that set cookies: never, explicit (public or s-maxage), always
 //!     request_directives: true          # whether Cache-Control of requests is honoured
@@ -59,8 +60,11 @@ pub struct Config {
     pub stale_while_revalidate: Span,
     /// How long a stale answer is served when the upstream can't answer, where the answer names no window.
     pub stale_if_error: Span,
-    /// How long a stale answer with a validator is kept, to be validated instead of fetched.
+    /// How long a stale answer is kept at least, where it has a validator, to be validated instead of fetched, or a window,
+    /// which `degrade` can widen.
     pub keep: Span,
+    /// Cap on the lifetime of answers that the route's fallback gave, so that they don't outlive the outage for long.
+    pub fallback: Span,
     /// Guesses a lifetime from `Last-Modified`. Left out: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heuristic: Option<HeuristicConfig>,
@@ -85,6 +89,7 @@ impl Default for Config {
             stale_while_revalidate: Span::secs(30),
             stale_if_error: Span::secs(86_400),
             keep: Span::secs(3600),
+            fallback: Span::secs(60),
             heuristic: None,
             set_cookie: SetCookie::default(),
             request_directives: true,
@@ -144,8 +149,10 @@ pub struct Policy {
     pub stale_while_revalidate: Duration,
     /// Default window.
     pub stale_if_error: Duration,
-    /// How long a stale answer with a validator is kept.
+    /// How long a stale answer with a validator or a window is kept at least.
     pub keep: Duration,
+    /// Cap on the lifetime of what the fallback answered.
+    pub fallback: Duration,
     /// The heuristic, if any.
     pub heuristic: Option<Heuristic>,
     /// Whether answers with cookies are kept.
@@ -195,6 +202,7 @@ impl Policy {
             stale_while_revalidate: config.stale_while_revalidate.0,
             stale_if_error: config.stale_if_error.0,
             keep: config.keep.0,
+            fallback: config.fallback.0,
             heuristic: heuristic.transpose()?,
             set_cookie: config.set_cookie,
             request_directives: config.request_directives,
@@ -220,6 +228,7 @@ impl Default for Policy {
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
             keep: Duration::ZERO,
+            fallback: Duration::MAX,
             heuristic: None,
             set_cookie: SetCookie::Always,
             request_directives: true,

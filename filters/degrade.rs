@@ -7,20 +7,24 @@
 //!   stay: 10s            # the shortest time at a level before it goes down by one
 //!   leave: 70%           # of what a level is entered at: below that, in all signals, it is left
 //!   reduced:             # one signal is enough to enter; what is left out does not count
-//!     enter: { delay: 50ms, errors: 10%, breakers: 1%, memory: 80% }
+//!     enter: { delay: 50ms, refused: 10%, errors: 10%, breakers: 1%, memory: 80% }
 //!     effects: [stale_x4]
 //!   minimal:
-//!     enter: { delay: 250ms, errors: 30%, breakers: 80%, memory: 90% }
+//!     enter: { delay: 250ms, refused: 30%, errors: 30%, breakers: 80%, memory: 90% }
 //!     effects: [stale_x12, no_batch, no_analysis, no_fuzzy]
 //!   emergency:
-//!     enter: { errors: 60%, memory: 95% }
+//!     enter: { memory: 95% }
 //!     effects: [stale_x100, cache_only]
 //! ```
 //!
-//! Signals, of the upstreams that routes name, the worst counts: `delay`, how long requests wait for a place; `errors`, the
-//! share of requests of class normal and above that were refused a place or failed; `breakers`, the share of upstreams
-//! whose breaker is open; `memory`, the share of its limit that the process uses. A queue that stands under an endless
-//! overload is kept at a tenth of its deadline, so a delay of 50 ms is already much.
+//! Signals, of the upstreams that routes name, the worst counts: `delay`, how long requests wait for a place; `refused`, the
+//! share of requests of class normal and above that got no place; `errors`, the share of those with a place that failed;
+//! `breakers`, the share of upstreams whose breaker is open; `memory`, the share of its limit that the process uses. A queue
+//! that stands under an endless overload is kept at a tenth of its deadline, so a delay of 50 ms is already much.
+//!
+//! Neither refusals nor errors lead to `cache_only`. Under five times what the upstream bears four of five are refused, and
+//! an upstream that does all it can must not be left alone for that, least of all while an empty cache fills. One that fails
+//! is left alone by its breaker, which turns to the fallback and finds out by itself when it is back.
 //!
 //! Effects: `stale_x4` makes stale windows four times as long (any number from 2 to 1000), `no_batch` and `no_analysis`
 //! refuse routes that say `sheds: batch` or `sheds: analysis`, `no_fuzzy` asks the upstream by `X-Degrade: no-fuzzy` to skip
@@ -91,7 +95,10 @@ pub struct Enter {
     /// How long requests wait for a place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<Span>,
-    /// The share of requests of class normal and above that were refused a place or failed.
+    /// The share of requests of class normal and above that got no place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Percent>,
+    /// The share of requests of class normal and above that got a place and failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Percent>,
     /// The share of upstreams whose breaker is open.
@@ -104,23 +111,25 @@ pub struct Enter {
 
 impl Default for Config {
     fn default() -> Self {
-        let enter = |delay: Option<u64>, errors, breakers: Option<u32>, memory| Enter {
-            delay: delay.map(Span::millis),
+        let enter = |delay, refused, errors, breakers, memory| Enter {
+            delay: Some(Span::millis(delay)),
+            refused: Some(Percent::of(refused)),
             errors: Some(Percent::of(errors)),
-            breakers: breakers.map(Percent::of),
+            breakers: Some(Percent::of(breakers)),
             memory: Some(Percent::of(memory)),
         };
+        let full = Enter { memory: Some(Percent::of(95)), ..Enter::default() };
         Self {
             mode: Mode::Enforce,
             smooth: Span::secs(5),
             stay: Span::secs(10),
             leave: Percent::of(70),
-            reduced: Step { enter: enter(Some(50), 10, Some(1), 80), effects: vec![Effect::Stale(4)] },
+            reduced: Step { enter: enter(50, 10, 10, 1, 80), effects: vec![Effect::Stale(4)] },
             minimal: Step {
-                enter: enter(Some(250), 30, Some(80), 90),
+                enter: enter(250, 30, 30, 80, 90),
                 effects: vec![Effect::Stale(12), Effect::NoBatch, Effect::NoAnalysis, Effect::NoFuzzy],
             },
-            emergency: Step { enter: enter(None, 60, None, 95), effects: vec![Effect::Stale(100), Effect::CacheOnly] },
+            emergency: Step { enter: full, effects: vec![Effect::Stale(100), Effect::CacheOnly] },
         }
     }
 }
@@ -139,7 +148,7 @@ impl Config {
             return Err("`leave` must be below 100%, else a level would be entered and left in turn".to_owned());
         }
         for (level, Step { enter, effects }) in self.steps() {
-            let zero = [enter.errors, enter.breakers, enter.memory].contains(&Some(Percent::default()));
+            let zero = [enter.refused, enter.errors, enter.breakers, enter.memory].contains(&Some(Percent::default()));
             if zero || enter.delay.is_some_and(|delay| delay.0.is_zero()) {
                 return Err(format!("`{}` would be entered at zero, which is always", level.as_str()));
             }
@@ -147,9 +156,14 @@ impl Config {
         }
         let below = |low: Enter, high: Enter| {
             low.delay.zip(high.delay).is_none_or(|(low, high)| low <= high)
-                && [(low.errors, high.errors), (low.breakers, high.breakers), (low.memory, high.memory)]
-                    .into_iter()
-                    .all(|(low, high)| low.zip(high).is_none_or(|(low, high)| low <= high))
+                && [
+                    (low.refused, high.refused),
+                    (low.errors, high.errors),
+                    (low.breakers, high.breakers),
+                    (low.memory, high.memory),
+                ]
+                .into_iter()
+                .all(|(low, high)| low.zip(high).is_none_or(|(low, high)| low <= high))
         };
         if !below(self.reduced.enter, self.minimal.enter) || !below(self.minimal.enter, self.emergency.enter) {
             return Err("a higher level must not be entered at a lower value".to_owned());

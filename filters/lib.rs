@@ -228,8 +228,9 @@ impl Filters {
     pub fn tick(&self, memory: f64) {
         let mut signals = degrade::Signals { memory, ..degrade::Signals::default() };
         for queue in self.queue.upstreams().used(&self.route) {
-            let (calls, errors) = queue.drain();
+            let (calls, refused, errors) = queue.drain();
             signals.calls += calls;
+            signals.refused += refused;
             signals.errors += errors;
             signals.delay = signals.delay.max(queue.delay());
         }
@@ -335,7 +336,7 @@ mod tests {
         for _ in 0..60 {
             refused(&filters, &mut verdict(&filters)).await;
         }
-        assert_eq!(level_after(1).await, Level::Emergency, "60 of 61 were refused");
+        assert_eq!(level_after(1).await, Level::Minimal, "60 of 61 were refused, none failed");
     }
 
     #[tokio::test(start_paused = true)]

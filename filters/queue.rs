@@ -134,9 +134,10 @@ struct Counts {
     wait: u64,
     timeout: u64,
     left: u64,
-    /// Of class normal and above, since the last drain: how many asked for a place, and how many got no good answer.
+    /// Of class normal and above, since the last drain: how many asked for a place, how many got none, how many failed.
     asked: u64,
     lost: u64,
+    failed: u64,
 }
 
 /// The queue in front of one upstream.
@@ -181,10 +182,12 @@ impl Queue {
         self.lock().0.delay()
     }
 
-    /// Of class normal and above, since the last call: how many asked for a place, and how many were refused or failed.
-    pub(crate) fn drain(&self) -> (u64, u64) {
+    /// Of class normal and above, since the last call: how many asked for a place, how many got none, how many got one and
+    /// failed.
+    pub(crate) fn drain(&self) -> (u64, u64, u64) {
         let (_, counts) = &mut *self.lock();
-        (std::mem::take(&mut counts.asked), std::mem::take(&mut counts.lost))
+        let take = std::mem::take::<u64>;
+        (take(&mut counts.asked), take(&mut counts.lost), take(&mut counts.failed))
     }
 
     /// How it stands.
@@ -242,7 +245,7 @@ impl Queue {
     fn learn(&self, class: Class, answered: Answered, elapsed: Duration, slow: Duration, began: Instant) {
         let (state, counts) = &mut *self.lock();
         let good = matches!(answered, Answered::Ok | Answered::Waited(_));
-        counts.lost += u64::from(!good && class >= Class::Normal);
+        counts.failed += u64::from(!good && class >= Class::Normal);
         let running = state.running();
         state.limit.learn(answered, elapsed, slow, began, running);
     }

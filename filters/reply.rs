@@ -14,6 +14,9 @@ use crate::head::Headers;
 use crate::route::Auth;
 use crate::verdict::Verdict;
 
+mod reasons;
+pub use reasons::REASONS;
+
 /// The error codes of the contract that the gateway itself answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is the contract's code of the same name, see `Code::as_str`")]
@@ -140,9 +143,10 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// A refusal with nothing but its code, reason and sentence.
+    /// A refusal with nothing but its code, reason and sentence. The reason must be one of [`REASONS`].
     #[must_use]
     pub fn new(code: Code, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        debug_assert!(REASONS.binary_search(&reason).is_ok(), "{reason} is not in REASONS and docs/refusals.md");
         Self {
             code,
             reason,
@@ -297,6 +301,12 @@ mod tests {
         assert_eq!((body["status"].as_u64(), body["title"].as_str()), (Some(401), Some("Unauthorized")));
         assert_eq!(body["code"], "MISSING_API_KEY");
         assert!(reply.fields.iter().any(|(name, _)| *name == "www-authenticate"));
+    }
+
+    #[test]
+    fn reasons_are_words_in_order() {
+        assert!(REASONS.is_sorted_by(|a, b| a < b), "they are searched by halves");
+        assert!(REASONS.iter().all(|reason| reason.bytes().all(|b| b.is_ascii_lowercase() || b"_8".contains(&b))));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl BackgroundService for Pressure {
             if let Some(redis) = &self.0.redis {
                 running.spawn(tell(Arc::clone(&redis.breaker)));
             }
-            running.spawn(tell_levels(plan.filters.degrade.changes()));
+            running.spawn(tell_levels(Arc::clone(&self.0), plan.filters.degrade.changes()));
             drop(plan);
             let shared = Arc::clone(&self.0);
             running.spawn(async move {
@@ -45,6 +45,7 @@ impl BackgroundService for Pressure {
                 loop {
                     beat.tick().await;
                     shared.plan().filters.tick(memory().unwrap_or(0.0));
+                    widen(&shared);
                     shared.recent.tick(|| METRICS.totals());
                 }
             });
@@ -78,8 +79,15 @@ async fn tell(breaker: Arc<Breaker>) {
     .await;
 }
 
-async fn tell_levels(changes: Receiver<addrgate_filters::degrade::Change>) {
+/// Stale windows are as wide as the level says. With each beat too, because a change can be missed and a new plan can mean
+/// something else by the same level.
+fn widen(shared: &Shared) {
+    shared.caching.store.stretch(shared.plan().filters.degrade.effects().stale);
+}
+
+async fn tell_levels(shared: Arc<Shared>, changes: Receiver<addrgate_filters::degrade::Change>) {
     each(changes, |change| {
+        widen(&shared);
         let by = if change.by_operator { "operator" } else { "signals" };
         tracing::warn!(from = change.from.as_str(), to = change.to.as_str(), by, "level of degradation");
     })

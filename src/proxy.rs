@@ -233,7 +233,7 @@ impl ProxyHttp for Gateway {
         if let Err(cause) = judged {
             return Err(forward::refusal(ctx, "upstream", cause).into_up());
         }
-        if upstream_response.status.is_server_error() && forward::to_fallback(ctx) {
+        if upstream_response.status.is_server_error() && forward::to_fallback(session, ctx) {
             return Err(Error::explain(TURNED, "the fallback is asked instead").into_up());
         }
         session.upstream_compression.adjust_level(0);
@@ -241,6 +241,7 @@ impl ProxyHttp for Gateway {
         upstream_response.set_version(http::Version::HTTP_11);
         respond::strip(upstream_response);
         respond::tag(upstream_response, &route)?;
+        forward::mark(ctx, upstream_response)?;
         ctx.cached.upstream_status = Some(upstream_response.status.as_u16());
         if let Some(shadow) = &mut ctx.shadow {
             shadow.head(upstream_response);

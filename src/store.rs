@@ -6,7 +6,10 @@
 //! memory by inventing field values. What was purged is found out when it is looked at.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -100,6 +103,8 @@ pub(crate) struct Store {
     fills: filling::Fills,
     limits: Limits,
     invalidation: Arc<Invalidation>,
+    /// Stale windows are so many times as long; 1: as the answers say.
+    stretch: AtomicU32,
 }
 
 impl Store {
@@ -111,7 +116,13 @@ impl Store {
             .weigher(|_: &Id, slot: &Slot| u32::try_from(slot.weight()).unwrap_or(u32::MAX))
             .expire_after(Usefulness)
             .build_with_hasher(foldhash::fast::RandomState::default());
-        Self { memory, second, fills: filling::Fills::default(), limits, invalidation }
+        let stretch = AtomicU32::new(1);
+        Self { memory, second, fills: filling::Fills::default(), limits, invalidation, stretch }
+    }
+
+    /// From now on stale windows are so many times as long ([`addrgate_filters::degrade`]), as far as answers are kept.
+    pub(crate) fn stretch(&self, times: u32) {
+        self.stretch.store(times.max(1), Ordering::Relaxed);
     }
 
     /// The kept answer for a request, if it is in memory and fresh: the door's way, which must cost next to nothing.
@@ -164,7 +175,8 @@ impl Store {
 
     /// How a kept answer may be used; `None` where it was purged.
     pub(crate) fn view(&self, kept: &Kept) -> Option<View> {
-        let mut view = View { times: kept.times, windows: kept.windows };
+        let mut view =
+            View { times: kept.times, windows: kept.windows.stretched(self.stretch.load(Ordering::Relaxed)) };
         let purged = match self.invalidation.judge(&kept.names, kept.clock) {
             Validity::Valid => None,
             Validity::Stale => Some(SystemTime::now()),

@@ -21,6 +21,8 @@ pub(crate) fn start(level: &str) -> anyhow::Result<()> {
         .with_span_list(false)
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would complain of a full disk on the same standard error, which panics.
+        .log_internal_errors(false)
         .try_init()
         .map_err(|e| anyhow::anyhow!("the log can't be started: {e}"))
 }

@@ -9,44 +9,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
+use support::postgres::Server;
 use support::stack::Wishes;
-use support::{Stack, database, project, until};
-
-/// A PostgreSQL of this test's own, to be killed.
-struct Server {
-    folder: tempfile::TempDir,
-}
-
-impl Server {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { folder }
-    }
-
-    /// Runs `scripts/postgres.sh`, as people would.
-    fn script(&self, action: &str) -> String {
-        let output = Command::new("bash")
-            .arg(project("scripts/postgres.sh"))
-            .arg(action)
-            .arg(self.folder.path().join("postgres"))
-            .env("POSTGRES_OPTIONS", "-c fsync=off")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "postgres.sh {action}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.script("pid");
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.script("remove");
-    }
-}
+use support::{Stack, database, until};
 
 #[tokio::test]
 async fn without_the_database_kept_answers_go_on_and_the_rest_is_refused_in_time() {

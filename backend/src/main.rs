@@ -106,7 +106,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
 fn start_log(serving: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ADDRESS_SERVICE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,refinery_core=warn,tokio_postgres=warn"));
-    let log = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
+    // A line that can't be written is lost; to complain of it on a standard error that is full, too, would panic.
+    let log = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).log_internal_errors(false);
     if serving {
         log.init();
     } else {

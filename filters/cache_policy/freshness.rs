@@ -113,6 +113,16 @@ pub struct Windows {
     pub on_request: bool,
 }
 
+impl Windows {
+    /// So many times as long; what must not be used stale still must not.
+    #[must_use]
+    pub fn stretched(self, times: u32) -> Self {
+        // As long as Pingora can count.
+        let longer = |window: Duration| window.saturating_mul(times).min(Duration::from_secs(u32::MAX.into()));
+        Self { while_revalidate: longer(self.while_revalidate), if_error: longer(self.if_error), ..self }
+    }
+}
+
 /// The windows the answer names, else those of the policy; none where a directive forbids stale use.
 pub fn windows(policy: &Policy, directives: &ResponseDirectives) -> Windows {
     if directives.forbids_stale() {
@@ -232,6 +242,8 @@ mod tests {
             assert_eq!(of(&format!("{control}, stale-if-error=9")), Windows::default());
         }
         assert!(of("no-cache=\"a\"").on_request);
+        assert_eq!(pair(of("stale-while-revalidate=7").stretched(4)), (28, 8));
+        assert_eq!(of("must-revalidate").stretched(1000), Windows::default());
     }
 
     proptest! {

@@ -97,7 +97,8 @@ pub struct Storable {
     pub initial_age: Duration,
     /// Stale use.
     pub windows: Windows,
-    /// How long it is worth keeping after its freshness: the longest window, or until a validator is of no more use.
+    /// How long it is worth keeping after its freshness: the longest window, or longer where it can be validated or a
+    /// window be widened ([`crate::degrade`]).
     pub keep: Duration,
     /// The fields that select it.
     pub vary: Vary,
@@ -153,7 +154,9 @@ pub fn decide(
     lifetime = lifetime.saturating_sub(lifetime.mul_f64((policy.jitter * spread).clamp(0.0, 1.0)));
     let windows = freshness::windows(policy, &directives);
     let validator = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
-    let keep = windows.while_revalidate.max(windows.if_error).max(if validator { policy.keep } else { Duration::ZERO });
+    let window = windows.while_revalidate.max(windows.if_error);
+    // A window can be widened under pressure, so what has one is kept as long as what can be validated.
+    let keep = window.max(if validator || !window.is_zero() { policy.keep } else { Duration::ZERO });
     if lifetime.is_zero() && keep.is_zero() {
         return Err(Reason::Useless);
     }

@@ -50,7 +50,9 @@ pub struct Signals {
     pub delay: Duration,
     /// Requests of class normal and above that needed the upstream since the last tick.
     pub calls: u64,
-    /// Those of them that were refused a place or failed.
+    /// Those of them that were refused a place.
+    pub refused: u64,
+    /// Those that got one and failed.
     pub errors: u64,
     /// The share of upstreams whose breaker is open, 0 to 1.
     pub breakers: f64,
@@ -74,7 +76,9 @@ pub struct Change {
 pub struct Averages {
     /// Milliseconds that requests wait.
     pub delay_ms: f64,
-    /// Failed or refused, 0 to 1.
+    /// Refused a place, 0 to 1.
+    pub refused: f64,
+    /// Failed with a place, 0 to 1.
     pub errors: f64,
     /// Open breakers, 0 to 1.
     pub breakers: f64,
@@ -108,8 +112,9 @@ pub(super) struct Controller {
     /// The level that was told last.
     told: Level,
     averages: Averages,
-    /// Calls and errors, each fading.
+    /// Calls, refusals and errors, each fading.
     calls: f64,
+    refused: f64,
     errors: f64,
     last: Instant,
     /// When the automatic level changed.
@@ -124,6 +129,7 @@ impl Controller {
             told: Level::Normal,
             averages: Averages::default(),
             calls: 0.0,
+            refused: 0.0,
             errors: 0.0,
             last: now,
             since: now,
@@ -186,15 +192,19 @@ impl Controller {
         fade(&mut self.averages.breakers, signals.breakers);
         fade(&mut self.averages.memory, signals.memory);
         self.calls = self.calls * kept + signals.calls as f64;
+        self.refused = self.refused * kept + signals.refused as f64;
         self.errors = self.errors * kept + signals.errors as f64;
-        self.averages.errors = if self.calls < ENOUGH { 0.0 } else { (self.errors / self.calls).min(1.0) };
+        let share = |part: f64, whole: f64| if whole < ENOUGH { 0.0 } else { (part / whole).min(1.0) };
+        self.averages.refused = share(self.refused, self.calls);
+        self.averages.errors = share(self.errors, self.calls - self.refused);
     }
 
     /// Whether a signal is at this share of what a level is entered at.
     fn reaches(&self, enter: Enter, share: f64) -> bool {
-        let Averages { delay_ms, errors, breakers, memory } = self.averages;
+        let Averages { delay_ms, refused, errors, breakers, memory } = self.averages;
         let delay = enter.delay.map(|delay| delay.0.as_secs_f64() * 1000.0);
-        let percents = [(errors, enter.errors), (breakers, enter.breakers), (memory, enter.memory)];
+        let percents =
+            [(refused, enter.refused), (errors, enter.errors), (breakers, enter.breakers), (memory, enter.memory)];
         let thresholds = percents.into_iter().map(|(signal, percent)| (signal, percent.map(|p| p.fraction())));
         [(delay_ms, delay)]
             .into_iter()

@@ -217,7 +217,8 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Upstream {
-    /// `host:port` each; names are resolved again with every health check.
+    /// `host:port` each; names are resolved again with every health check. An empty text is skipped; where all are empty
+    /// (`${FALLBACK:-}`) the upstream is left out, and every `fallback` that names it.
     pub(crate) addresses: Vec<String>,
     /// TLS towards it, with this name in the certificate; left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -56,6 +56,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Checks and compiles; finds as many problems as it can.
     pub(super) fn compile(file: File, folder: &Path) -> Result<Self, Vec<Problem>> {
+        let file = without_unset(file);
         let mut problems = check::file(&file);
         let configs = routes(&file);
         // The gateway's own routes stand first, so that no pattern can hide them.
@@ -186,6 +187,24 @@ impl Plan {
         }
         changed
     }
+}
+
+/// Skips addresses that are an empty text. An upstream that has no others is left out, and so is a `fallback` on it:
+/// `${FALLBACK:-}` may stay unset.
+fn without_unset(mut file: File) -> File {
+    let mut unset = Vec::new();
+    for (name, upstream) in &mut file.upstreams {
+        let written = upstream.addresses.len();
+        upstream.addresses.retain(|address| !address.is_empty());
+        if upstream.addresses.is_empty() && written > 0 {
+            unset.push(name.clone());
+        }
+    }
+    file.upstreams.retain(|name, _| !unset.contains(name));
+    for route in file.routes.iter_mut().flatten() {
+        route.fallback = route.fallback.take().filter(|name| !unset.contains(name));
+    }
+    file
 }
 
 /// Queue and breaker of each upstream, by its own settings or the general ones.

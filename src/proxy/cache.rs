@@ -22,7 +22,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
-use super::forward::gone;
+use super::forward::{gone, is_at_fallback};
 use crate::coalesce::{End, Turn};
 use crate::context::Context;
 use crate::door::is_own;
@@ -176,7 +176,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         ctx.cached.lead.end(End::Unkept);
         return uncacheable("degraded");
     }
-    let storable =
+    let mut storable =
         match storing::decide(&caching.policy, asked, status.as_u16(), &headers, &exchange, rand::random::<f64>()) {
             Ok(storable) => storable,
             Err(reason) => {
@@ -193,6 +193,9 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         ctx.cached.unkept = Some(Reason::FewUses);
         ctx.cached.lead.end(End::Unkept);
         return uncacheable(Reason::FewUses.as_str());
+    }
+    if is_at_fallback(ctx) {
+        storable.lifetime = storable.lifetime.min(caching.policy.fallback);
     }
     fields::strip_unstorable(&mut headers, &storable.directives);
     let kept = Kept {

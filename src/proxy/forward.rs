@@ -8,6 +8,7 @@ use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::route::Route;
 use addrgate_filters::verdict::Answered;
 use http::StatusCode;
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -84,6 +85,20 @@ fn turn_to_fallback(ctx: &mut Context, route: &Route) -> bool {
     true
 }
 
+/// Whether the route's fallback is asked, or has answered.
+pub(super) fn is_at_fallback(ctx: &Context) -> bool {
+    let fallback = ctx.verdict.route.as_ref().and_then(|route| route.config.fallback.as_deref());
+    fallback.is_some() && ctx.verdict.upstream.as_deref() == fallback
+}
+
+/// Tells by `X-Source` that a fallback answered, where it does not tell so itself.
+pub(super) fn mark(ctx: &Context, answer: &mut ResponseHeader) -> Result<()> {
+    if is_at_fallback(ctx) && !answer.headers.contains_key("x-source") {
+        answer.insert_header("x-source", pool_name(ctx))?;
+    }
+    Ok(())
+}
+
 /// The address to ask, within what is left of the request's time.
 pub(super) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
     ctx.tries += 1;
@@ -151,9 +166,7 @@ pub(super) fn failed(session: &Session, ctx: &mut Context, e: &Error, nothing_se
     if ctx.refusal.is_none() {
         count(ctx, if nothing_sent { "unreachable" } else { "broken" }, None);
     }
-    let repeatable = session.req_header().method.is_idempotent() || ctx.verdict.body.is_some();
-    let untouched = session.response_written().is_none_or(|written| written.status.is_informational());
-    let replayable = repeatable && untouched && !session.as_ref().retry_buffer_truncated();
+    let replayable = is_replayable(session, ctx);
     // A kept connection that the upstream had closed meanwhile is no failure of its.
     let again =
         (nothing_sent || reused && e.retry.retry()) && replayable && ctx.tries < 2 && left(ctx) > Duration::ZERO;
@@ -163,13 +176,22 @@ pub(super) fn failed(session: &Session, ctx: &mut Context, e: &Error, nothing_se
         return true;
     }
     ctx.verdict.answered(answered, elapsed);
-    replayable && to_fallback(ctx)
+    to_fallback(session, ctx)
+}
+
+/// Whether asking twice does no harm (RFC 9110 section 9.2.2; a request that is kept by its body only reads), the client has
+/// got nothing yet, and all that it sent is at hand.
+fn is_replayable(session: &Session, ctx: &Context) -> bool {
+    let repeatable = session.req_header().method.is_idempotent() || ctx.verdict.body.is_some();
+    let untouched = session.response_written().is_none_or(|written| written.status.is_informational());
+    repeatable && untouched && !session.as_ref().retry_buffer_truncated()
 }
 
 /// After a failure of the primary: whether the fallback is asked instead, while there is time.
-pub(super) fn to_fallback(ctx: &mut Context) -> bool {
+pub(super) fn to_fallback(session: &Session, ctx: &mut Context) -> bool {
     let Ok(route) = route_of(ctx) else { return false };
-    let turns = left(ctx) > Duration::ZERO && turn_to_fallback(ctx, &route);
+    let may = is_replayable(session, ctx) && left(ctx) > Duration::ZERO;
+    let turns = may && turn_to_fallback(ctx, &route);
     if turns {
         ctx.refusal = None;
     }

@@ -13,7 +13,8 @@ pub struct Gateway {
     /// `host:port` of the public listener.
     pub place: String,
     pub process: Process,
-    _folder: tempfile::TempDir,
+    /// Where its config.yaml is.
+    pub folder: tempfile::TempDir,
 }
 
 impl Gateway {
@@ -22,7 +23,7 @@ impl Gateway {
         Self::with(config, &[]).await
     }
 
-    /// The same with more environment.
+    /// The same with more environment. `LISTEN`, `ADMIN` and `ADMIN_TOKEN` stand for themselves in it.
     pub async fn with(config: &str, environment: &[(&str, &str)]) -> Self {
         Self::launch(config, environment, true).await
     }
@@ -40,7 +41,9 @@ impl Gateway {
             let text = config.replace("{listen}", &public).replace("{admin}", &admin).replace("{token}", ADMIN_TOKEN);
             std::fs::write(&file, text).unwrap();
             let mut command = Command::new(program("addrgate"));
-            command.args(["run", "--config"]).arg(&file).envs(environment.iter().copied());
+            command.args(["run", "--config"]).arg(&file);
+            command.env("LISTEN", &public).env("ADMIN", &admin).env("ADMIN_TOKEN", ADMIN_TOKEN);
+            command.envs(environment.iter().copied());
             let mut process = Process::start("addrgate", command);
             let (control, client) =
                 (Client::new(&format!("http://{admin}"), ""), Client::new(&format!("http://{public}"), "key"));
@@ -50,7 +53,7 @@ impl Gateway {
             })
             .await;
             if process.is_running() || attempt == 3 {
-                return Self { client, control, place: public, process, _folder: folder };
+                return Self { client, control, place: public, process, folder };
             }
         }
         unreachable!("the loop returns")

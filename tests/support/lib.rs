@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod golden;
 pub mod http;
 pub mod origin;
+pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod stack;
@@ -32,8 +33,11 @@ pub fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The gateway's program, and the address service's beside it.
+/// The gateway's program, and the address service's beside it; `ADDRGATE_PROGRAMS` names another folder.
 pub fn program(name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os("ADDRGATE_PROGRAMS") {
+        return PathBuf::from(folder).join(name);
+    }
     let gateway = PathBuf::from(env!("CARGO_BIN_EXE_addrgate"));
     if name == "addrgate" {
         return gateway;
