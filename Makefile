@@ -1,12 +1,15 @@
 # The one door: every command of the project. `make` alone lists them.
 
-.PHONY: help run test lint docs build clean accuracy conformance bench-queries bench-hits load
+.PHONY: help run run-cluster test lint docs build clean accuracy conformance bench-queries bench-hits bench-memory load
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 run: ## PostGIS, the address service and the gateway, with the sample data; Ctrl-C stops everything
 	@bash scripts/run.sh
+
+run-cluster: ## the same with two gateways that share a Redis Cluster of six nodes
+	@bash scripts/run.sh cluster
 
 test: ## every test of the workspace, against a private PostgreSQL
 	@bash scripts/test.sh
@@ -39,3 +42,6 @@ bench-queries: ## how long the address service takes per question, on a million 
 
 bench-hits: ## what a hit, a miss and a hit in Redis cost, beside nginx, Varnish, HAProxy and a bare epoll loop
 	@bash scripts/bench-hits.sh
+
+bench-memory: ## how much memory the gateway takes after a million distinct keys
+	@bash scripts/bench-memory.sh

@@ -17,6 +17,7 @@
 //!     heuristic: { fraction: 0.1, max: 1d }  # left out: no lifetime is guessed
 //!     set_cookie: explicit              # answers that set cookies: never, explicit (public or s-maxage), always
 //!     request_directives: true          # whether Cache-Control of requests is honoured
+//!     parts: false                      # whether a Range reaches the upstream, and the part it sends is kept
 //! ```
 
 use std::{collections::BTreeMap, time::Duration};
@@ -34,6 +35,7 @@ pub mod fields;
 pub mod freshness;
 pub mod invalidation;
 pub mod list;
+pub mod part;
 pub mod reuse;
 pub mod storing;
 pub mod targeted;
@@ -71,6 +73,9 @@ pub struct Config {
     /// Whether the `Cache-Control` of requests is honoured. A client that may send `no-cache` can reach the upstream at
     /// will, so turn it off where clients are not trusted to.
     pub request_directives: bool,
+    /// Whether a `Range` for what is not kept reaches the upstream, and the part that it sends is kept for requests that
+    /// ask for no more of it. Otherwise the whole is fetched and the part cut out of it, which is better for small answers.
+    pub parts: bool,
 }
 
 impl Default for Config {
@@ -88,6 +93,7 @@ impl Default for Config {
             heuristic: None,
             set_cookie: SetCookie::default(),
             request_directives: true,
+            parts: false,
         }
     }
 }
@@ -153,6 +159,8 @@ pub struct Policy {
     pub set_cookie: SetCookie,
     /// Whether request directives are honoured.
     pub request_directives: bool,
+    /// Whether parts are asked for and kept.
+    pub parts: bool,
 }
 
 /// The compiled form of [`HeuristicConfig`].
@@ -198,6 +206,7 @@ impl Policy {
             heuristic: heuristic.transpose()?,
             set_cookie: config.set_cookie,
             request_directives: config.request_directives,
+            parts: config.parts,
         })
     }
 
@@ -223,6 +232,7 @@ impl Default for Policy {
             heuristic: None,
             set_cookie: SetCookie::Always,
             request_directives: true,
+            parts: false,
         }
     }
 }

@@ -16,7 +16,13 @@
 //!     forward: [accept-language]         # request fields that reach the upstream; "*": all
 //!     meta: true                         # stamp `meta` into the answer
 //!     answers: json                      # what the upstream may answer with; or any
-//!     cache: { ... }                     # left out: never cached
+//!     cache:                             # left out: never cached
+//!       methods: [GET]
+//!       key: { ... }                     # see cache_key
+//!       lifetimes: { ... }               # see cache_policy
+//!       min_uses: 2                      # kept from the second request of a key within 10 minutes on; left out: 1
+//!       min_uses_within: 10m
+//!       tags: [search]                   # of every answer, besides the upstream's own Cache-Tag
 //!     limits: { ... }                    # see rate_limit
 //!     rollout: { ... }                   # and shadow: see rollout
 //! ```
@@ -216,6 +222,24 @@ pub struct Cache {
     /// How long answers are kept.
     #[serde(default)]
     pub lifetimes: cache_policy::Config,
+    /// From the how many-th request of a key on its answers are kept, in either tier; 1: from the first. Keeps keys out
+    /// that are asked for once.
+    #[serde(default = "one")]
+    pub min_uses: u32,
+    /// The time in which those requests must come.
+    #[serde(default = "ten_minutes")]
+    pub min_uses_within: Span,
+    /// Tags of every answer of the route, besides those that the upstream names in `Cache-Tag`; a purge can name them.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn ten_minutes() -> Span {
+    Span::secs(600)
 }
 
 /// Caching on one route, compiled.
@@ -421,6 +445,13 @@ fn check(config: &Config) -> Result<(), String> {
             // Pingora replays a body that was read for the key from a buffer of 64 KiB.
             return Err(format!("caches {method} by its body, so `body` must be JSON of at most 64KiB"));
         }
+    }
+    if cache.min_uses == 0 || cache.min_uses_within.0.is_zero() {
+        return Err("`min_uses` counts from 1, within a time that is not zero".to_owned());
+    }
+    let is_tag = |tag: &String| !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
+    if let Some(tag) = cache.tags.iter().find(|tag| !is_tag(tag)) {
+        return Err(format!("`{tag}` is not a tag: it needs visible ASCII characters without commas"));
     }
     if let Some(stray) = cache.methods.iter().find(|m| !config.methods.contains(m)) {
         return Err(format!("caches {stray}, which is not among its methods"));

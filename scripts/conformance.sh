@@ -2,6 +2,7 @@
 # The public HTTP cache suite (npm's http-cache-tests) against the real gateway. Prints the score by kind beside those that
 # others have published, then what fails and why; fails below tests/conformance/floor.json.
 # A single test, with its exchanges: bash scripts/conformance.sh TEST_ID
+# Everything in Redis, nothing in memory: SECOND=1, with a private server
 # Another edition: SUITE=a checkout of https://github.com/http-tests/cache-tests after `npm install`
 set -euo pipefail
 unset CDPATH
@@ -52,6 +53,13 @@ origin=$(free_port) gateway=$(free_port) admin=$(free_port)
 npm_config_protocol=http npm_config_port=$origin npm_config_pidfile=$dir/pid \
   npm_config_base='' npm_config_id='' node "$server" >"$dir/origin.log" 2>&1 & pids+=($!)
 await "$origin" "the origin" "$dir/origin.log"
+if [ -n "${SECOND:-}" ]; then
+  redis=$(free_port)
+  redis-server --port "$redis" --bind 127.0.0.1 --save '' --appendonly no --dir "$dir" >"$dir/redis.log" 2>&1 & pids+=($!)
+  await "$redis" "Redis" "$dir/redis.log"
+  export REDIS_URL=redis://127.0.0.1:$redis CACHE_MEMORY=0B
+  echo "with the second tier alone"
+fi
 LISTEN=127.0.0.1:$gateway UPSTREAM=127.0.0.1:$origin ADMIN=127.0.0.1:$admin \
   "$target/debug/addrgate" run --config tests/conformance/gateway.yaml >"$dir/gateway.log" 2>&1 & pids+=($!)
 await "$gateway" "the gateway" "$dir/gateway.log"

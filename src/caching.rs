@@ -11,6 +11,7 @@ use crate::coalesce::Coalesce;
 use crate::invalidation::Invalidation;
 use crate::redis::Redis;
 use crate::store::{Limits, Second, Store, Writer};
+use crate::uses::Uses;
 
 /// Memory and patience of the cache. Needs a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +43,8 @@ pub(crate) struct Caching {
     pub(crate) coalesce: Coalesce,
     /// How long a request waits for another one's fetch.
     pub(crate) wait: Duration,
+    /// How often keys are asked for.
+    pub(crate) uses: Uses,
 }
 
 impl Caching {
@@ -55,6 +58,6 @@ impl Caching {
         let lease = config.lease.map(|lease| lease.0);
         let (second, writer) = redis.map(|redis| Second::new(redis, limits.entry, lease)).unzip();
         let store = Box::leak(Box::new(Store::new(limits, invalidation, second)));
-        (Self { store, coalesce: Coalesce::new(), wait: config.wait.0 }, writer)
+        (Self { store, coalesce: Coalesce::new(), wait: config.wait.0, uses: Uses::new() }, writer)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::cache_policy::directives::RequestDirectives;
+use addrgate_filters::cache_policy::part::Wanted;
 use addrgate_filters::cache_policy::storing::Reason;
 use addrgate_filters::cache_status::Forward;
 use addrgate_filters::meta::Stamp;
@@ -73,6 +74,8 @@ pub(crate) struct Cached {
     pub(crate) on: bool,
     /// The request's own directives, where they are honoured.
     pub(crate) wish: Option<RequestDirectives>,
+    /// The part that it asks for, where the route keeps parts.
+    pub(crate) wanted: Option<Wanted>,
     /// The invalidation clock when the fetch began.
     pub(crate) clock: Clock,
     /// The lead of those who wait for this request's fetch.
@@ -100,6 +103,7 @@ impl Default for Cached {
         Self {
             on: false,
             wish: None,
+            wanted: None,
             clock: Clock::default(),
             lead: LeadSlot::default(),
             passing: false,

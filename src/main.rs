@@ -25,6 +25,7 @@ mod shutdown;
 mod store;
 mod telemetry;
 mod upstream;
+mod uses;
 mod warm;
 
 #[global_allocator]
@@ -65,13 +66,8 @@ enum Command {
     Explain {
         #[command(flatten)]
         file: FileArgument,
-        /// The method, such as GET.
-        method: String,
-        /// Path and query, or a whole URL.
-        url: String,
-        /// The body of a body-keyed request.
-        #[arg(long)]
-        body: Option<String>,
+        #[command(flatten)]
+        question: explain::Question,
     },
     /// Show the JSON schema of the configuration.
     Schema,
@@ -137,9 +133,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             say(&format!("{} is valid, hash {}", file.config.display(), plan.hash))
         }
         Command::Print { file } => say(serde_saphyr::to_string(&file.load()?.file)?.trim_end()),
-        Command::Explain { file, method, url, body } => {
-            say(&explain::request(&file.load()?, &method, &url, body.as_deref()))
-        }
+        Command::Explain { file, question } => say(&explain::request(&file.load()?, &question)),
         Command::Schema => say(&serde_json::to_string_pretty(&config::schema())?),
         Command::Reference { what } => say(what.page()?.trim_end()),
         Command::Keys(Keys::New) => {

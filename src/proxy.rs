@@ -36,7 +36,7 @@ mod respond;
 mod shadow;
 mod status;
 
-pub(crate) use compression::is_small;
+pub(crate) use compression::{best, is_small};
 use forward::Denied;
 pub(crate) use respond::{fields as common_fields, own_reply};
 pub(crate) use shadow::Shadow;
@@ -201,6 +201,7 @@ impl ProxyHttp for Gateway {
             host: head.host().and_then(|h| std::str::from_utf8(h).ok()),
         };
         request::shape(upstream_request, &route, &ctx.verdict, host, &origin)?;
+        cache::ask_for_part(session, ctx, upstream_request)?;
         request::tell_effects(upstream_request, plan.filters.degrade.effects())?;
         request::tell_time(upstream_request, forward::left(ctx))?;
         shadow::begin(ctx, upstream_request, &route);
@@ -239,6 +240,7 @@ impl ProxyHttp for Gateway {
         // The version is the sender's own (RFC 9110 section 7.6).
         upstream_response.set_version(http::Version::HTTP_11);
         respond::strip(upstream_response);
+        respond::tag(upstream_response, &route)?;
         forward::mark(ctx, upstream_response)?;
         ctx.cached.upstream_status = Some(upstream_response.status.as_u16());
         if let Some(shadow) = &mut ctx.shadow {

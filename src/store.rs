@@ -15,12 +15,14 @@ use std::{
 
 use addrgate_filters::{
     cache_key::Key,
-    cache_policy::{freshness::Windows, reuse::Times, vary},
+    cache_policy::{freshness::Windows, part::Wanted, reuse::Times, vary},
     head::Headers,
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use moka::{Expiry, ops::compute::Op, sync::Cache};
 
+mod coded;
 pub(crate) mod entry;
 mod envelope;
 mod filling;
@@ -30,6 +32,7 @@ mod second;
 mod storage;
 
 use crate::coalesce::{End, LeadSlot};
+use crate::config::Algorithm;
 use crate::invalidation::{Invalidation, Validity};
 pub(crate) use entry::{Entry, Id, Kept, Meta, names};
 pub(crate) use second::{Second, Writer};
@@ -60,6 +63,8 @@ pub(crate) struct Request {
     pub(crate) stale_will_do: bool,
     /// The second tier may have it.
     pub(crate) second: bool,
+    /// The part that it asks for, where a kept part will do.
+    pub(crate) wanted: Option<Wanted>,
 }
 
 #[derive(Debug, Clone)]
@@ -130,6 +135,27 @@ impl Store {
         };
         let trusted = self.invalidation.trusted_until(entry.kept.stored).is_none_or(|until| now < until);
         (entry.kept.times.is_fresh(now) && trusted && self.is_valid(&entry)).then_some(entry)
+    }
+
+    /// A kept body in a coding; `Some(None)` where the coding is of no use. The first who asks has it made behind the reply.
+    pub(crate) fn coded(&'static self, entry: &Arc<Entry>, algorithm: Algorithm, level: u8) -> Option<Option<Bytes>> {
+        let made = entry.codings.get(algorithm);
+        if made.is_none() && entry.codings.begin(algorithm) {
+            let entry = Arc::clone(entry);
+            tokio::task::spawn_blocking(move || {
+                entry.codings.make(algorithm, level, entry.wire().1);
+                self.weigh_again(entry);
+            });
+        }
+        made.map(Option::<&Bytes>::cloned)
+    }
+
+    /// An entry has grown: its bytes count, unless another one has taken its place.
+    fn weigh_again(&self, entry: Arc<Entry>) {
+        self.memory.entry(entry.id).and_compute_with(|slot| match slot.map(moka::Entry::into_value) {
+            Some(Slot::Answer(held)) if Arc::ptr_eq(&held, &entry) => Op::Put(Slot::Answer(held)),
+            _ => Op::Nop,
+        });
     }
 
     /// Which variant a request means; `None` where nothing is known to vary.
@@ -273,8 +299,10 @@ impl Store {
         self.second.as_ref()
     }
 
-    /// Entries and bytes held, approximately, and answers on their way; for metrics.
+    /// Entries and bytes held, and answers on their way; for metrics.
     pub(crate) fn size(&self) -> Size {
+        // Without traffic nothing else would count what was written last.
+        self.memory.run_pending_tasks();
         Size { entries: self.memory.entry_count(), bytes: self.memory.weighted_size(), filling: self.fills.count() }
     }
 }

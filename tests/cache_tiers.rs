@@ -81,6 +81,36 @@ async fn entries_are_shared_and_promoted_with_what_is_left_of_their_lifetime() {
 }
 
 #[tokio::test]
+async fn a_hit_of_the_second_tier_is_one_round_trip() {
+    let (origin, redis) = (counting().await, Redis::start().await);
+    let [one, two] = two(&origin, &format!("\"{}\"", redis.url()), "").await;
+    for n in 0..50 {
+        one.client.get(&format!("/{n}")).await;
+    }
+    until("they are written behind the reply", || async { kept(&redis).await == 50 }).await;
+    let calls = async || {
+        let statistics = redis.ask::<String>(&["INFO", "commandstats"]).await;
+        let of = |command: &str| -> u64 {
+            let line = statistics.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+            line.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or_default()
+        };
+        // Everything that the cache could use; the log is read by a script at its own pace.
+        ["get", "mget", "exists", "pttl", "set", "hget", "hgetall", "unlink"].map(of)
+    };
+    let before = calls().await;
+    for n in 0..50 {
+        let reply = two.client.get(&format!("/{n}")).await;
+        assert!(reply.header("cache-status").contains("detail=L2"), "{}", reply.header("cache-status"));
+    }
+    let after = calls().await;
+    assert_eq!(after[0] - before[0], 50, "one GET for each hit");
+    assert_eq!(after[1..], before[1..], "and nothing else");
+    for gateway in [one, two] {
+        gateway.stop(&[]).await;
+    }
+}
+
+#[tokio::test]
 async fn variants_are_shared_too() {
     let (origin, redis) = (counting().await, Redis::start().await);
     let [one, two] = two(&origin, &format!("\"{}\"", redis.url()), "").await;

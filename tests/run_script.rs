@@ -16,14 +16,30 @@ use tokio::time::Instant;
 /// A run in `folder`; everything it starts belongs to its process group.
 struct Run {
     script: Process,
-    ports: [u16; 3],
+    ports: Vec<u16>,
     folder: std::path::PathBuf,
 }
 
 impl Run {
     async fn start(folder: &Path) -> Self {
         let ports = [support::free_port(), support::free_port(), support::free_port()];
-        let mut run = Self { script: spawn(folder, ports), ports, folder: folder.to_owned() };
+        let mut run = Self { script: spawn(folder, ports), ports: ports.to_vec(), folder: folder.to_owned() };
+        run.script.text("Ctrl-C stops everything").await;
+        run
+    }
+
+    /// The same with two gateways and a Redis Cluster.
+    async fn start_cluster(folder: &Path) -> Self {
+        let ports = [support::free_port(), support::free_port(), support::free_port()];
+        let [gateway, admin] = [support::free_port(), support::free_port()];
+        // Six in a row, and nobody else takes ports up there.
+        let redis = 6400 + (std::process::id() % 400) as u16 * 6;
+        let mut command = script(folder, ports);
+        command.arg("cluster").env("ADDRGATE_PORT_2", gateway.to_string());
+        command.env("ADDRGATE_ADMIN_PORT_2", admin.to_string()).env("REDIS_PORT", redis.to_string());
+        let script = Process::start("scripts/run.sh", command);
+        let ports = ports.into_iter().chain([gateway, admin]).chain(redis..redis + 6).collect();
+        let mut run = Self { script, ports, folder: folder.to_owned() };
         run.script.text("Ctrl-C stops everything").await;
         run
     }
@@ -36,8 +52,8 @@ impl Run {
     }
 
     fn all_is_gone(&self) {
-        for port in self.ports {
-            assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "port {port} is still served");
+        for port in &self.ports {
+            assert!(std::net::TcpStream::connect(("127.0.0.1", *port)).is_err(), "port {port} is still served");
         }
         let pid = postgres("pid", &self.folder);
         assert!(!pid.status.success(), "PostgreSQL still runs: {}", String::from_utf8_lossy(&pid.stdout));
@@ -57,6 +73,10 @@ impl Drop for Run {
 }
 
 fn spawn(folder: &Path, ports: [u16; 3]) -> Process {
+    Process::start("scripts/run.sh", script(folder, ports))
+}
+
+fn script(folder: &Path, ports: [u16; 3]) -> Command {
     let mut command = Command::new("bash");
     command.arg(project("scripts/run.sh")).process_group(0);
     let [gateway, service, admin] = ports.map(|port| port.to_string());
@@ -64,7 +84,7 @@ fn spawn(folder: &Path, ports: [u16; 3]) -> Process {
     command.env("ADDRGATE_RUN_DIR", folder).env("ADDRGATE_PROGRAMS", program("addrgate").parent().unwrap());
     command.env("POSTGRES_OPTIONS", "-c fsync=off");
     program("address-service");
-    Process::start("scripts/run.sh", command)
+    command
 }
 
 fn postgres(action: &str, folder: &Path) -> Output {
@@ -98,14 +118,15 @@ async fn one_command_brings_everything_up_and_ctrl_c_takes_it_down() {
     }
 
     let begun = Instant::now();
-    let mut second = Run { script: spawn(&folder, run.ports), ports: run.ports, folder: folder.clone() };
+    let ports = [run.ports[0], run.ports[1], run.ports[2]];
+    let mut second = Run { script: spawn(&folder, ports), ports: run.ports.clone(), folder: folder.clone() };
     second.script.text("Ctrl-C stops everything").await;
     assert!(begun.elapsed().as_secs() < 20, "the second run took {:?}", begun.elapsed());
     assert!(!second.script.lines().join("\n").contains("importing"), "the data was there already");
     assert_eq!(std::fs::read_to_string(&key).unwrap(), first_key, "the key stays");
 
     // A third one beside it says so and leaves it alone.
-    let mut third = spawn(&folder, run.ports);
+    let mut third = spawn(&folder, ports);
     assert!(!third.end().await.success());
     assert!(third.lines().join("\n").contains("running already"), "{:?}", third.lines());
 
@@ -127,4 +148,29 @@ async fn a_port_in_use_is_said_before_anything_is_started() {
     let said = script.lines().join("\n");
     assert!(said.contains(&format!("port {port} is in use")) && said.contains("ADDRGATE_PORT"), "{said}");
     assert!(!folder.path().join("postgres").exists(), "nothing was made");
+}
+
+#[tokio::test]
+async fn the_cluster_comes_up_shares_and_goes_down_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = Run::start_cluster(folder.path()).await;
+    let outputs = run.suggestions();
+    assert_eq!(outputs.len(), 4, "three questions and a purge");
+    let purge: serde_json::Value = serde_json::from_slice(&outputs[3].stdout).unwrap();
+    assert_eq!(purge, serde_json::json!({"confirmed": true, "applied": 2, "instances": 2}));
+
+    let key = std::fs::read_to_string(folder.path().join("api-key")).unwrap();
+    let [one, two] = [run.ports[0], run.ports[3]];
+    let ask = async |port: u16| {
+        let client = support::Client::new(&format!("http://127.0.0.1:{port}"), key.trim());
+        client.get("/api/v1/addresses/search?q=24+firebrace+st+horsham").await
+    };
+    assert_eq!(ask(one).await.header("x-cache"), "MISS");
+    support::until("the other gateway has it from Redis", || async { ask(two).await.header("x-cache") == "HIT" }).await;
+
+    run.script.signal("INT");
+    assert!(run.script.end().await.success(), "{:?}", run.script.lines());
+    run.all_is_gone();
+    let left = std::fs::read_dir(folder.path().join("redis")).unwrap();
+    assert!(!left.flatten().any(|entry| entry.path().extension().is_some_and(|end| end == "pid")), "Redis cleaned up");
 }

@@ -8,6 +8,7 @@ use super::{
     Policy, SetCookie,
     directives::{ResponseDirectives, Scope},
     freshness::{self, Exchange, Source, Windows},
+    part::Part,
     reuse::Times,
     targeted,
     vary::Vary,
@@ -20,6 +21,8 @@ pub struct Asked {
     pub authorization: bool,
     /// It carried `Cache-Control: no-store`.
     pub no_store: bool,
+    /// It asked the upstream for a part.
+    pub part: bool,
 }
 
 /// Why an answer is not kept.
@@ -35,7 +38,7 @@ pub enum Reason {
     Authorization,
     /// It sets a cookie, which belongs to one client.
     SetCookie,
-    /// A part of a representation; parts are not combined here.
+    /// A part of a representation that was not asked for, that varies, or that does not say which part it is.
     Partial,
     /// `Vary: *`
     VaryStar,
@@ -45,6 +48,8 @@ pub enum Reason {
     NotUnderstood,
     /// Nothing says how long.
     NoLifetime,
+    /// Its key was not asked for often enough (`min_uses`).
+    FewUses,
     /// Stale on arrival, with no validator and no window in which it could be used.
     Useless,
 }
@@ -63,6 +68,7 @@ impl Reason {
             Self::Error => "error-status",
             Self::NotUnderstood => "not-understood",
             Self::NoLifetime => "no-lifetime",
+            Self::FewUses => "min-uses",
             Self::Useless => "stale-on-arrival",
         }
     }
@@ -170,7 +176,9 @@ fn permitted(
     if asked.no_store {
         return Err(Reason::RequestNoStore);
     }
-    if matches!(status, 206 | 304) {
+    let known_part =
+        || headers.get(header::CONTENT_RANGE).is_some_and(|range| Part::new(range.as_bytes(), 1).is_some());
+    if status == 304 || status == 206 && !(asked.part && *vary == Vary::Nothing && known_part()) {
         return Err(Reason::Partial);
     }
     // Section 5.2.2.3: a cache that knows the status ignores `no-store` beside `must-understand`.

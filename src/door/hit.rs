@@ -12,7 +12,7 @@ use http::Version;
 
 use super::write::{field, number};
 use crate::config::{Compression, Plan};
-use crate::proxy::{common_fields, is_small};
+use crate::proxy::{best, common_fields, is_small};
 use crate::store::{Entry, Store, entry};
 
 /// An answer from memory for one request.
@@ -24,6 +24,8 @@ pub(super) struct Hit<'a> {
     /// The route wants `meta` in the body.
     meta: bool,
     compression: &'a Compression,
+    /// The body in the coding that the client likes best.
+    coded: Option<(&'static str, Bytes)>,
     /// The client ends the connection.
     pub(super) close: bool,
 }
@@ -37,7 +39,7 @@ struct Plain<'a> {
 }
 
 /// The fresh answer for a request, if the request is plain and there is one that can go out as it is.
-pub(super) fn find<'a>(store: &Store, head: &Head<'a>, plan: &'a Plan, verdict: &Verdict) -> Option<Hit<'a>> {
+pub(super) fn find<'a>(store: &'static Store, head: &Head<'a>, plan: &'a Plan, verdict: &Verdict) -> Option<Hit<'a>> {
     let route = verdict.route.as_ref()?;
     let caching = route.cache.as_ref()?;
     let key = verdict.key.as_ref()?;
@@ -46,15 +48,21 @@ pub(super) fn find<'a>(store: &Store, head: &Head<'a>, plan: &'a Plan, verdict: 
     let entry = store.fresh(key, head.headers, now)?;
     let compression = &plan.file.compression;
     let marks = &entry.marks;
-    let coded =
-        plain.codings.is_some() && compression.enabled && !marks.fixed && !is_small(compression, entry.length());
+    let codable = compression.enabled && !marks.fixed && !is_small(compression, entry.length());
+    let coding = plain.codings.filter(|_| codable).and_then(|codings| best(codings, compression));
     // A stamped body has to be whole, and its place in the head known.
     let meta = route.config.meta && marks.ok && marks.json && !marks.fixed;
-    if coded || marks.dressed || marks.length.is_empty() || (plain.conditional && !marks.ok) {
+    if marks.dressed || marks.length.is_empty() || (plain.conditional && !marks.ok) {
         return None;
     }
+    let coded = match coding {
+        // Each stamped body is another, and what of the rest is worth coding Pingora's module knows.
+        Some(_) if meta || !marks.json => return None,
+        Some(coding) => store.coded(&entry, coding, compression.level)?.map(|body| (coding.token(), body)),
+        None => None,
+    };
     let close = plain.close;
-    Some(Hit { entry, now, plain, head_only: head.is_head(), meta, compression, close })
+    Some(Hit { entry, now, plain, head_only: head.is_head(), meta, compression, coded, close })
 }
 
 /// `None` for anything that wants more than the answer as it is kept.
@@ -93,7 +101,8 @@ impl Hit<'_> {
         close: bool,
         out: &mut Vec<u8>,
     ) -> (u16, usize) {
-        let (head, body) = self.entry.wire();
+        let (head, whole) = self.entry.wire();
+        let (coding, body) = self.coded.as_ref().map_or((None, whole), |(coding, body)| (Some(coding), body));
         let marks = &self.entry.marks;
         let not_modified = self.plain.conditional && self.matches(headers);
         let mut stamp = None;
@@ -103,14 +112,18 @@ impl Hit<'_> {
         let length = body.len() + stamp.as_ref().map_or(0, Stamp::growth);
         out.reserve(head.len() + length + 512);
         match not_modified {
-            true => not_modified_head(head, self.meta, out),
-            false => self.head(head, stamp.as_ref().map(|_| length), out),
+            true => not_modified_head(head, self.meta || coding.is_some(), out),
+            false => self.head(head, (stamp.is_some() || coding.is_some()).then_some(length), out),
+        }
+        if let Some(coding) = coding.filter(|_| !not_modified) {
+            field(out, "content-encoding", coding);
         }
         let times = &self.entry.kept.times;
         number(out, "age", times.age(self.now).as_secs());
         let left = times.fresh_until.duration_since(self.now).unwrap_or_default().as_secs();
         status(left, out);
-        if self.compression.enabled && !is_small(self.compression, length) && !marks.varies_by_coding {
+        let plain_length = if coding.is_some() { whole.len() } else { length };
+        if self.compression.enabled && !is_small(self.compression, plain_length) && !marks.varies_by_coding {
             field(out, "vary", "Accept-Encoding");
         }
         common_fields(verdict, elapsed, |name, value| field(out, name, value));
@@ -140,8 +153,8 @@ impl Hit<'_> {
         matches
     }
 
-    /// The kept head; where the body is stamped with another length, and with a weak tag, because no two stamped answers
-    /// are equal byte by byte.
+    /// The kept head; where the body is stamped or coded with another length, and with a weak tag, because no two stamped
+    /// answers are equal byte by byte, and a coded one is not equal to the plain one.
     fn head(&self, head: &[u8], length: Option<usize>, out: &mut Vec<u8>) {
         let marks = &self.entry.marks;
         let Some(length) = length else { return out.extend_from_slice(head) };

@@ -7,6 +7,7 @@ use addrgate_filters::cache_key::keys;
 use addrgate_filters::cache_policy::conditional::is_not_modified;
 use addrgate_filters::cache_policy::directives::RequestDirectives;
 use addrgate_filters::cache_policy::freshness::Exchange;
+use addrgate_filters::cache_policy::part::Wanted;
 use addrgate_filters::cache_policy::reuse::{Reuse, decide};
 use addrgate_filters::cache_policy::storing::{self, Asked, Reason};
 use addrgate_filters::cache_policy::vary::{Vary, variance};
@@ -14,7 +15,7 @@ use addrgate_filters::cache_policy::{fields, invalidation};
 use addrgate_filters::cache_status::Forward;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::route::Route;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use pingora::cache::key::HashBinary;
 use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -46,11 +47,18 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
         let lines = session.req_header().headers.get_all(header::CACHE_CONTROL).iter();
         ctx.cached.wish = Some(RequestDirectives::read(lines.map(http::HeaderValue::as_bytes)));
     }
+    if caching.policy.parts
+        && method == Method::GET
+        && ctx.cached.wish.is_none_or(|wish| wish == RequestDirectives::default())
+    {
+        ctx.cached.wanted = Wanted::of(Headers::Map(&session.req_header().headers));
+    }
     ctx.cached.on = true;
     let shared = Arc::clone(&ctx.shared);
     let headers = Headers::Map(&session.req_header().headers);
     let id = Id { key, variance: shared.caching.store.variance(&key, headers) };
-    if !ctx.cached.lead.is_held() && !shared.caching.store.serves(&id) {
+    // Who wants a part fetches that part alone.
+    if ctx.cached.wanted.is_none() && !ctx.cached.lead.is_held() && !shared.caching.store.serves(&id) {
         // Some of its own time must be left.
         let patience = shared.caching.wait.min(route.config.timeout.0.mul_f64(0.6));
         let turn = tokio::select! {
@@ -68,6 +76,15 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     // After the wait: what was purged before this moment is not what will be fetched.
     ctx.cached.clock = shared.invalidation.now();
     Ok(())
+}
+
+/// Asks the upstream for the part alone, unless something is kept that only has to be validated.
+pub(super) fn ask_for_part(session: &Session, ctx: &Context, request: &mut RequestHeader) -> Result<()> {
+    let range = session.req_header().headers.get(header::RANGE);
+    match range.filter(|_| ctx.cached.wanted.is_some() && session.cache.maybe_cache_meta().is_none()) {
+        Some(range) => request.insert_header(header::RANGE, range),
+        None => Ok(()),
+    }
 }
 
 /// Turns the cache on.
@@ -88,6 +105,7 @@ pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
         lease: Arc::default(),
         stale_will_do: !ctx.verdict.background,
         second: !ctx.cached.passing,
+        wanted: ctx.cached.wanted,
     });
     Ok(key)
 }
@@ -152,6 +170,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
     let asked = Asked {
         authorization: request.contains_key(header::AUTHORIZATION) && !route.config.auth.reads_token(),
         no_store: ctx.cached.wish.is_some_and(|wish| wish.no_store),
+        part: ctx.cached.wanted.is_some(),
     };
     if answer.headers.contains_key(DEGRADED) {
         ctx.cached.lead.end(End::Unkept);
@@ -167,6 +186,14 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
                 return uncacheable(reason.as_str());
             }
         };
+    let is_new = session.cache.maybe_cache_meta().is_none() && !ctx.verdict.background;
+    if let Some(key) = ctx.verdict.key.filter(|_| is_new && caching.config.min_uses > 1)
+        && ctx.shared.caching.uses.count(key, caching.config.min_uses_within.0) < caching.config.min_uses
+    {
+        ctx.cached.unkept = Some(Reason::FewUses);
+        ctx.cached.lead.end(End::Unkept);
+        return uncacheable(Reason::FewUses.as_str());
+    }
     if is_at_fallback(ctx) {
         storable.lifetime = storable.lifetime.min(caching.policy.fallback);
     }

@@ -58,7 +58,7 @@ pub(crate) fn is_small(config: &Compression, length: usize) -> bool {
 }
 
 /// The best coding that the client accepts: by its weights, then by our order (RFC 9110 section 12.5.3).
-fn best(accepted: &[u8], config: &Compression) -> Option<Algorithm> {
+pub(crate) fn best(accepted: &[u8], config: &Compression) -> Option<Algorithm> {
     let mut weights = vec![None; config.algorithms.len()];
     let mut others = 0;
     for part in accepted.split(|b| *b == b',') {

@@ -8,8 +8,9 @@ use addrgate_filters::Stop;
 use addrgate_filters::cors::EXPOSED;
 use addrgate_filters::degrade::Level;
 use addrgate_filters::reply::{Cause, Code, Reply, render, wants_problem};
-use addrgate_filters::route::Answer;
+use addrgate_filters::route::{Answer, Route};
 use addrgate_filters::verdict::Verdict;
+use http::StatusCode;
 use http::header::{self, HeaderName};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -194,6 +195,17 @@ fn response_time(elapsed: Duration) -> Cow<'static, str> {
         0 => "0ms".into(),
         ms => format!("{ms}ms").into(),
     }
+}
+
+/// Adds the route's own tags to what the upstream says. A 304 that names none leaves those of what is kept.
+pub(super) fn tag(answer: &mut ResponseHeader, route: &Route) -> Result<()> {
+    const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+    let tags = route.cache.as_ref().map_or(&[][..], |cache| &cache.config.tags);
+    let keeps = answer.status == StatusCode::NOT_MODIFIED && !answer.headers.contains_key(CACHE_TAG);
+    if tags.is_empty() || keeps {
+        return Ok(());
+    }
+    answer.append_header(CACHE_TAG, tags.join(", ")).map(drop)
 }
 
 /// What an upstream says about itself or about this one exchange is not for clients, and not to be kept.

@@ -16,7 +16,7 @@ use crate::telemetry::CacheOutcome;
 /// Adds the fields to an answer that went through the cache, and notes the outcome.
 pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
     if !ctx.cached.on {
-        return Ok(());
+        return write(answer, &passed(answer, ctx));
     }
     let kept = session.cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Kept>());
     if let Some(kept) = kept {
@@ -36,8 +36,19 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Con
         Outcome::Forwarded(Forward::Bypass | Forward::Method) => CacheOutcome::Pass,
         Outcome::Forwarded(_) => CacheOutcome::Miss,
     };
+    write(answer, &status)
+}
+
+fn write(answer: &mut ResponseHeader, status: &Status) -> Result<()> {
     answer.insert_header("cache-status", status.to_string())?;
     answer.insert_header("x-cache", status.word())
+}
+
+/// Past the cache: the route has none, or not for this method.
+fn passed(answer: &ResponseHeader, ctx: &Context) -> Status {
+    let caching = ctx.verdict.route.as_ref().and_then(|route| route.cache.as_ref());
+    let why = if caching.is_some() { Forward::Method } else { Forward::Bypass };
+    Status::forwarded(why, ctx.cached.upstream_status.unwrap_or(answer.status.as_u16()))
 }
 
 fn status(session: &Session, answer: &ResponseHeader, ctx: &Context, kept: Option<&Kept>) -> Status {
@@ -68,11 +79,11 @@ fn status(session: &Session, answer: &ResponseHeader, ctx: &Context, kept: Optio
     }
 }
 
-/// Negative once it is stale.
+/// Negative from the moment on at which it is stale.
 fn seconds_left(until: SystemTime) -> i64 {
     let whole = |left: std::time::Duration| i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
     match until.duration_since(SystemTime::now()) {
         Ok(left) => whole(left),
-        Err(past) => -whole(past.duration()),
+        Err(past) => -1 - whole(past.duration()),
     }
 }

@@ -11,13 +11,19 @@ use std::{
 
 use addrgate_filters::{
     cache_key::Key,
-    cache_policy::{freshness::Windows, list, reuse::Times},
+    cache_policy::{
+        freshness::Windows,
+        list,
+        part::{Part, Wanted},
+        reuse::Times,
+    },
     route::Kind,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use pingora::{cache::CacheMeta, http::ResponseHeader};
 
+use super::coded::Codings;
 use crate::invalidation::{Clock, Name};
 use crate::warm::NOTED;
 
@@ -34,6 +40,11 @@ impl Id {
     /// The slot of answers without `Vary`, and of the index of variants.
     pub(crate) fn primary(key: Key) -> Self {
         Self { key, variance: None }
+    }
+
+    /// The slot of the last part (206) that came of an answer without `Vary`.
+    pub(crate) fn part(key: Key) -> Self {
+        Self { key, variance: Some(*b"part of a whole.") }
     }
 }
 
@@ -94,14 +105,15 @@ impl Meta {
     /// From what Pingora hands over to be stored; `None` where the answer did not pass our own cache phase.
     pub(crate) fn of(key: Key, meta: &CacheMeta) -> Option<Self> {
         let kept = meta.extensions().get::<Kept>()?.clone();
-        let id = Id { key, variance: meta.variance() };
+        let is_part = meta.response_header().status == StatusCode::PARTIAL_CONTENT;
+        let id = if is_part { Id::part(key) } else { Id { key, variance: meta.variance() } };
         Some(Self { id, kept, head: write_head(meta.response_header()) })
     }
 
     /// The same for Pingora. `None` where the stored head can't be read back.
     pub(crate) fn to_cache_meta(&self) -> Option<CacheMeta> {
         let mut meta = self.kept.clone().into_cache_meta(read_head(&self.head)?);
-        if let Some(variance) = self.id.variance {
+        if let Some(variance) = self.id.variance.filter(|_| self.kept.vary.is_some()) {
             meta.set_variance(variance);
         }
         Some(meta)
@@ -120,6 +132,7 @@ pub(crate) struct Entry {
     /// The last change of the invalidation table at which it was found valid.
     pub(super) valid_at: AtomicU64,
     uses: AtomicU32,
+    pub(super) codings: Codings,
     /// What the door must know of the head, so that it reads no field again.
     pub(crate) marks: Marks,
 }
@@ -208,6 +221,7 @@ impl Entry {
             head,
             valid_at: AtomicU64::new(0),
             uses: AtomicU32::new(0),
+            codings: Codings::default(),
             marks,
         }
     }
@@ -238,6 +252,19 @@ impl Entry {
         self.wire.len() - self.head
     }
 
+    /// The wanted bytes of a kept part, with the head that goes with them.
+    pub(crate) fn part(&self, wanted: Wanted) -> Option<(Meta, Bytes)> {
+        let head = self.head();
+        let (_, range) = fields(&head).find(|(name, _)| name.eq_ignore_ascii_case(b"content-range"))?;
+        let part = Part::new(range, self.length())?;
+        let bytes = part.holds(wanted)?;
+        let mut response = read_head(&head)?;
+        response.insert_header(header::CONTENT_RANGE, part.content_range(&bytes)).ok()?;
+        response.insert_header(header::CONTENT_LENGTH, bytes.len()).ok()?;
+        let meta = Meta { id: self.id, kept: self.kept.clone(), head: write_head(&response) };
+        Some((meta, self.body().slice(bytes)))
+    }
+
     /// Without the body.
     pub(crate) fn meta(&self) -> Meta {
         Meta { id: self.id, kept: self.kept.clone(), head: self.head() }
@@ -245,7 +272,7 @@ impl Entry {
 
     /// Bytes it takes in memory, with what the cache itself needs for an entry.
     pub(crate) fn weight(&self) -> usize {
-        self.wire.len() + self.kept.names.len() * size_of::<Name>() + OVERHEAD
+        self.wire.len() + self.codings.weight() + self.kept.names.len() * size_of::<Name>() + OVERHEAD
     }
 }
 

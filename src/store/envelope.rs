@@ -127,8 +127,10 @@ fn content(id: &Id, from: &mut &[u8], largest: usize) -> Option<Result<Value, Wr
     let clock =
         Clock { ms: from.try_get_u64_le().ok()?, seq: from.try_get_u64_le().ok()?, local: from.try_get_u32_le().ok()? };
     let vary = get_fields(from)?;
+    // A part has a slot of its own as a variant has, but no fields select it.
+    let selected = varies && *id != Id::part(id.key);
     let count = usize::from(from.try_get_u16_le().ok()?);
-    if kind != 0 || count > MAX_NAMES || vary.is_empty() == varies {
+    if kind != 0 || count > MAX_NAMES || vary.is_empty() == selected {
         return None;
     }
     let names = (0..count).map(|_| array(from).map(Name)).collect::<Option<Vec<_>>>()?;
@@ -138,7 +140,7 @@ fn content(id: &Id, from: &mut &[u8], largest: usize) -> Option<Result<Value, Wr
         return None;
     }
     let (head, body) = from.split_at(head);
-    let kept = Kept { times, windows, stored, keep, vary: varies.then(|| vary.into()), names: names.into(), clock };
+    let kept = Kept { times, windows, stored, keep, vary: selected.then(|| vary.into()), names: names.into(), clock };
     let meta = Meta { id: *id, kept, head: Bytes::copy_from_slice(head) };
     // What Pingora could not read later must not be taken now.
     meta.to_cache_meta()?;

@@ -20,7 +20,11 @@ pub(crate) struct Whole {
 impl Whole {
     /// From its beginning.
     pub(crate) fn new(entry: &Entry) -> Self {
-        let body = entry.body();
+        Self::of(entry.body())
+    }
+
+    /// These bytes of it.
+    pub(crate) fn of(body: Bytes) -> Self {
         Self { rest: Some(body.clone()), body }
     }
 }

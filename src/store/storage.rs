@@ -2,7 +2,8 @@
 
 use std::{any::Any, sync::Arc, time::SystemTime};
 
-use addrgate_filters::{cache_key::Key, cache_policy::vary, head::Headers};
+use addrgate_filters::cache_policy::{part::Wanted, vary};
+use addrgate_filters::{cache_key::Key, head::Headers};
 use async_trait::async_trait;
 use http::HeaderName;
 use pingora::{
@@ -132,6 +133,16 @@ impl Store {
         meta.extensions_mut().insert(tier);
         Some((meta, Box::new(handler)))
     }
+
+    /// The wanted bytes of a kept part that is fresh.
+    fn hand_out_part(&self, part: &Entry, wanted: Wanted, tier: Tier) -> Found {
+        let view = self.view(&part.kept).filter(|view| view.times.is_fresh(SystemTime::now()))?;
+        let (mut meta, body) = part.part(wanted)?;
+        (meta.kept.times, meta.kept.windows) = (view.times, view.windows);
+        let mut meta = meta.to_cache_meta()?;
+        meta.extensions_mut().insert(tier);
+        Some((meta, Box::new(Whole::of(body))))
+    }
 }
 
 /// Tells those who wait for this request's fetch.
@@ -159,6 +170,12 @@ impl Storage for Store {
             return Ok(Some((meta, Box::new(Joined::new(fill)))));
         }
         let request = key.extensions.get::<Request>();
+        if let Some(wanted) = request.and_then(|request| request.wanted).filter(|_| !is_fresh && id.variance.is_none())
+            && let Some(found) =
+                self.held(&Id::part(id.key)).and_then(|part| self.hand_out_part(&part, wanted, Tier::First))
+        {
+            return Ok(Some(found));
+        }
         let will_do = view.is_some_and(|view| view.is_servable_stale(now)) && request.is_some_and(|r| r.stale_will_do);
         if is_fresh || will_do {
             return Ok(held.and_then(|entry| self.hand_out(entry, Tier::First)));
@@ -173,6 +190,14 @@ impl Storage for Store {
             if newer {
                 return Ok(self.hand_out(entry, Tier::Second));
             }
+        } else if let Some((request, wanted)) =
+            request.and_then(|request| request.wanted.map(|wanted| (request, wanted)))
+            && let Some(second) = self.second.as_ref().filter(|_| request.second && id.variance.is_none())
+            && let Some(Value::Answer(part)) = second.get(&Id::part(id.key)).await
+            && let Some(found) = self.hand_out_part(&part, wanted, Tier::Second)
+        {
+            self.insert(part);
+            return Ok(Some(found));
         }
         Ok(held.and_then(|entry| self.hand_out(entry, Tier::First)))
     }

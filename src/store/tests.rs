@@ -198,6 +198,7 @@ async fn variants_are_told_apart_and_capped() {
         lease: Arc::default(),
         stale_will_do: true,
         second: false,
+        wanted: None,
     });
     assert_eq!(read(store, &with_fields).await, Some(Ok("7".to_owned())));
 

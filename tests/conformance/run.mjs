@@ -7,9 +7,10 @@ import { createRequire } from 'module'
 import { pathToFileURL } from 'url'
 
 const [suite, base, resultsFile, floorFile, only] = process.argv.slice(2)
-const load = file => import(pathToFileURL(path.resolve(suite, file)))
+const load = file => import(new URL(file, pathToFileURL(`${path.resolve(suite)}/`)))
 const isCurrent = fs.existsSync(path.resolve(suite, 'test-engine'))
-const { runTests, getResults } = await load(isCurrent ? 'test-engine/client/runner.mjs' : 'client/runner.mjs')
+const client = isCurrent ? 'test-engine/client' : 'client'
+const { testResults } = await load(`${client}/test.mjs`)
 const suites = (await load('tests/index.mjs')).default
 
 const tests = new Map()
@@ -30,14 +31,25 @@ function score (results) {
 const chosen = only
   ? suites.map(one => ({ ...one, tests: one.tests.filter(test => test.id === only).map(test => ({ ...test, dump: true })) }))
   : suites
-if (isCurrent) await runTests(chosen, false, base)
-else await runTests(chosen, createRequire(path.resolve(suite, 'package.json'))('node-fetch'), false, base)
-const results = getResults()
+// A runner remembers what it has run, so each run has one of its own.
+async function run (list, number) {
+  const { runTests } = await load(`${client}/runner.mjs?${number}`)
+  if (isCurrent) await runTests(list, false, base)
+  else await runTests(list, createRequire(path.resolve(suite, 'package.json'))('node-fetch'), false, base)
+  return { ...testResults }
+}
+let results = await run(chosen, 1)
+// The suite sleeps for real and runs many tests at once: what fails on a busy machine has a second try, and that is said.
+const failed = only ? [] : Object.keys(results).filter(id => results[id] !== true)
+for (const id of failed) delete testResults[id]
+if (failed.length > 0) results = await run([{ ...suites[0], tests: failed.map(id => tests.get(id)) }], 2)
+const late = failed.filter(id => results[id] === true)
+if (late.length > 0) console.log(`passed the second time: ${late.join(', ')}`)
 if (only) {
   console.log(only, results[only])
   process.exit(results[only] === true ? 0 : 1)
 }
-fs.writeFileSync(resultsFile, JSON.stringify(results, null, 2) + '\n')
+fs.writeFileSync(resultsFile, JSON.stringify(results, Object.keys(results).sort(), 2) + '\n')
 
 const totals = { required: 0, optimal: 0, check: 0 }
 for (const test of tests.values()) totals[kindOf(test)]++

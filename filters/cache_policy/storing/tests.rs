@@ -71,13 +71,25 @@ fn what_has_a_validator_or_a_window_is_kept_though_stale() {
 }
 
 #[rstest]
+#[case(true, &[("content-range", "bytes 4-9/10")], Ok(60))]
+#[case(true, &[("content-range", "bytes 4-9/*")], Err(Reason::Partial))]
+#[case(true, &[("content-range", "bytes 4-9/10"), ("vary", "accept-language")], Err(Reason::Partial))]
+#[case(true, &[], Err(Reason::Partial))]
+#[case(false, &[("content-range", "bytes 4-9/10")], Err(Reason::Partial))]
+fn parts(#[case] part: bool, #[case] more: &[(&str, &str)], #[case] expected: Result<u64, Reason>) {
+    let fields = [&[("cache-control", "max-age=60")], more].concat();
+    let got = with(&Policy::default(), Asked { part, ..Asked::default() }, 206, &fields).map(|s| s.lifetime.as_secs());
+    assert_eq!(got, expected);
+}
+
+#[rstest]
 #[case("max-age=60", Err(Reason::Authorization))]
 #[case("max-age=60, public", Ok(60))]
 #[case("max-age=60, must-revalidate", Ok(60))]
 #[case("s-maxage=60", Ok(60))]
 #[case("max-age=60, proxy-revalidate", Err(Reason::Authorization))]
 fn authorization(#[case] line: &str, #[case] expected: Result<u64, Reason>) {
-    let asked = Asked { authorization: true, no_store: false };
+    let asked = Asked { authorization: true, ..Asked::default() };
     let got = with(&Policy::default(), asked, 200, &[("cache-control", line)]).map(|s| s.lifetime.as_secs());
     assert_eq!(got, expected);
 }
@@ -152,7 +164,7 @@ fn a_targeted_field_replaces_the_others() {
 
 #[test]
 fn no_store_of_the_request_and_vary_star() {
-    let asked = Asked { no_store: true, authorization: false };
+    let asked = Asked { no_store: true, ..Asked::default() };
     assert_eq!(with(&Policy::default(), asked, 200, &[("cache-control", "max-age=60")]), Err(Reason::RequestNoStore));
     assert_eq!(plain(200, &[("cache-control", "max-age=60"), ("vary", "a, *")]), Err(Reason::VaryStar));
 }
