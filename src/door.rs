@@ -57,6 +57,7 @@ pub(crate) struct Door {
     bodies: Semaphore,
     /// Ports on which connections begin with the PROXY protocol.
     proxied: Vec<u16>,
+    room: usize,
 }
 
 /// What a request that is handed over brings along, so that nothing is decided twice.
@@ -124,11 +125,12 @@ impl ServerApp for Door {
 }
 
 impl Door {
-    /// In front of the proxy; `proxied` are ports on which connections begin with the PROXY protocol.
-    pub(crate) fn new(shared: Arc<Shared>, proxy: Arc<HttpProxy<Gateway>>, proxied: Vec<u16>) -> Self {
+    /// In front of the proxy; `proxied` are ports on which connections begin with the PROXY protocol, `room` is for how many
+    /// connections the process has descriptors.
+    pub(crate) fn new(shared: Arc<Shared>, proxy: Arc<HttpProxy<Gateway>>, proxied: Vec<u16>, room: usize) -> Self {
         let bodies = shared.plan().file.limits.bodies.0 / 1024;
         let bodies = Semaphore::new(usize::try_from(bodies).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS));
-        Self { shared, proxy, connections: Connections::default(), bodies, proxied }
+        Self { shared, proxy, connections: Connections::default(), bodies, proxied, room }
     }
 
     /// Whether a connection may stay, and from where it comes. One that may not is closed without an answer.
@@ -140,7 +142,7 @@ impl Door {
     ) -> Result<(Option<IpAddr>, Place), &'static str> {
         let plan = self.shared.plan_kept();
         let limits = &plan.file.limits;
-        let mut place = self.connections.enter(limits.connections).ok_or("connections")?;
+        let mut place = self.connections.enter(limits.connections.min(self.room)).ok_or("connections")?;
         let trusted = |address: IpAddr| plan.filters.address.0.trusted_proxies.contain(address);
         let mut client = peer;
         if port.is_some_and(|port| self.proxied.contains(&port)) {

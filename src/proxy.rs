@@ -236,6 +236,8 @@ impl ProxyHttp for Gateway {
             return Err(Error::explain(TURNED, "the fallback is asked instead").into_up());
         }
         session.upstream_compression.adjust_level(0);
+        // The version is the sender's own (RFC 9110 section 7.6).
+        upstream_response.set_version(http::Version::HTTP_11);
         respond::strip(upstream_response);
         forward::mark(ctx, upstream_response)?;
         ctx.cached.upstream_status = Some(upstream_response.status.as_u16());

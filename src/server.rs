@@ -46,6 +46,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         n => n,
     };
+    let room = room(plan.file.limits.connections);
     for address in settings.listen.iter().chain([&admin_listen]) {
         probe(address, upgrade)?;
     }
@@ -69,7 +70,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     let proxy = Arc::new(proxy);
     shared.replays.connect(Arc::clone(&proxy));
     let proxied = settings.proxy_protocol.iter().filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
-    let door = Door::new(Arc::clone(&shared), proxy, proxied.collect());
+    let door = Door::new(Arc::clone(&shared), proxy, proxied.collect(), room);
     let mut public = Service::new("gateway".to_owned(), door);
     for address in &settings.listen {
         match &settings.tls {
@@ -121,6 +122,30 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     tracing::info!("stopped");
     shared.access.close();
     Ok(())
+}
+
+/// For how many connections there are descriptors: one each, one each for its request at the upstream, and some for all
+/// else. The process's limit is raised as far as the system lets it.
+fn room(wanted: usize) -> usize {
+    const ELSE: u64 = 512;
+    let files = (wanted as u64).saturating_mul(2).saturating_add(ELSE);
+    let files = match rlimit::increase_nofile_limit(files) {
+        Ok(files) => files,
+        Err(error) => {
+            tracing::info!(%error, "the limit of open files is not known; `limits.connections` alone holds");
+            return usize::MAX;
+        }
+    };
+    let room = usize::try_from(files.saturating_sub(ELSE) / 2).unwrap_or(usize::MAX).max(1);
+    if room < wanted {
+        tracing::info!(
+            files,
+            room,
+            wanted,
+            "open files allow fewer connections than `limits.connections`: raise `ulimit -n`"
+        );
+    }
+    room
 }
 
 /// Pingora panics where it can't bind; say it in a sentence before. Sockets that are taken over are bound already.

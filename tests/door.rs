@@ -216,6 +216,21 @@ async fn http2_is_handed_over_and_http1_0_served() {
 }
 
 #[tokio::test]
+async fn the_gateway_speaks_its_own_version_whatever_the_origin_speaks() {
+    let origin = Origin::start(|_| async {
+        Answer::Raw(b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\ncache-control: max-age=60\r\n\r\nok".to_vec())
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    for cache in ["MISS", "HIT"] {
+        let answer = exchange(&gateway.place, get("/old", "Connection: close\r\n").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok"), "{answer}");
+        assert!(answer.contains(&format!("x-cache: {cache}")), "{answer}");
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn interim_answers_are_passed_on_however_they_arrive() {
     let origin = Origin::start(|asked| async move {
         let early = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";

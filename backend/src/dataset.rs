@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -15,6 +15,17 @@ const EVERY: Duration = Duration::from_secs(5);
 const COUNTING: Duration = Duration::from_secs(30);
 const SOURCES: &str = include_str!("sql/dataset.sql");
 const STATES: &str = include_str!("sql/coverage.sql");
+
+/// When data counts as outdated.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct AgeArgs {
+    /// Days after which the newest release counts as outdated in health; G-NAF appears every three months
+    #[arg(long, env = "ADDRESS_SERVICE_OUTDATED_AFTER", value_parser = clap::value_parser!(u32).range(1..))]
+    outdated_after: Option<u32>,
+    /// Answer 503 `DATASET_OUTDATED` instead of outdated data
+    #[arg(long, env = "ADDRESS_SERVICE_REFUSE_OUTDATED", requires = "outdated_after")]
+    refuse_outdated: bool,
+}
 
 /// One imported source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +57,10 @@ pub(crate) struct State {
 
 /// What is known of the data; cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Facts(watch::Receiver<Known>);
+pub(crate) struct Facts {
+    known: watch::Receiver<Known>,
+    age: AgeArgs,
+}
 
 /// One reading.
 #[derive(Debug, Clone, Default)]
@@ -63,18 +77,39 @@ pub(crate) struct Known {
 impl Facts {
     /// The latest reading.
     pub(crate) fn known(&self) -> Known {
-        self.0.borrow().clone()
+        self.known.borrow().clone()
     }
 
     /// The value of the `release:` tag: the newest release that has addresses, as a word; `none` without data.
     /// Read before the data is, so that an answer never carries a newer release than its data.
     pub(crate) fn release(&self) -> Arc<str> {
-        self.0.borrow().release.clone()
+        self.known.borrow().release.clone()
+    }
+
+    /// Whether the newest release is older than it should be.
+    pub(crate) fn are_outdated(&self) -> bool {
+        let first =
+            self.age.outdated_after.and_then(|days| Utc::now().date_naive().checked_sub_days(Days::new(days.into())));
+        first.is_some_and(|first| self.known.borrow().newest().is_some_and(|newest| newest < first))
+    }
+
+    /// Whether that is a reason to answer nothing.
+    pub(crate) fn are_refused(&self) -> bool {
+        self.age.refuse_outdated && self.are_outdated()
+    }
+}
+
+impl Known {
+    /// The first day of the newest release with addresses; where it is not known, when that was loaded.
+    fn newest(&self) -> Option<NaiveDate> {
+        let sources = self.sources.iter().flat_map(|sources| sources.iter());
+        let loaded = sources.filter(|source| source.addresses > 0);
+        loaded.map(|source| source.release_date.unwrap_or_else(|| source.imported_at.date_naive())).max()
     }
 }
 
 /// Starts reading every five seconds for the life of the process, and says in the log when the database goes or comes.
-pub(crate) fn keep(database: Database) -> Facts {
+pub(crate) fn keep(database: Database, age: AgeArgs) -> Facts {
     let (sender, receiver) = watch::channel(Known { release: "none".into(), ..Known::default() });
     tokio::spawn(async move {
         let mut before: Option<bool> = None;
@@ -100,7 +135,7 @@ pub(crate) fn keep(database: Database) -> Facts {
             }
         }
     });
-    Facts(receiver)
+    Facts { known: receiver, age }
 }
 
 /// The sources, and when these are others than before the counts per state.
@@ -164,6 +199,17 @@ mod tests {
             imported_at: DateTime::UNIX_EPOCH,
             addresses,
         }
+    }
+
+    #[test]
+    fn data_without_a_release_is_as_old_as_its_import() {
+        let known = |sources| Known { sources: Some(Arc::new(sources)), ..Known::default() };
+        let day = |year, month| NaiveDate::from_ymd_opt(year, month, 1);
+        assert_eq!(Known::default().newest(), None);
+        assert_eq!(known(vec![source("a", Some((2026, 2)), 0)]).newest(), None);
+        assert_eq!(known(vec![source("a", None, 1)]).newest(), day(1970, 1));
+        let both = vec![source("a", Some((2025, 11)), 5), source("b", Some((2026, 2)), 1)];
+        assert_eq!(known(both).newest(), day(2026, 2));
     }
 
     #[test]

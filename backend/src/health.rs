@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::dataset::Known;
+use crate::dataset::{Facts, Known};
 use crate::error::ApiError;
 use crate::place::round;
 use crate::reply::Reply;
@@ -28,8 +28,11 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Reply, ApiError> {
     let begun = Instant::now();
     let ping = ping(&app).await;
     let known = app.facts.known();
-    let dataset = dataset(&known);
-    let status = if !ping.up || dataset["state"] == "missing" { "unhealthy" } else { "healthy" };
+    let dataset = dataset(&known, &app.facts);
+    let status = match &dataset["status"] {
+        _ if !ping.up => json!("unhealthy"),
+        status => status.clone(),
+    };
     let body = json!({
         "status": status,
         "timestamp": now(),
@@ -42,7 +45,7 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Reply, ApiError> {
             "system": system(app.started),
         },
     });
-    Reply::uncached(code(status), &body)
+    Reply::uncached(code(status.as_str().unwrap_or_default()), &body)
 }
 
 /// GET /api/v1/health/detailed: health, the pool, every source, the breaker, changes that are still to be purged from caches.
@@ -63,7 +66,7 @@ pub(crate) async fn detailed(State(app): State<App>) -> Result<Reply, ApiError> 
         "status": status,
         "timestamp": now(),
         "version": env!("CARGO_PKG_VERSION"),
-        "checks": {"database": database(&app, &ping), "gnafDataset": dataset(&known), "system": system(app.started)},
+        "checks": {"database": database(&app, &ping), "gnafDataset": dataset(&known, &app.facts), "system": system(app.started)},
         "sources": sources,
         "purges": purges(&app).await,
         "breakers": [app.database.breaker()],
@@ -149,13 +152,18 @@ fn database(app: &App, ping: &Ping) -> Value {
     })
 }
 
-fn dataset(known: &Known) -> Value {
+fn dataset(known: &Known, facts: &Facts) -> Value {
     let sources = known.sources.as_deref().map(Vec::as_slice).unwrap_or_default();
     let records: i64 = sources.iter().map(|source| source.addresses).sum();
-    let loaded = records > 0;
+    let (status, state) = match records {
+        0 => ("unhealthy", "missing"),
+        _ if facts.are_refused() => ("unhealthy", "outdated"),
+        _ if facts.are_outdated() => ("degraded", "outdated"),
+        _ => ("healthy", "current"),
+    };
     json!({
-        "status": if loaded { "healthy" } else { "unhealthy" },
-        "state": if loaded { "current" } else { "missing" },
+        "status": status,
+        "state": state,
         "lastUpdate": sources.iter().map(|source| source.imported_at).max(),
         "recordCount": records,
         "details": sources.iter().filter(|source| source.addresses > 0).map(|source| {

@@ -12,10 +12,11 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::{HeaderMap, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
+use crate::dataset::Facts;
 use crate::error::ApiError;
 use crate::input::Deadline;
 use crate::{
@@ -95,15 +96,34 @@ impl Class {
     }
 }
 
-/// The service: the table, its guards, and answers for everything else. `requests` has a permit per request being answered
-/// (health excepted); every answer says what `source` it comes from.
-pub(crate) fn router<S>(table: Vec<Endpoint<S>>, state: S, requests: &Arc<Semaphore>, source: &'static str) -> Router
+/// What a request has to pass, unless it asks for health.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    /// One permit per request being answered.
+    pub(crate) requests: Arc<Semaphore>,
+    /// The data, which may be too old to be shown.
+    pub(crate) data: Option<Facts>,
+}
+
+impl Gate {
+    fn enter(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        if self.data.as_ref().is_some_and(Facts::are_refused) {
+            let message = "The address data is too old to be used";
+            return Err(ApiError { code: "DATASET_OUTDATED", ..ApiError::unavailable(message, 300) });
+        }
+        let place = self.requests.clone().try_acquire_owned();
+        place.map_err(|_| ApiError::unavailable("Too many requests at a time", 1))
+    }
+}
+
+/// The service: the table, its guards, and answers for everything else. Every answer says what `source` it comes from.
+pub(crate) fn router<S>(table: Vec<Endpoint<S>>, state: S, gate: &Gate, source: &'static str) -> Router
 where
     S: Clone + Send + Sync + 'static,
 {
     let mut router = Router::new();
     for Endpoint { path, class, handlers } in table {
-        let handlers = handlers.route_layer(middleware::from_fn_with_state((requests.clone(), class), guard));
+        let handlers = handlers.route_layer(middleware::from_fn_with_state((gate.clone(), class), guard));
         router = router.route(path, handlers.clone()).route(&format!("{path}/"), handlers);
     }
     router
@@ -123,10 +143,10 @@ fn told(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Gives the request its deadline and its place among those being answered.
-async fn guard(State((requests, class)): State<(Arc<Semaphore>, Class)>, mut request: Request, next: Next) -> Response {
-    let _place = match class.is_counted().then(|| requests.try_acquire_owned()).transpose() {
+async fn guard(State((gate, class)): State<(Gate, Class)>, mut request: Request, next: Next) -> Response {
+    let _place = match class.is_counted().then(|| gate.enter()).transpose() {
         Ok(place) => place,
-        Err(_) => return ApiError::unavailable("Too many requests at a time", 1).into_response(),
+        Err(refusal) => return refusal.into_response(),
     };
     let deadline = Instant::now() + told(request.headers()).map_or(class.deadline(), |told| told.min(class.deadline()));
     request.extensions_mut().insert(Deadline(deadline));

@@ -17,8 +17,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::addressr::{self, AddressrArgs};
 use crate::app::App;
+use crate::dataset::AgeArgs;
 use crate::db::{ConnectArgs, Database, PoolArgs};
 use crate::purge::{self, PurgeArgs};
+use crate::routes::Gate;
 use crate::validate::GNAF;
 use crate::{dataset, routes};
 
@@ -52,6 +54,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     pool: PoolArgs,
     #[command(flatten)]
+    age: AgeArgs,
+    #[command(flatten)]
     purge: PurgeArgs,
 }
 
@@ -66,21 +70,23 @@ impl Args {
     /// The endpoints over the source.
     fn router(&self) -> anyhow::Result<Router> {
         let requests = Arc::new(Semaphore::new(self.max_requests as usize));
+        let mut gate = Gate { requests: requests.clone(), data: None };
         if self.source == Source::Addressr {
             let app = addressr::App::new(&self.addressr, &requests)?;
-            return Ok(routes::router(addressr::table(), app, &requests, addressr::SOURCE));
+            return Ok(routes::router(addressr::table(), app, &gate, addressr::SOURCE));
         }
         let config = self.connect.config()?;
         let gateways = self.purge.gateways()?;
         let database = Database::open(config.clone(), &self.pool);
         let app = App {
-            facts: dataset::keep(database.clone()),
+            facts: dataset::keep(database.clone(), self.age),
             database,
             purges: gateways.map(|gateways| purge::keep(config, gateways)),
-            requests: requests.clone(),
+            requests,
             started: Instant::now(),
         };
-        Ok(routes::router(routes::table(), app, &requests, GNAF))
+        gate.data = Some(app.facts.clone());
+        Ok(routes::router(routes::table(), app, &gate, GNAF))
     }
 }
 

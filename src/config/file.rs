@@ -186,7 +186,8 @@ pub(crate) struct Limits {
     pub(crate) requests_per_connection: u32,
     /// How long one write to a client may be stuck.
     pub(crate) write_time: Span,
-    /// Connections in all; more are closed at once. Keep it below half of the process's open files.
+    /// Connections in all; more are closed at once. Half of the process's open files bound them, too (`ulimit -n`, which is
+    /// raised by itself as far as the system lets it).
     pub(crate) connections: usize,
     /// Connections of one network address (IPv6: of one /64), trusted proxies excepted.
     pub(crate) connections_per_address: usize,

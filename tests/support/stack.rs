@@ -56,7 +56,7 @@ impl Stack {
         let direct = Client::new(&format!("http://{place}"), KEY);
 
         let (gateway, client, admin) = start_gateway(&place, wishes.gateway).await;
-        until("the gateway reaches the service", || async { client.reaches("/api/v1/health").await }).await;
+        until("the gateway reaches the service", || async { client.reaches("/api/v1/health/ready").await }).await;
         Self { client, direct, gateway, service, admin, expected: Vec::new() }
     }
 

@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use super::*;
+use crate::dataset::AgeArgs;
 use crate::{dataset, db};
 
 /// The service with a database that refuses connections.
@@ -15,13 +16,13 @@ fn service(places: usize) -> Router {
     let database = db::Database::open(config, &args);
     let requests = Arc::new(Semaphore::new(places));
     let app = App {
-        facts: dataset::keep(database.clone()),
+        facts: dataset::keep(database.clone(), AgeArgs::default()),
         database,
         purges: None,
         requests: requests.clone(),
         started: Instant::now(),
     };
-    router(table(), app, &requests, "gnaf")
+    router(table(), app, &Gate { requests, data: None }, "gnaf")
 }
 
 async fn send(method: &str, path: &str, headers: &[(&str, &str)]) -> (Response, serde_json::Value) {

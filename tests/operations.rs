@@ -1,0 +1,44 @@
+//! The calls that docs/operations.md shows, made as it shows them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/lib.rs"]
+mod support;
+
+use std::process::Command;
+
+use serde_json::Value;
+use support::gateway::plain;
+use support::stack::ADMIN_TOKEN;
+use support::{Answer, Gateway, Origin, project};
+
+#[tokio::test]
+async fn the_admin_calls_of_the_page_work() {
+    let origin = Origin::start(|_| async { Answer::json("{}") }).await;
+    let config = plain(&origin.place).replace("  origin: {", "  address-service: {");
+    let mut gateway = Gateway::start(&config).await;
+    let page = std::fs::read_to_string(project("docs/operations.md")).unwrap();
+    let admin = gateway.control.base.clone();
+    let function = page.lines().find(|line| line.starts_with("admin() {")).expect("the page defines `admin`");
+    let function = function.replace("http://127.0.0.1:9901", &admin);
+    let calls: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `admin ")?.split('`').next())
+        // It ends the process, so it comes last.
+        .filter(|call| !call.contains("drain"))
+        .chain(["/admin/v1/drain -X POST"])
+        .collect();
+    assert!(calls.len() >= 10, "{calls:?}");
+    for call in calls {
+        let script = format!("{function}\nadmin {call} --fail-with-body");
+        let run =
+            move || Command::new("bash").args(["-euc", &script]).env("ADDRGATE_ADMIN_TOKEN", ADMIN_TOKEN).output();
+        let output = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "admin {call}: {} {text}", output.status);
+        match call {
+            "/metrics" => assert!(text.contains("addrgate_uptime_seconds"), "{text}"),
+            _ => assert!(serde_json::from_str::<Value>(&text).is_ok_and(|body| body.is_object()), "{call}: {text}"),
+        }
+    }
+    assert!(gateway.process.end().await.success(), "a drain is an orderly stop");
+}
