@@ -47,15 +47,19 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Addresses that are numbers can be used at once; names after the first check.
+    /// Addresses that are numbers can be used at once; names once they are resolved, for which a second is given here. Where
+    /// that is not enough the first check goes on.
     pub(crate) fn new(name: &str, config: &Upstream, retries: &budget::Config) -> Result<Arc<Self>, String> {
         retries.check().map_err(|e| format!("`retries`: {e}"))?;
         let stand_in = config.stand_in.map(Metered::new).transpose().map_err(|e| format!("`stand_in`: {e}"))?;
         let mut backends = Backends::new(Box::new(Resolve(config.addresses.clone())));
         backends.set_health_check(check(config));
         let balancer = LoadBalancer::from_backends(backends);
-        // Not ready only where a name has to be resolved, which the first check does.
-        let _names_follow = balancer.update().now_or_never();
+        match config.addresses.iter().all(|address| address.parse::<SocketAddr>().is_ok()) {
+            // Ready at once.
+            true => drop(balancer.update().now_or_never()),
+            false => resolve(&balancer),
+        }
         let retries = Budget::new(retries);
         Ok(Arc::new(Self { name: name.to_owned(), config: config.clone(), balancer, retries, stand_in }))
     }
@@ -117,6 +121,20 @@ impl Pool {
         }
         self.balancer.backends().run_health_check(true).await;
     }
+}
+
+/// Looks names up once, on a thread of its own: configurations are compiled inside of runtimes and outside.
+fn resolve(balancer: &LoadBalancer<RoundRobin>) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            // A failure is told by the first check, which follows.
+            let _found = runtime.block_on(async { tokio::time::timeout(PATIENCE, balancer.update()).await });
+            // A lookup that hangs is not waited for.
+            runtime.shutdown_background();
+        });
+    });
 }
 
 /// The addresses of the configuration, resolved.

@@ -86,6 +86,9 @@ async fn ask(gateway: &Gateway, method: &str, path: &str, fields: &[(&str, &str)
     gateway.client.send(request).await
 }
 
+/// Method, path and fields; status, `X-Cache` and `Cache-Status`.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str, &'a str);
+
 #[tokio::test]
 async fn every_outcome_has_its_line() {
     let (origin, redis) = (origin().await, Redis::start().await);
@@ -107,7 +110,7 @@ async fn every_outcome_has_its_line() {
     pause(1200).await;
 
     let fail = ("x-fail", "1");
-    let table: &[(&str, &str, &[(&str, &str)], u16, &str, &str)] = &[
+    let table: &[Case] = &[
         ("GET", "/plain", &[], 200, "HIT", "hit; ttl=left; detail=L1"),
         ("HEAD", "/plain", &[], 200, "HIT", "hit; ttl=left; detail=L1"),
         ("GET", "/plain", &[("range", "bytes=0-0")], 206, "HIT", "hit; ttl=left; detail=L1"),

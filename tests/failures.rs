@@ -113,6 +113,20 @@ async fn an_instance_that_is_cut_off_trusts_what_it_keeps_for_a_bounded_time() {
 }
 
 #[tokio::test]
+async fn a_named_upstream_is_known_from_the_first_request_on_also_after_a_reload() {
+    let origin = Origin::start(|_| async { Answer::json("{}").with("cache-control", "no-store") }).await;
+    let named = origin.place.replace("127.0.0.1", "localhost");
+    let gateway = Gateway::start(&plain(&named)).await;
+    assert_eq!(gateway.client.get("/a").await.status, 200);
+    let file = gateway.folder.path().join("config.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text + "limits: { fields: 90 }\n").unwrap();
+    assert_eq!(gateway.admin("POST", "/admin/v1/reload", None).await.status, 200);
+    assert_eq!(gateway.client.get("/a").await.status, 200);
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn a_wrong_file_changes_nothing_and_says_what_is_wrong() {
     let origin = Origin::start(|_| async { Answer::json("{}") }).await;
     let mut gateway = Gateway::start(&plain(&origin.place)).await;

@@ -154,6 +154,20 @@ async fn a_fallback_stands_in_no_more_often_than_its_budget_allows() {
 }
 
 #[tokio::test]
+async fn a_level_can_send_requests_to_the_fallback() {
+    let ((primary, _), (fallback, _)) = (named("primary").await, named("fallback").await);
+    let effects = "degrade: { reduced: { enter: { delay: 50ms }, effects: [fallback] } }\n";
+    let text = profile() + effects;
+    let gateway = Gateway::with(&text, &[("UPSTREAM", &primary.place), ("FALLBACK", &fallback.place)]).await;
+    let client = gateway.client.with_key("demo-interactive");
+    let level = json!({"level": "reduced", "for": "1m"});
+    assert_eq!(gateway.admin("PUT", "/admin/v1/degradation", Some(level)).await.status, 200);
+    assert_eq!(client.get("/nocache/a").await.header("x-source"), "fallback");
+    assert_eq!(primary.asked().len(), 0);
+    gateway.stop(&["level of degradation"]).await;
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_was_closed_is_tried_once_more_and_a_refusal_never() {
     let origin = Origin::start(|asked| async move {
         match asked.target.as_str() {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod guard;
+mod server;
 mod settings;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio_postgres::types::ToSql;
 use addrgate_filters::breaker::{Breaker, Snapshot};
 
 use self::connection::{Connection, Connector};
+pub(crate) use self::server::Server;
 pub(crate) use self::settings::{ConnectArgs, PoolArgs};
 use crate::error::ApiError;
 
@@ -62,8 +64,8 @@ impl Failure {
 
 impl Database {
     /// Never waits and never fails: connections are made when they are needed, again and again if need be.
-    pub(crate) fn open(config: tokio_postgres::Config, args: &PoolArgs) -> Self {
-        let (connector, refusals) = Connector::new(config, args.connect_timeout);
+    pub(crate) fn open(server: Server, args: &PoolArgs) -> Self {
+        let (connector, refusals) = Connector::new(server, args.connect_timeout);
         let pool = bb8::Pool::builder()
             .max_size(args.pool_size)
             .min_idle(1)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use crate::db::ConnectArgs;
 
@@ -19,12 +19,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// Names host and port when the server is away or refuses.
 pub(crate) async fn connect(database: &ConnectArgs) -> anyhow::Result<Client> {
-    let mut config = database.config()?;
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
+    let mut server = database.server()?;
+    if server.config.get_connect_timeout().is_none() {
+        server.config.connect_timeout(CONNECT_TIMEOUT);
     }
     let (client, connection) =
-        config.connect(NoTls).await.with_context(|| format!("cannot connect to PostgreSQL at {}", place(&config)))?;
+        server.connect().await.with_context(|| format!("cannot connect to PostgreSQL at {}", place(&server.config)))?;
     tokio::spawn(async move {
         // The client's pending call fails with the same cause; this line is for what nobody waits for.
         if let Err(error) = connection.await {

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 
 pub(crate) use self::gateway::{Gateways, PurgeArgs};
 use self::outbox::Outbox;
+use crate::db::Server;
 
 /// How often to look although nothing was announced: another drainer may have given up on what it had taken.
 const POLL: Duration = Duration::from_secs(5);
@@ -74,12 +75,12 @@ struct Batch {
 }
 
 /// Drains for the life of the process.
-pub(crate) fn keep(config: tokio_postgres::Config, gateways: Gateways) -> watch::Receiver<State> {
+pub(crate) fn keep(server: Server, gateways: Gateways) -> watch::Receiver<State> {
     let (sender, receiver) = watch::channel(State::default());
     tokio::spawn(async move {
         let mut failures = 0;
         loop {
-            let Err(failure) = drain(&config, &gateways, &sender, &mut failures).await;
+            let Err(failure) = drain(&server, &gateways, &sender, &mut failures).await;
             let pause = pause(failures);
             failures = failures.saturating_add(1);
             tracing::warn!(%failure, pause = ?pause, "changes of data are not purged from caches; trying again");
@@ -92,12 +93,12 @@ pub(crate) fn keep(config: tokio_postgres::Config, gateways: Gateways) -> watch:
 
 /// One session, until something fails.
 async fn drain(
-    config: &tokio_postgres::Config,
+    server: &Server,
     gateways: &Gateways,
     state: &watch::Sender<State>,
     failures: &mut u32,
 ) -> Result<std::convert::Infallible, Failure> {
-    let mut outbox = Outbox::open(config).await?;
+    let mut outbox = Outbox::open(server).await?;
     loop {
         let (taken, batch) = outbox.take().await?;
         let found = !batch.ids.is_empty();

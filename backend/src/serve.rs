@@ -75,13 +75,13 @@ impl Args {
             let app = addressr::App::new(&self.addressr, &requests)?;
             return Ok(routes::router(addressr::table(), app, &gate, addressr::SOURCE));
         }
-        let config = self.connect.config()?;
+        let server = self.connect.server()?;
         let gateways = self.purge.gateways()?;
-        let database = Database::open(config.clone(), &self.pool);
+        let database = Database::open(server.clone(), &self.pool);
         let app = App {
             facts: dataset::keep(database.clone(), self.age),
             database,
-            purges: gateways.map(|gateways| purge::keep(config, gateways)),
+            purges: gateways.map(|gateways| purge::keep(server, gateways)),
             requests,
             started: Instant::now(),
         };

@@ -2,6 +2,7 @@
 //!
 //! BENCH_KEYS (1000000), BENCH_BODY (1000 bytes), CACHE_MEMORY (256MiB); the program is ADDRGATE. Fails where the bar is
 //! missed. The origin is this process.
+#![allow(clippy::print_stdout)]
 
 #![allow(clippy::print_stdout)]
 

@@ -41,10 +41,11 @@ fn the_reference_is_valid_without_a_variable_set() {
 fn an_upstream_whose_variable_is_not_set_is_left_out() {
     let text = SMALLEST.replace("} }", "}, spare: { addresses: [\"${SPARE:-}\"] } }")
         + "routes: [{ name: r, paths: [/], upstream: api, fallback: spare }]\n";
-    let (plan, set) = (read(&text).unwrap(), read(&text.replace("SPARE:-", "SPARE:-spare:80")).unwrap());
+    let (plan, set) = (read(&text).unwrap(), read(&text.replace("SPARE:-", "SPARE:-localhost:80")).unwrap());
     let fallback = |plan: &Plan| plan.file.routes.as_ref().unwrap()[0].fallback.clone();
     assert_eq!((plan.pools.len(), fallback(&plan)), (1, None));
     assert_eq!((set.pools.len(), fallback(&set).as_deref()), (2, Some("spare")));
+    assert!(set.pools.iter().all(|pool| pool.health().1 > 0), "names are resolved, also outside of a runtime");
     let text = text.replace("upstream: api", "upstream: spare").replace(", fallback: spare", "");
     assert!(error(&text).contains("there is no upstream `spare`"), "{}", error(&text));
 }

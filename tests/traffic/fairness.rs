@@ -63,7 +63,8 @@ pub async fn noisy_key(scale: Scale) -> Report {
     report
 }
 
-/// A batch has filled the queue and its request for `/shared/n` stands in it; a person asks for the same.
+/// A batch has filled the queue and its request for `/shared/n` stands in it; a person asks for the same. Its first round,
+/// in which all places are taken and come free together, is over by then.
 pub async fn lent(scale: Scale) -> Report {
     let upstream = limited().await;
     let gateway = profile::gateway(&upstream.origin.place).await;
@@ -74,11 +75,11 @@ pub async fn lent(scale: Scale) -> Report {
         let load = super::generator::at_once(&batch, 240, |n| format!("/nocache/{round}/{n}"));
         let path = format!("/shared/{round}");
         let leader = async {
-            pause(20).await;
+            pause(250).await;
             ask(&batch, &path, Instant::now()).await
         };
         let person = async {
-            pause(60).await;
+            pause(270).await;
             ask(&people, &path, Instant::now()).await
         };
         let (_, lead, person) = tokio::join!(load, leader, person);

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls, Row, Statement};
+use tokio_postgres::{Client, Row, Statement};
+
+use super::server::Server;
 
 /// What each new session is told. Answers are made of short reads, so compiling them (jit) never pays.
 const SESSION: &str = "SET default_transaction_read_only = on; SET jit = off; SET timezone = 'UTC'";
@@ -20,6 +22,7 @@ const STEPS: [u64; 12] = [29_000, 20_000, 12_000, 8_000, 5_800, 4_300, 3_300, 2_
 /// A session of the pool.
 pub(crate) struct Connection {
     client: Client,
+    server: Server,
     set_timeout: Statement,
     timeout: Duration,
     /// By address of the statement's text, which is a `&'static str` with one home.
@@ -89,10 +92,10 @@ impl Drop for Connection {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let cancel = self.client.cancel_token();
+            let (server, token) = (self.server.clone(), self.client.cancel_token());
             runtime.spawn(async move {
                 // The statement timeout ends the query too, only later: a failed cancel needs no more than this line.
-                match timeout(Duration::from_secs(1), cancel.cancel_query(NoTls)).await {
+                match timeout(Duration::from_secs(1), server.cancel(token)).await {
                     Ok(Ok(())) => tracing::debug!("cancelled the statement of an abandoned request"),
                     Ok(Err(error)) => tracing::debug!(%error, "an abandoned statement could not be cancelled"),
                     Err(_) => tracing::debug!("an abandoned statement could not be cancelled in time"),
@@ -111,20 +114,20 @@ fn statement_timeout(left: Duration) -> Duration {
 
 /// Makes sessions for the pool.
 pub(crate) struct Connector {
-    config: tokio_postgres::Config,
+    server: Server,
     connect_timeout: Duration,
     refusals: watch::Sender<u64>,
 }
 
 impl Connector {
     /// The connector, and a count of its failed attempts that can be waited on.
-    pub(crate) fn new(config: tokio_postgres::Config, connect_timeout: Duration) -> (Self, watch::Receiver<u64>) {
+    pub(crate) fn new(server: Server, connect_timeout: Duration) -> (Self, watch::Receiver<u64>) {
         let (refusals, watcher) = watch::channel(0);
-        (Self { config, connect_timeout, refusals }, watcher)
+        (Self { server, connect_timeout, refusals }, watcher)
     }
 
     async fn open(&self) -> Result<Connection, ConnectError> {
-        let (client, connection) = self.config.connect(NoTls).await?;
+        let (client, connection) = self.server.connect().await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a database connection ended");
@@ -134,7 +137,8 @@ impl Connector {
         let set_timeout = client.prepare(SET_TIMEOUT).await?;
         // A zero timeout differs from every step, so that the first statement sets one.
         let timeout = Duration::ZERO;
-        Ok(Connection { client, set_timeout, timeout, statements: HashMap::new(), busy: false, discarded: false })
+        let (server, statements) = (self.server.clone(), HashMap::new());
+        Ok(Connection { client, server, set_timeout, timeout, statements, busy: false, discarded: false })
     }
 }
 

@@ -6,20 +6,25 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
+use super::server::Server;
+
 /// Where the database is. The URL holds a password, so it comes from the environment or a file, never from an argument.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
     /// File with the database URL; without it, the variable `DATABASE_URL` is used
     #[arg(long, value_name = "FILE", env = "DATABASE_URL_FILE")]
     database_url_file: Option<PathBuf>,
+    /// File with the certificates that are trusted, PEM, where the URL says sslmode=require; without it, the system's
+    #[arg(long, value_name = "FILE", env = "DATABASE_CA_FILE")]
+    database_ca_file: Option<PathBuf>,
 }
 
 impl ConnectArgs {
-    /// The parsed URL. TLS to the database is not supported: `sslmode=require` is refused when connecting.
+    /// What the URL says.
     ///
     /// # Errors
-    /// When there is no URL or it can't be read or parsed. The message never holds the URL.
-    pub(crate) fn config(&self) -> anyhow::Result<tokio_postgres::Config> {
+    /// When there is no URL, it or certificates can't be read or parsed. The message never holds the URL.
+    pub(crate) fn server(&self) -> anyhow::Result<Server> {
         let url = match &self.database_url_file {
             Some(file) => std::fs::read_to_string(file)
                 .with_context(|| format!("the database URL can't be read from {}", file.display()))?,
@@ -31,7 +36,7 @@ impl ConnectArgs {
         if config.get_application_name().is_none() {
             config.application_name("address-service");
         }
-        Ok(config)
+        Server::new(config, self.database_ca_file.as_deref())
     }
 }
 

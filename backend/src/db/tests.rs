@@ -21,7 +21,10 @@ fn config() -> tokio_postgres::Config {
 }
 
 fn open(config: tokio_postgres::Config, pool_size: u32, pool_waiters: usize) -> Database {
-    Database::open(config, &PoolArgs { pool_size, pool_waiters, connect_timeout: Duration::from_secs(2) })
+    Database::open(
+        Server::new(config, None).unwrap(),
+        &PoolArgs { pool_size, pool_waiters, connect_timeout: Duration::from_secs(2) },
+    )
 }
 
 fn within(seconds: f64) -> Instant {

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::{AsyncMessage, Client, NoTls, Transaction};
+use tokio_postgres::{AsyncMessage, Client, Transaction};
 
 use super::{Batch, Failure};
+use crate::db::Server;
 
 const TAKE: &str = include_str!("../sql/outbox/take.sql");
 const DELETE: &str = include_str!("../sql/outbox/delete.sql");
@@ -36,12 +37,12 @@ pub(super) struct Outbox {
 pub(super) struct Taken<'a>(Transaction<'a>);
 
 impl Outbox {
-    pub(super) async fn open(config: &tokio_postgres::Config) -> Result<Self, Failure> {
-        let mut config = config.clone();
-        config.application_name("address-service purge");
+    pub(super) async fn open(server: &Server) -> Result<Self, Failure> {
+        let mut server = server.clone();
+        server.config.application_name("address-service purge");
         // Of several servers the primary: a replica can't delete.
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        let (client, mut connection) = in_time(CONNECT, config.connect(NoTls)).await?;
+        server.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let (client, mut connection) = in_time(CONNECT, server.connect()).await?;
         let news = Arc::new(Notify::new());
         let announced = news.clone();
         tokio::spawn(async move {

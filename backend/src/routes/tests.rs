@@ -13,7 +13,7 @@ use crate::{dataset, db};
 fn service(places: usize) -> Router {
     let config = "postgresql://nobody:secret@127.0.0.1:1/none".parse().unwrap();
     let args = db::PoolArgs { pool_size: 2, pool_waiters: 8, connect_timeout: Duration::from_secs(1) };
-    let database = db::Database::open(config, &args);
+    let database = db::Database::open(db::Server::new(config, None).unwrap(), &args);
     let requests = Arc::new(Semaphore::new(places));
     let app = App {
         facts: dataset::keep(database.clone(), AgeArgs::default()),
