@@ -4,8 +4,6 @@
 //! missed. The origin is this process.
 #![allow(clippy::print_stdout)]
 
-#![allow(clippy::print_stdout)]
-
 use std::net::{SocketAddr, TcpListener as Probe};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
