@@ -126,7 +126,7 @@ impl Hit<'_> {
         if self.compression.enabled && !is_small(self.compression, plain_length) && !marks.varies_by_coding {
             field(out, "vary", "Accept-Encoding");
         }
-        common_fields(verdict, elapsed, |name, value| field(out, name, value));
+        common_fields(verdict, elapsed, self.now, |name, value| field(out, name, value));
         if close {
             field(out, "connection", "close");
         }

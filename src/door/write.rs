@@ -32,7 +32,7 @@ pub(super) fn reply(out: &mut Vec<u8>, reply: &Reply, verdict: &Verdict, elapsed
     for (name, value) in &reply.fields {
         field(out, name, value);
     }
-    common_fields(verdict, elapsed, |name, value| field(out, name, value));
+    common_fields(verdict, elapsed, std::time::SystemTime::now(), |name, value| field(out, name, value));
     number(out, "content-length", reply.body.len());
     out.extend_from_slice(b"connection: close\r\n\r\n");
     if !head_only {

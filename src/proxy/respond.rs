@@ -160,7 +160,7 @@ pub(super) async fn interim(session: &mut Session, answer: &ResponseHeader) -> R
 /// The fields that every answer carries.
 pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Duration) -> Result<()> {
     let mut done = Ok(());
-    fields(verdict, elapsed, |name, value| {
+    fields(verdict, elapsed, SystemTime::now(), |name, value| {
         if done.is_ok() {
             done = match name {
                 "vary" => answer.append_header(header::VARY, value).map(drop),
@@ -172,13 +172,13 @@ pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Dur
 }
 
 /// The same, field by field; `vary` is one more line, any other replaces what is there.
-pub(crate) fn fields(verdict: &Verdict, elapsed: Duration, mut put: impl FnMut(&'static str, &str)) {
+pub(crate) fn fields(verdict: &Verdict, elapsed: Duration, now: SystemTime, mut put: impl FnMut(&'static str, &str)) {
     put("x-request-id", verdict.request_id.as_str());
     put("x-correlation-id", verdict.correlation());
     put("x-response-time", &response_time(elapsed));
     put("x-content-type-options", "nosniff");
     if let Some(limit) = &verdict.limit {
-        limit.write(SystemTime::now(), &mut put);
+        limit.write(now, &mut put);
     }
     if let Some(origin) = &verdict.cors.origin {
         put("access-control-allow-origin", origin);
