@@ -136,3 +136,37 @@ async fn a_body_that_http2_does_not_announce_is_one_all_the_same() {
     assert_eq!(reply.header("content-type", "text/plain").send().await.unwrap().status(), 415);
     gateway.stop(&[]).await;
 }
+
+#[tokio::test]
+async fn a_keyed_body_of_any_size_is_answered_and_the_connection_kept() {
+    let origin = Origin::start(|asked| async move { Answer::json(asked.body.len().to_string()) }).await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+    for n in 0..60 {
+        // Below and far above what is read at once, new and kept.
+        let body = format!("{{\"n\":{},\"a\":\"{}\"}}", n / 2, "x".repeat(if n % 4 < 2 { 10 } else { 9_000 }));
+        let head = format!(
+            "POST /read/a HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        // What is asked on behalf of none but a fetch takes Pingora's path, kept or not.
+        let more = if n % 3 == 0 { "Cache-Control: max-age=600\r\n" } else { "" };
+        stream.write_all(format!("{head}{more}\r\n{body}").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let expected = format!("\r\n\r\n{}", body.len());
+        while !answer.ends_with(expected.as_bytes()) {
+            let mut piece = [0; 4096];
+            let read = stream.read(&mut piece).await.unwrap();
+            assert!(read > 0, "request {n}: {}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&piece[..read]);
+        }
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(answer.starts_with("http/1.1 200 ") && !answer.contains("connection: close"), "request {n}: {answer}");
+    }
+    let tagged = [("if-none-match", "*"), ("content-type", "application/json")];
+    let request =
+        tagged.iter().fold(gateway.client.request("POST", "/read/a"), |r, (name, value)| r.header(*name, *value));
+    let reply = gateway.client.send(request.body("{\"n\":0,\"a\":\"xxxxxxxxxx\"}")).await;
+    assert_eq!((reply.status, reply.header("x-cache")), (200, "HIT"), "304 is for GET and HEAD");
+    gateway.stop(&[]).await;
+}

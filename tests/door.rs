@@ -246,6 +246,8 @@ async fn interim_answers_are_passed_on_however_they_arrive() {
         assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "{target}: {answers}");
         assert!(answers.ends_with("ok"), "{target}: {answers}");
     }
+    let old = exchange(&gateway.place, b"GET /passing HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    assert!(old.matches("HTTP/1.").count() == 1 && old.contains(" 200 ") && old.ends_with("ok"), "{old}");
     gateway.stop(&[]).await;
 }
 

@@ -181,6 +181,10 @@ fn permitted(
     if status == 304 || status == 206 && !(asked.part && *vary == Vary::Nothing && known_part()) {
         return Err(Reason::Partial);
     }
+    // What was said of a part alone is no answer to who asks for the whole.
+    if asked.part && !matches!(status, 200 | 206) {
+        return Err(Reason::Partial);
+    }
     // Section 5.2.2.3: a cache that knows the status ignores `no-store` beside `must-understand`.
     let understood = directives.must_understand && is_understood(status);
     if directives.must_understand && !understood {

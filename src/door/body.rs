@@ -71,6 +71,9 @@ impl Chunks {
                 Ok(Status::Partial) if rest.len() < LINE && wire.len() <= framed(route) => return Ok(None),
                 Ok(Status::Partial) | Err(_) => return Err(malformed()),
             };
+            if !is_strict(rest.get(..line).unwrap_or_default()) {
+                return Err(malformed());
+            }
             self.bytes = self.bytes.saturating_add(size);
             if self.bytes > route.max_body() || wire.len() > framed(route) {
                 return Err(too_large(route));
@@ -88,6 +91,16 @@ impl Chunks {
             }
         }
     }
+}
+
+/// Whether a chunk's first line is a size, and where there is more an extension without control characters. The parser lets
+/// more pass than RFC 9112 section 7.1 does, a bare LF for one, at which another reader may see the line end.
+fn is_strict(line: &[u8]) -> bool {
+    let text = line.strip_suffix(b"\r\n").unwrap_or(line);
+    let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let extension = text.get(digits..).unwrap_or_default();
+    let is_plain = |byte: &u8| *byte == b'\t' || !byte.is_ascii_control();
+    digits > 0 && matches!(extension, [] | [b';', ..]) && extension.iter().all(is_plain)
 }
 
 #[cfg(test)]
@@ -119,6 +132,9 @@ mod tests {
     #[case("41\r\n", Err("body_size"))]
     #[case("20\r\n01234567890123456789012345678901\r\n21\r\n", Err("body_size"))]
     #[case("0\r\nx: y\r\n\r\n", Err("chunks"))]
+    #[case("\r\n\r\n", Err("chunks"))]
+    #[case("1;\nx\r\na\r\n0\r\n\r\n", Err("chunks"))]
+    #[case("1 \r\na\r\n0\r\n\r\n", Err("chunks"))]
     fn bodies(#[case] wire: &str, #[case] expected: Result<Option<usize>, &str>) {
         let end = Chunks::default().end(wire.as_bytes(), &route());
         assert_eq!(end.map_err(|cause| cause.reason), expected);

@@ -72,6 +72,8 @@ fn plain<'a>(head: &Head<'a>, directives: bool) -> Option<Plain<'a>> {
     }
     let mut plain = Plain::default();
     let mut thought = false;
+    // Other methods are never answered 304 (RFC 9110 section 15.4.5).
+    let reads = !addrgate_filters::cache_key::has_body(head.method);
     head.headers.all(|name, value| match name.len() {
         2 => thought |= name.eq_ignore_ascii_case("te"),
         5 => thought |= name.eq_ignore_ascii_case("range"),
@@ -81,9 +83,12 @@ fn plain<'a>(head: &Head<'a>, directives: bool) -> Option<Plain<'a>> {
             plain.close |= value.eq_ignore_ascii_case(b"close");
             thought |= !plain.close && !value.eq_ignore_ascii_case(b"keep-alive");
         }
-        13 if name.eq_ignore_ascii_case("if-none-match") => plain.conditional = true,
+        13 if name.eq_ignore_ascii_case("if-none-match") => plain.conditional = reads,
         13 => thought |= directives && name.eq_ignore_ascii_case("cache-control"),
-        15 if name.eq_ignore_ascii_case("accept-encoding") => plain.codings = Some(value),
+        15 if name.eq_ignore_ascii_case("accept-encoding") => {
+            // Several lines are one list.
+            thought |= plain.codings.replace(value).is_some();
+        }
         17 => thought |= name.eq_ignore_ascii_case("if-modified-since"),
         19 => thought |= name.eq_ignore_ascii_case("if-unmodified-since"),
         _ => {}

@@ -194,7 +194,7 @@ impl Visit {
         const MOST: usize = 1 << 20;
         let Some(conn) = &mut self.conn else { return };
         // The answer is complete, and so is what we say.
-        let _gone = conn.inner.shutdown().await;
+        let _gone = timeout(Duration::from_secs(1), conn.inner.shutdown()).await;
         let rest = async {
             let mut read = 0;
             while read < MOST {

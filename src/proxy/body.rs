@@ -41,7 +41,8 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     }
     session.as_mut().enable_retry_buffering();
     if ctx.verdict.body.is_some() {
-        // The door has read it.
+        // The door has it whole: taken off the connection, so that what is heard from now on is the client.
+        while session.read_request_body().await.map_err(Error::into_down)?.is_some() {}
         return Ok(Ok(()));
     }
     let time = ctx.plan.file.limits.body_time.0;

@@ -228,7 +228,10 @@ fn with_fields(answer: &ResponseHeader, status: StatusCode, headers: &HeaderMap)
 /// Whether the client has what would be sent.
 pub(super) fn not_modified(session: &Session, answer: &ResponseHeader) -> bool {
     let request = session.req_header();
-    answer.status == StatusCode::OK && is_not_modified(Headers::Map(&request.headers), &answer.headers)
+    // Other methods are never answered 304 (RFC 9110 section 15.4.5).
+    matches!(request.method, Method::GET | Method::HEAD)
+        && answer.status == StatusCode::OK
+        && is_not_modified(Headers::Map(&request.headers), &answer.headers)
 }
 
 /// Notes what is asked often.

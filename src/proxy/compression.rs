@@ -13,8 +13,10 @@ use crate::config::{Algorithm, Compression};
 
 /// Before the module sees the request: reduces `Accept-Encoding` to our choice.
 pub(super) fn prepare(session: &mut Session, config: &Compression) {
-    let chosen =
-        session.req_header().headers.get(header::ACCEPT_ENCODING).and_then(|value| best(value.as_bytes(), config));
+    // Several lines are one list (RFC 9110 section 5.3).
+    let lines = session.req_header().headers.get_all(header::ACCEPT_ENCODING).iter();
+    let accepted = lines.map(header::HeaderValue::as_bytes).collect::<Vec<_>>().join(&b","[..]);
+    let chosen = best(&accepted, config);
     let request = session.req_header_mut();
     match chosen {
         Some(algorithm) if config.enabled => {

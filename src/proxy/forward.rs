@@ -36,7 +36,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<()
     if plan.filters.degrade.effects().fallback {
         turn_to_fallback(ctx, &route);
     }
-    let body_is_done = session.as_downstream_mut().is_body_done() || ctx.verdict.body.is_some();
+    let body_is_done = session.as_downstream_mut().is_body_done();
     loop {
         let admitted = tokio::select! {
             admitted = plan.filters.forward(&mut ctx.verdict) => admitted,

@@ -150,6 +150,10 @@ async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Resul
 
 /// Passes an interim answer (1xx) on at once. Pingora loses one that arrives together with a final answer that is kept.
 pub(super) async fn interim(session: &mut Session, answer: &ResponseHeader) -> Result<()> {
+    if session.req_header().version == http::Version::HTTP_10 {
+        // It would take the interim answer for the last (RFC 9110 section 15.2).
+        return Ok(());
+    }
     let client = session.as_downstream_mut();
     client.set_ignore_info_resp(false);
     let written = client.write_response_header(Box::new(answer.clone())).await;

@@ -78,8 +78,11 @@ fn what_has_a_validator_or_a_window_is_kept_though_stale() {
 #[case(false, &[("content-range", "bytes 4-9/10")], Err(Reason::Partial))]
 fn parts(#[case] part: bool, #[case] more: &[(&str, &str)], #[case] expected: Result<u64, Reason>) {
     let fields = [&[("cache-control", "max-age=60")], more].concat();
-    let got = with(&Policy::default(), Asked { part, ..Asked::default() }, 206, &fields).map(|s| s.lifetime.as_secs());
+    let asked = Asked { part, ..Asked::default() };
+    let got = with(&Policy::default(), asked, 206, &fields).map(|s| s.lifetime.as_secs());
     assert_eq!(got, expected);
+    let refused = with(&Policy::default(), asked, 416, &fields).map(|s| s.lifetime.as_secs());
+    assert_eq!(refused == Err(Reason::Partial), part, "what is said of a part is not kept for the whole: {refused:?}");
 }
 
 #[rstest]
