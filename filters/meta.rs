@@ -26,7 +26,7 @@ impl Stamp {
             r#","meta":{{"requestId":"{}","responseTime":{},"timestamp":"{}"}}}}"#,
             id.as_str(),
             elapsed.as_millis(),
-            now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+            crate::reply::timestamp(now),
         );
         Self { text, left: length }
     }

@@ -212,11 +212,17 @@ pub fn wants_problem(headers: Headers<'_>) -> bool {
     found
 }
 
+/// A time as answers tell it: RFC 3339 in UTC, to the millisecond.
+#[must_use]
+pub fn timestamp(time: chrono::DateTime<chrono::Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
 /// Turns a cause into the answer. `now` is the wall clock, `problem` what [`wants_problem`] said.
 #[must_use]
 pub fn render(cause: &Cause, verdict: &Verdict, problem: bool, now: chrono::DateTime<chrono::Utc>) -> Reply {
     let status = cause.status();
-    let timestamp = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let timestamp = timestamp(now);
     let mut details = Map::new();
     details.insert("reason".to_owned(), cause.reason.into());
     details.extend(cause.details.clone());

@@ -11,17 +11,11 @@ use std::time::Duration;
 use serde_json::json;
 use support::postgres::Server;
 use support::stack::Wishes;
-use support::{Stack, database, until};
+use support::{Stack, until};
 
 #[tokio::test]
 async fn without_the_database_kept_answers_go_on_and_the_rest_is_refused_in_time() {
-    let server = Server::new();
-    let url = server.script("start");
-    database::administer(&url, &["migrate"]);
-    database::administer(
-        &url,
-        &["import", "data/addresses/gnaf_addresses_acton_act.psv", "data/boundaries/asgs2021_act_sa2.geojson.gz"],
-    );
+    let (server, url) = Server::with_acton(&["data/boundaries/asgs2021_act_sa2.geojson.gz"]);
     let mut stack = Stack::with(Wishes { database_url: Some(url.clone()), ..Wishes::default() }).await;
     for text in ["database", "connection", "health", "upstream", "503", "unavailable"] {
         stack.expect_log(text);
@@ -85,10 +79,7 @@ async fn without_the_database_kept_answers_go_on_and_the_rest_is_refused_in_time
 
 #[tokio::test]
 async fn a_database_that_hangs_costs_no_more_than_the_deadline() {
-    let server = Server::new();
-    let url = server.script("start");
-    database::administer(&url, &["migrate"]);
-    database::administer(&url, &["import", "data/addresses/gnaf_addresses_acton_act.psv"]);
+    let (server, url) = Server::with_acton(&[]);
     let mut stack = Stack::with(Wishes { database_url: Some(url), ..Wishes::default() }).await;
     for text in
         ["database", "connection", "health", "upstream", "503", "unavailable", "statement", "deadline", "timeout"]

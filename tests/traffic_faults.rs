@@ -8,7 +8,7 @@ mod traffic;
 use serde_json::json;
 use traffic::support::postgres::Server;
 use traffic::support::stack::{ADMIN_TOKEN, Wishes};
-use traffic::support::{Client, Stack, database};
+use traffic::support::{Client, Stack};
 use traffic::{Scale, faults};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,10 +45,7 @@ async fn a_killed_service_is_refused_in_time_and_kept_answers_go_on() {
 
 #[tokio::test]
 async fn the_service_skips_its_costly_search_where_the_gateway_says_so() {
-    let server = Server::new();
-    let url = server.script("start");
-    database::administer(&url, &["migrate"]);
-    database::administer(&url, &["import", "data/addresses/gnaf_addresses_acton_act.psv"]);
+    let (_server, url) = Server::with_acton(&[]);
     let mut stack = Stack::with(Wishes { database_url: Some(url), ..Wishes::default() }).await;
     stack.expect_log("level of degradation");
     let admin = Client::new(&stack.admin, "");

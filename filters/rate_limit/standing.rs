@@ -84,6 +84,6 @@ impl Standing {
             .retry_after(gcra::jittered(wait))
             .detail("limit", count)
             .detail("remaining", 0)
-            .detail("resetTime", reset.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+            .detail("resetTime", crate::reply::timestamp(reset))
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use addrgate_filters::Stop;
 use addrgate_filters::cors::EXPOSED;
 use addrgate_filters::degrade::Level;
-use addrgate_filters::reply::{Cause, Code, Reply, render, wants_problem};
+use addrgate_filters::reply::{Cause, Code, Reply, render, timestamp, wants_problem};
 use addrgate_filters::route::{Answer, Route};
 use addrgate_filters::verdict::Verdict;
 use http::StatusCode;
@@ -71,10 +71,6 @@ async fn detailed(ctx: &Context, path: &str) -> Reply {
     ];
     body.extend(own.map(|(name, value)| (name.to_owned(), value)));
     json(if well == 0 { 503 } else { 200 }, &body.into())
-}
-
-fn timestamp(now: chrono::DateTime<chrono::Utc>) -> String {
-    now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 fn json(status: u16, body: &serde_json::Value) -> Reply {

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::database::administer;
 use super::project;
 
 /// A running server or one to be started; gone when the value is.
@@ -11,9 +12,18 @@ pub struct Server {
 
 impl Server {
     /// Not started yet.
-    pub fn new() -> Self {
+    fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { folder }
+    }
+
+    /// Started, with the smallest part of the sample and `more` files; and its URL.
+    pub fn with_acton(more: &[&str]) -> (Self, String) {
+        let server = Self::new();
+        let url = server.script("start");
+        administer(&url, &["migrate"]);
+        administer(&url, &[&["import", "data/addresses/gnaf_addresses_acton_act.psv"], more].concat());
+        (server, url)
     }
 
     /// Runs `scripts/postgres.sh`, as people would.

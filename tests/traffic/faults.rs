@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::generator::{Seen, ask, offer, quantile, share};
 use super::support::postgres::Server;
 use super::support::stack::{ADMIN_TOKEN, Wishes};
-use super::support::{Client, Stack, database};
+use super::support::{Client, Stack};
 use super::{Report, Scale};
 
 /// Answers that are kept, asked for all the time.
@@ -26,10 +26,7 @@ pub fn new(n: u64) -> String {
 }
 
 pub async fn start() -> (Server, Stack) {
-    let server = Server::new();
-    let url = server.script("start");
-    database::administer(&url, &["migrate"]);
-    database::administer(&url, &["import", "data/addresses/gnaf_addresses_acton_act.psv"]);
+    let (server, url) = Server::with_acton(&[]);
     let mut stack = Stack::with(Wishes { database_url: Some(url), ..Wishes::default() }).await;
     for text in
         ["database", "connection", "health", "upstream", "503", "unavailable", "breaker", "degradation", "deadline"]
