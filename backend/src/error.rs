@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use addrgate_filters::reply::timestamp;
 use axum::response::{IntoResponse, Response};
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -70,7 +71,6 @@ impl ApiError {
 
     /// The whole answer: the contract's envelope, or RFC 9457 problem details when the client prefers that.
     pub(crate) fn render(&self, request_id: &str, problem: bool) -> Response {
-        let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut fields = self.to_item();
         if let Some(fields) = fields.as_object_mut() {
             if problem {
@@ -80,7 +80,7 @@ impl ApiError {
                 fields.insert("status".into(), self.status.as_u16().into());
                 fields.insert("detail".into(), self.message.as_ref().into());
             }
-            fields.insert("timestamp".into(), timestamp.into());
+            fields.insert("timestamp".into(), timestamp(Utc::now()).into());
             fields.insert("requestId".into(), request_id.into());
         }
         let (body, kind) = if problem {

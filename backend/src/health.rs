@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use addrgate_filters::reply::timestamp;
 use axum::extract::State;
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -190,5 +191,5 @@ fn code(status: &str) -> StatusCode {
 
 /// The time, to the millisecond.
 pub(crate) fn now() -> String {
-    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+    timestamp(Utc::now())
 }

@@ -9,7 +9,8 @@ mod outbox;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use addrgate_filters::reply::timestamp;
+use chrono::{DateTime, Utc};
 use rand::Rng;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -36,7 +37,7 @@ pub(crate) struct State {
 impl State {
     /// `{state, lastConfirmed, reason?}`.
     pub(crate) fn to_json(&self) -> Value {
-        let confirmed = self.confirmed.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true));
+        let confirmed = self.confirmed.map(timestamp);
         match self.failure {
             None => json!({"state": "up", "lastConfirmed": confirmed}),
             Some(reason) => json!({"state": "failing", "lastConfirmed": confirmed, "reason": reason}),

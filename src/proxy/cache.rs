@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use addrgate_filters::cache_key::keys;
+use addrgate_filters::cache_key::{has_body, keys};
 use addrgate_filters::cache_policy::conditional::is_not_modified;
 use addrgate_filters::cache_policy::directives::RequestDirectives;
 use addrgate_filters::cache_policy::freshness::Exchange;
@@ -229,7 +229,7 @@ fn with_fields(answer: &ResponseHeader, status: StatusCode, headers: &HeaderMap)
 pub(super) fn not_modified(session: &Session, answer: &ResponseHeader) -> bool {
     let request = session.req_header();
     // Other methods are never answered 304 (RFC 9110 section 15.4.5).
-    matches!(request.method, Method::GET | Method::HEAD)
+    !has_body(request.method.as_str())
         && answer.status == StatusCode::OK
         && is_not_modified(Headers::Map(&request.headers), &answer.headers)
 }
