@@ -113,7 +113,7 @@ impl Filter for Keys {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
-        let Some(route) = verdict.route.clone() else { return Flow::Continue };
+        let Some(route) = &verdict.route else { return Flow::Continue };
         let cache = route.cache.as_ref().filter(|cache| cache.covers(head.method));
         if let Some(raw) = head.query.filter(|q| !q.is_empty()) {
             let rules = cache.and_then(|cache| cache.config.key.query.as_ref());
@@ -148,27 +148,28 @@ pub fn has_body(method: &str) -> bool {
 }
 
 fn key(config: &Config, head: &Head<'_>, verdict: &Verdict, body: &[u8]) -> Key {
+    let host = head.host().filter(|_| config.host).map(<[u8]>::to_ascii_lowercase);
+    let client = verdict.client.as_ref().filter(|_| config.client);
+    let parts = [
+        // HEAD is answered from what GET stored.
+        if head.is_head() { b"GET" } else { head.method.as_bytes() },
+        host.as_deref().unwrap_or_default(),
+        client.map_or(b"", |client| client.name.as_bytes()),
+        verdict.target.as_bytes(),
+        body,
+        // Who is sent to another upstream has entries of its own.
+        verdict.upstream.as_ref().map_or(b"", |upstream| upstream.as_bytes()),
+    ];
     // One piece of memory and one call: hashing part by part costs twice as much.
-    let mut parts = Vec::with_capacity(256 + verdict.target.len() + body.len());
-    let mut part = |bytes: &[u8]| {
-        // Lengths first: no two different lists of parts are the same bytes.
-        parts.extend_from_slice(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
-        parts.extend_from_slice(bytes);
-    };
-    // HEAD is answered from what GET stored.
-    part(if head.is_head() { b"GET" } else { head.method.as_bytes() });
-    match head.host().filter(|_| config.host) {
-        Some(host) => part(&host.to_ascii_lowercase()),
-        None => part(b""),
+    let mut text = Vec::with_capacity(256 + verdict.target.len() + body.len());
+    // Lengths first: no two different lists of parts are the same bytes.
+    for part in parts {
+        text.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
     }
-    part(verdict.client.as_ref().filter(|_| config.client).map_or(b"", |client| client.name.as_bytes()));
-    part(verdict.target.as_bytes());
-    part(body);
-    // Who is sent to another upstream has entries of its own.
-    if let Some(upstream) = &verdict.upstream {
-        part(upstream.as_bytes());
+    for part in parts {
+        text.extend_from_slice(part);
     }
-    Key(*blake3::hash(&parts).as_bytes())
+    Key(*blake3::hash(&text).as_bytes())
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ impl Cors {
         let listed = |origin: &&str| self.config.origins.iter().any(|known| known == origin);
         let origin = match self.any {
             true => Some("*".into()),
+            false if self.config.origins.is_empty() => None,
             false => head.headers.text("origin").filter(listed).map(Box::from),
         };
         Allowed { origin, varies: !self.any && !self.config.origins.is_empty() }

@@ -23,7 +23,7 @@ use crate::{Filter, Flow};
 
 mod framing;
 
-use framing::Framing;
+use framing::{Framing, Set};
 
 /// No method is longer.
 const LONGEST_METHOD: usize = 32;
@@ -89,19 +89,18 @@ impl Edge {
             return Err(Cause::new(Code::HeadersTooLarge, "head_size", "The header fields are too large."));
         }
         seen.judge(head)?;
-        self.host(head, seen.hosts)
+        self.host(head, &seen)
     }
 
-    fn host(&self, head: &Head<'_>, lines: usize) -> Result<(), Cause> {
+    fn host(&self, head: &Head<'_>, seen: &Framing<'_>) -> Result<(), Cause> {
         let wrong = |message: &'static str| Cause::new(Code::InvalidRequest, "host", message);
-        if lines > 1 || lines == 0 && head.version == http::Version::HTTP_11 {
+        if seen.hosts > 1 || seen.hosts == 0 && head.version == http::Version::HTTP_11 {
             return Err(wrong("Exactly one field Host is needed."));
         }
-        let Some(host) = head.host() else { return Ok(()) };
+        let Some(host) = head.authority.map(str::as_bytes).or(seen.host) else { return Ok(()) };
+        const HOST: Set = Set::of(b"-._~[]:%");
         let (name, port) = split_port(host);
-        let name_is_good =
-            !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~[]:%".contains(b));
-        if !name_is_good || !port.iter().all(u8::is_ascii_digit) || port.len() > 5 {
+        if name.is_empty() || !HOST.has_all(name) || !port.iter().all(u8::is_ascii_digit) || port.len() > 5 {
             return Err(wrong("The field Host does not hold a host name."));
         }
         if !self.0.hosts.is_empty() && !self.0.hosts.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(name)) {
@@ -109,7 +108,7 @@ impl Edge {
         }
         // RFC 9112 section 3.2.2 and RFC 9113 section 8.3.1: who sends both sends the same. Else one of two readers errs.
         let same = |field: &[u8]| field.eq_ignore_ascii_case(host);
-        if !head.headers.get("host").is_none_or(same) {
+        if !seen.host.is_none_or(same) {
             return Err(wrong("The field Host and the request's target name different hosts."));
         }
         Ok(())

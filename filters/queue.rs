@@ -173,7 +173,8 @@ impl Queue {
     /// A place if one is free and nobody waits for it: for a second try beside the first (hedging), which must not queue.
     #[must_use]
     pub fn spare(self: &Arc<Self>, class: Class) -> Option<Slot> {
-        self.lock().0.take(class).then(|| self.slot(class, Duration::ZERO))
+        let now = Instant::now();
+        self.lock().0.take(class, now).then(|| self.slot(class, Duration::ZERO, now))
     }
 
     /// How long requests wait now; the signal of overload.
@@ -215,8 +216,8 @@ impl Queue {
         let (state, counts) = &mut *self.lock();
         let matters = u64::from(ask.class >= Class::Normal);
         counts.asked += matters;
-        if state.take(ask.class) {
-            return Ok(Entered::Slot(self.slot(ask.class, Duration::ZERO)));
+        if state.take(ask.class, ask.now) {
+            return Ok(Entered::Slot(self.slot(ask.class, Duration::ZERO, ask.now)));
         }
         let until = state.may_wait(ask).inspect_err(|no| {
             counts.lost += matters;
@@ -227,19 +228,19 @@ impl Queue {
             }
         })?;
         let (wake, place) = oneshot::channel();
-        let waiter = Waiter { owner: ask.owner.clone(), since: Instant::now(), wake };
+        let waiter = Waiter { owner: ask.owner.clone(), since: ask.now, wake };
         let number = state.line.push(ask.class, waiter);
         Ok(Entered::Waiting(Waiting { queue: Arc::clone(self), number, until, place }))
     }
 
     /// A place beyond the limit, for a request that only counts.
-    fn beyond(self: &Arc<Self>, class: Class) -> Slot {
-        self.lock().0.begin(class, Duration::ZERO);
-        self.slot(class, Duration::ZERO)
+    fn beyond(self: &Arc<Self>, class: Class, now: Instant) -> Slot {
+        self.lock().0.begin(class, Duration::ZERO, now);
+        self.slot(class, Duration::ZERO, now)
     }
 
-    fn slot(self: &Arc<Self>, class: Class, waited: Duration) -> Slot {
-        Slot::new(Arc::clone(self), class, waited)
+    fn slot(self: &Arc<Self>, class: Class, waited: Duration, began: Instant) -> Slot {
+        Slot::new(Arc::clone(self), class, waited, began)
     }
 
     fn learn(&self, class: Class, answered: Answered, elapsed: Duration, slow: Duration, began: Instant) {
@@ -261,7 +262,11 @@ impl Queue {
             let next = self.lock().0.next();
             match next {
                 // A request that is gone gives the place back, which hands it on; so the lock must not be held here.
-                Next::Start(class, waiter) => drop(waiter.wake.send(self.slot(class, waiter.since.elapsed()))),
+                Next::Start(class, waiter) => {
+                    let now = Instant::now();
+                    let slot = self.slot(class, now.saturating_duration_since(waiter.since), now);
+                    drop(waiter.wake.send(slot));
+                }
                 Next::NotBefore(at) => return self.hand_out_at(at),
                 Next::Nobody => return,
             }

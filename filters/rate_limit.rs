@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::head::Head;
@@ -158,8 +159,8 @@ impl RateLimit {
         Flow::Continue
     }
 
-    fn judge(&self, verdict: &mut Verdict) -> Result<(), Cause> {
-        let now = gcra::now();
+    fn judge(&self, at: Instant, verdict: &mut Verdict) -> Result<(), Cause> {
+        let now = gcra::time_of(at);
         let mut budgets = std::mem::take(&mut verdict.budgets);
         let judged = self.take(budgets.refresh(self, verdict, now), verdict, now);
         verdict.budgets = budgets;
@@ -168,7 +169,7 @@ impl RateLimit {
 
     /// One from each budget.
     fn take(&self, budgets: &[Budget], verdict: &mut Verdict, now: u64) -> Result<(), Cause> {
-        let mut taken: Vec<&Budget> = Vec::with_capacity(budgets.len());
+        let mut taken = SmallVec::<[&Budget; 4]>::new();
         let mut pending = Vec::new();
         for budget in budgets {
             match budget.take(self.config.on_error, now) {
@@ -224,7 +225,7 @@ impl RateLimit {
                 true => Tokens::Lease(self.accounts.lease(&account)),
                 false => Tokens::Bucket(self.accounts.bucket(&account)),
             };
-            Budget { account, tokens }
+            Budget { pace: account.rate.into(), account, tokens }
         };
         self.accounts(verdict).into_iter().map(find).collect()
     }
@@ -273,11 +274,11 @@ impl Filter for RateLimit {
         "rate_limit"
     }
 
-    fn request(&self, _: &Head<'_>, verdict: &mut Verdict) -> Flow {
+    fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
         if verdict.background {
             return Flow::Continue;
         }
-        match self.judge(verdict) {
+        match self.judge(head.moment().instant, verdict) {
             Ok(()) => Flow::Continue,
             Err(cause) => self.config.mode.refuse(self.name(), cause, verdict),
         }

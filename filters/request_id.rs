@@ -18,11 +18,17 @@ use crate::{Filter, Flow};
 pub struct RequestId([u8; 36]);
 
 impl RequestId {
-    /// A fresh one. Its random bits are the thread's own generator's (ChaCha, seeded by the operating system): asking the
-    /// system for them anew would cost more than the rest of this filter.
+    /// A fresh one.
     #[must_use]
     pub fn new() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::at(SystemTime::now())
+    }
+
+    /// The same for a request of that moment. Its random bits are the thread's own generator's (ChaCha, seeded by the
+    /// operating system): asking the system for them anew would cost more than the rest of this filter.
+    #[must_use]
+    pub fn at(at: SystemTime) -> Self {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut random = [0; 10];
         rand::rng().fill_bytes(&mut random);
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
@@ -34,7 +40,10 @@ impl RequestId {
     /// The text; empty in a verdict that the filter has not seen yet.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).map_or("", |text| text.trim_end_matches('\0'))
+        match self.0[0] {
+            0 => "",
+            _ => std::str::from_utf8(&self.0).unwrap_or_default(),
+        }
     }
 }
 
@@ -61,7 +70,7 @@ impl Filter for NameRequest {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
-        verdict.request_id = RequestId::new();
+        verdict.request_id = RequestId::at(head.moment().wall);
         verdict.correlation = head.headers.text("x-correlation-id").filter(|id| usable(id)).map(Box::from);
         Flow::Continue
     }

@@ -83,7 +83,7 @@ impl Filter for Rollout {
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
         // A refresh goes where the answer came from; whoever makes it says so.
-        let Some(route) = verdict.route.clone().filter(|_| !verdict.background) else { return Flow::Continue };
+        let Some(route) = verdict.route.as_ref().filter(|_| !verdict.background) else { return Flow::Continue };
         if let Some(config) = &route.config.rollout
             && let Some(who) = who(verdict)
             && part("rollout", route.name(), &who) < config.share
@@ -91,7 +91,7 @@ impl Filter for Rollout {
             verdict.upstream = Some(config.upstream.as_str().into());
         }
         // Who is sent there already needs no copy.
-        let copied = is_read(&route, head.method) && verdict.upstream.is_none();
+        let copied = is_read(route, head.method) && verdict.upstream.is_none();
         if let Some(config) = route.config.shadow.as_ref().filter(|_| copied)
             && part("shadow", route.name(), verdict.request_id.as_str()) < config.share
         {

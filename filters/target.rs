@@ -33,26 +33,30 @@ pub fn query(raw: &str, out: &mut String) -> Result<(), &'static str> {
 
 /// Copies with normalised escapes; `check` may refuse an escaped byte.
 fn escapes(raw: &str, out: &mut String, check: impl Fn(u8) -> Result<(), &'static str>) -> Result<(), &'static str> {
-    let mut rest = raw.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match byte {
-            b'%' => {
-                let (digits, tail) = rest.split_at_checked(2).ok_or("bad_escape")?;
-                rest = tail;
-                let decoded = hex(digits[0]).zip(hex(digits[1])).map(|(a, b)| a << 4 | b).ok_or("bad_escape")?;
-                if decoded < 0x20 || decoded == 0x7f {
-                    return Err("control_character");
-                }
-                check(decoded)?;
-                push(decoded, out);
-            }
-            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'#' => return Err("illegal_character"),
-            0x21..=0x7e => out.push(char::from(byte)),
-            _ => return Err("illegal_character"),
+    let mut rest = raw;
+    loop {
+        let plain = rest.bytes().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
+        let (run, tail) = rest.split_at(plain);
+        out.push_str(run);
+        let Some(escape) = tail.bytes().next() else { return Ok(()) };
+        if escape != b'%' {
+            return Err("illegal_character");
         }
+        let digits = tail.as_bytes().get(1..3).ok_or("bad_escape")?;
+        let decoded = hex(digits[0]).zip(hex(digits[1])).map(|(a, b)| a << 4 | b).ok_or("bad_escape")?;
+        if decoded < 0x20 || decoded == 0x7f {
+            return Err("control_character");
+        }
+        check(decoded)?;
+        push(decoded, out);
+        rest = &tail[3..];
     }
-    Ok(())
+}
+
+/// Whether a byte goes on as it is.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'%' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'#')
 }
 
 /// Appends one byte of data: as it is where it is unreserved, else escaped.

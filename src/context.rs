@@ -127,13 +127,14 @@ struct Seen {
 
 impl Context {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        let started = Instant::now();
         Self {
             plan: shared.plan_kept(),
             verdict: Verdict::default(),
             judged: None,
             last: false,
             date: None,
-            started: Instant::now(),
+            started,
             refusal: None,
             refused: None,
             cache: CacheOutcome::Own,
@@ -142,7 +143,7 @@ impl Context {
             stamp: None,
             body_read: 0,
             body_sent: false,
-            begun: Instant::now(),
+            begun: started,
             asked: None,
             tried: None,
             upstream_time: None,
@@ -156,8 +157,9 @@ impl Context {
 
     /// Notes what the log will need.
     pub(crate) fn see(&mut self, head: &Head<'_>) {
-        self.seen =
-            Seen { method: head.method.to_owned(), path: head.path.chars().take(256).collect(), peer: head.peer };
+        // A little more than the log will tell, so that it can say that there was more.
+        let path = &head.path[..head.path.floor_char_boundary(300)];
+        self.seen = Seen { method: head.method.to_owned(), path: path.to_owned(), peer: head.peer };
     }
 
     /// Ends the request: filters, metrics, log line. Once, whatever happens.
@@ -167,12 +169,13 @@ impl Context {
         }
         // Where the answer was kept or not, that was said already.
         self.cached.lead.end(if self.asked.is_some() { End::Unkept } else { End::Abandoned });
-        self.plan.filters.finish(&mut self.verdict, Outcome { status, elapsed: self.started.elapsed() });
+        let elapsed = self.started.elapsed();
+        self.plan.filters.finish(&mut self.verdict, Outcome { status, elapsed });
         if self.verdict.background {
             return;
         }
         let line = Line {
-            request_id: self.verdict.request_id.as_str(),
+            request_id: &self.verdict.request_id,
             correlation: self.verdict.correlation.as_deref(),
             client: self.verdict.client.as_ref().map(|client| &*client.name),
             peer: self.verdict.address.or(self.seen.peer),
@@ -181,7 +184,7 @@ impl Context {
             path: &self.seen.path,
             status,
             bytes,
-            elapsed: self.started.elapsed(),
+            elapsed,
             cache: self.cache,
             upstream: self.upstream_time,
             refused: self.refused,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use addrgate_filters::address::unit;
-use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::head::{Head, Headers, Moment};
 use addrgate_filters::reply::{Cause, Code, render, wants_problem};
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Flow, Stop};
@@ -40,6 +40,7 @@ mod connections;
 mod date;
 mod head;
 mod hit;
+mod spare;
 mod visit;
 mod write;
 
@@ -174,7 +175,7 @@ impl Door {
                 }
                 Arrived::Wrong(cause) => {
                     let in_flight = Shared::enter(&*self.shared);
-                    let request = Request { peer, last: true, plan, started: Instant::now() };
+                    let request = Request { peer, last: true, plan, started: Moment::now() };
                     self.refuse(&mut visit, &request, &mut verdict, "door", cause).await;
                     drop(in_flight);
                     return None;
@@ -182,7 +183,7 @@ impl Door {
             };
             let in_flight = Shared::enter(&*self.shared);
             let last = visit.count() >= plan.file.limits.requests_per_connection || *shutdown.borrow();
-            let request = Request { peer, last, plan, started: Instant::now() };
+            let request = Request { peer, last, plan, started: Moment::now() };
             verdict.clear();
             let mut step = self.judge(&mut visit, head, &request, &mut verdict);
             if let Step::Settle = step {
@@ -221,7 +222,7 @@ impl Door {
                     let carried = Carried {
                         verdict: std::mem::replace(&mut verdict, Verdict { budgets, ..Verdict::default() }),
                         stop,
-                        started: request.started,
+                        started: request.started.instant,
                         last: last || close,
                         date: visit.date(),
                         plan: Arc::clone(plan),
@@ -254,7 +255,7 @@ impl Door {
     fn judge(&self, visit: &mut Visit, length: usize, request: &Request<'_>, verdict: &mut Verdict) -> Step {
         let (wire, out) = visit.parts();
         let mut fields = FIELDS;
-        let head = match parse(&wire[..length], &mut fields, request.peer) {
+        let head = match parse(&wire[..length], &mut fields, request) {
             Ok(head) => head,
             Err(cause) => return Step::Refused("door", cause),
         };
@@ -276,8 +277,9 @@ impl Door {
     ) -> Step {
         let (wire, out) = visit.parts();
         let mut fields = FIELDS;
-        match parse(&wire[..length], &mut fields, request.peer) {
-            Ok(head) => self.judged(&head, length, request, verdict, stop, out),
+        match parse(&wire[..length], &mut fields, request) {
+            // Time has passed.
+            Ok(head) => self.judged(&Head { at: None, ..head }, length, request, verdict, stop, out),
             Err(cause) => Step::Refused("door", cause),
         }
     }
@@ -317,8 +319,9 @@ impl Door {
     ) -> Step {
         let (wire, out) = visit.parts();
         let mut fields = FIELDS;
-        let head = match parse(&wire[..head_length], &mut fields, request.peer) {
-            Ok(head) => head,
+        let head = match parse(&wire[..head_length], &mut fields, request) {
+            // The body took its time.
+            Ok(head) => Head { at: None, ..head },
             Err(cause) => return Step::Refused("door", cause),
         };
         let whole = head_length + length;
@@ -351,7 +354,7 @@ impl Door {
         }
         let close = request.last || hit.close;
         let at = Instant::now();
-        let elapsed = at - request.started;
+        let elapsed = at - request.started.instant;
         let (status, bytes) = hit.write(head.headers, verdict, elapsed, close, out);
         self.record(head, request, verdict, (status, bytes as u64), elapsed, None);
         Some(Step::Answered { at, used, close })
@@ -372,10 +375,10 @@ impl Door {
         let (wire, out) = visit.parts();
         {
             let mut fields = FIELDS;
-            let head = parse(wire, &mut fields, request.peer)
+            let head = parse(wire, &mut fields, request)
                 .unwrap_or(Head { peer: request.peer, ..Head::new("-", "-", Headers::Raw(&[])) });
             let reply = render(&cause, verdict, wants_problem(head.headers), chrono::Utc::now());
-            let elapsed = request.started.elapsed();
+            let elapsed = request.started.instant.elapsed();
             write::reply(out, &reply, verdict, elapsed, head.is_head());
             let sent = (reply.status, reply.body.len() as u64);
             self.record(&head, request, verdict, sent, elapsed, Some((by, cause.reason)));
@@ -397,7 +400,7 @@ impl Door {
         refused: Option<(&'static str, &'static str)>,
     ) {
         let line = Line {
-            request_id: verdict.request_id.as_str(),
+            request_id: &verdict.request_id,
             correlation: verdict.correlation.as_deref(),
             client: verdict.client.as_ref().map(|client| &*client.name),
             peer: verdict.address.or(request.peer),
@@ -425,7 +428,7 @@ struct Request<'a> {
     peer: Option<IpAddr>,
     last: bool,
     plan: &'a Plan,
-    started: Instant,
+    started: Moment,
 }
 
 /// As many as `limits.fields` may allow.
@@ -438,7 +441,7 @@ const FIELDS: [MaybeUninit<httparse::Header<'_>>; MAX_FIELDS] = [const { MaybeUn
 fn parse<'a>(
     wire: &'a [u8],
     fields: &'a mut [MaybeUninit<httparse::Header<'a>>; MAX_FIELDS],
-    peer: Option<IpAddr>,
+    asked: &Request<'_>,
 ) -> Result<Head<'a>, Cause> {
     let malformed = || Cause::new(Code::InvalidRequest, "malformed", "The request head is malformed.").closing();
     let mut request = httparse::Request::new(&mut []);
@@ -457,7 +460,8 @@ fn parse<'a>(
     }
     let (Some(method), Some(target)) = (request.method, request.path) else { return Err(malformed()) };
     let version = if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    Ok(Head { version, peer, ..Head::new(method, target, Headers::Raw(request.headers)) })
+    let head = Head::new(method, target, Headers::Raw(request.headers));
+    Ok(Head { version, peer: asked.peer, at: Some(asked.started), ..head })
 }
 
 /// Whether the third word of the request line is an `HTTP/x.y` (RFC 9112 section 2.3), if not one that is known here.

@@ -69,7 +69,12 @@ impl Keys {
 
     /// The client that `X-API-Key` names.
     pub(super) fn show(&self, head: &Head<'_>) -> Result<Arc<Client>, Cause> {
-        match (head.headers.get("x-api-key"), head.headers.count("x-api-key")) {
+        let (mut first, mut lines) = (None, 0);
+        head.headers.each("x-api-key", |line| {
+            first.get_or_insert(line);
+            lines += 1;
+        });
+        match (first, lines) {
             (None, _) | (Some(b""), 1) => {
                 Err(Cause::new(Code::MissingApiKey, "no_key", "Send your API key in the field X-API-Key."))
             }

@@ -5,8 +5,10 @@ use crate::reply::{Cause, Code};
 
 /// What one pass over the fields finds about the message's framing.
 #[derive(Debug, Default)]
-pub(super) struct Framing {
+pub(super) struct Framing<'a> {
     pub(super) hosts: usize,
+    /// The first of them.
+    pub(super) host: Option<&'a [u8]>,
     lengths: usize,
     length_is_bad: bool,
     codings: usize,
@@ -22,12 +24,15 @@ pub(super) struct Framing {
     expect_is_bad: bool,
 }
 
-impl Framing {
-    pub(super) fn note(&mut self, name: &str, value: &[u8]) {
+impl<'a> Framing<'a> {
+    pub(super) fn note(&mut self, name: &str, value: &'a [u8]) {
         // Lengths first: nearly every field is told apart by its length alone.
         match name.len() {
             2 if name.eq_ignore_ascii_case("te") => self.te_is_more |= !value.eq_ignore_ascii_case(b"trailers"),
-            4 if name.eq_ignore_ascii_case("host") => self.hosts += 1,
+            4 if name.eq_ignore_ascii_case("host") => {
+                self.hosts += 1;
+                self.host.get_or_insert(value);
+            }
             6 if name.eq_ignore_ascii_case("expect") => {
                 self.expect += 1;
                 self.expect_is_bad |= !value.eq_ignore_ascii_case(b"100-continue");
@@ -103,5 +108,30 @@ fn is_harmless(option: &[u8]) -> bool {
 
 /// A token of RFC 9110 section 5.6.2.
 pub(super) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
+    const TOKEN: Set = Set::of(b"!#$%&'*+-.^_`|~");
+    !text.is_empty() && TOKEN.has_all(text)
+}
+
+/// Letters, digits, and some more characters: one look for each byte.
+pub(super) struct Set([bool; 256]);
+
+impl Set {
+    pub(super) const fn of(more: &[u8]) -> Self {
+        let mut set = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            set[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < more.len() {
+            set[more[at] as usize] = true;
+            at += 1;
+        }
+        Self(set)
+    }
+
+    pub(super) fn has_all(&self, text: &[u8]) -> bool {
+        text.iter().all(|byte| self.0[usize::from(*byte)])
+    }
 }

@@ -106,8 +106,9 @@ impl Filter for Queues {
         let Some((config, queue)) = self.0.of(verdict) else { return Flow::Continue };
         let lent = verdict.lend.as_ref().map(super::Lend::class);
         let class = verdict.class.max(lent.unwrap_or(verdict.class));
-        let left = verdict.deadline.map_or(Duration::MAX, |deadline| deadline.duration_since(Instant::now()));
-        let ask = Ask { class, owner: owner(verdict), left };
+        let now = Instant::now();
+        let left = verdict.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now));
+        let ask = Ask { class, owner: owner(verdict), now, left };
         let refused = match queue.enter(&ask) {
             Ok(Entered::Slot(slot)) => {
                 verdict.slot = Some(slot);
@@ -129,7 +130,7 @@ impl Filter for Queues {
             Err(no) => Some(cause(no)),
         };
         if config.mode == Mode::Observe {
-            verdict.slot = Some(queue.beyond(class));
+            verdict.slot = Some(queue.beyond(class, Instant::now()));
         } else {
             // The upstream is not asked, so the breaker's permit is free again.
             verdict.breaker = None;

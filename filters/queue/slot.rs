@@ -21,8 +21,8 @@ pub struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(queue: Arc<Queue>, class: Class, waited: Duration) -> Self {
-        Self { queue, class, began: Instant::now(), waited }
+    pub(super) fn new(queue: Arc<Queue>, class: Class, waited: Duration, began: Instant) -> Self {
+        Self { queue, class, began, waited }
     }
 
     /// How long the request waited for it.

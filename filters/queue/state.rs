@@ -30,7 +30,8 @@ pub(super) enum No {
 pub(super) struct Ask {
     pub(super) class: Class,
     pub(super) owner: Owner,
-    /// How long the request can wait by its own deadline.
+    /// When it asks, and how long it can wait then by its own deadline.
+    pub(super) now: Instant,
     pub(super) left: Duration,
 }
 
@@ -92,18 +93,18 @@ impl<T> State<T> {
     }
 
     /// Takes a place, where there is one that nobody waits for.
-    pub(super) fn take(&mut self, class: Class) -> bool {
+    pub(super) fn take(&mut self, class: Class, now: Instant) -> bool {
         let free = self.running() < self.limit.now() && self.line.len() == 0;
         if free {
-            self.begin(class, Duration::ZERO);
+            self.begin(class, Duration::ZERO, now);
         }
         free
     }
 
     /// A place has been taken, be there one or not.
-    pub(super) fn begin(&mut self, class: Class, waited: Duration) {
+    pub(super) fn begin(&mut self, class: Class, waited: Duration, now: Instant) {
         self.running[class as usize] += 1;
-        self.moved = Instant::now();
+        self.moved = now;
         self.waited += (waited.as_secs_f64() - self.waited) * NEWEST;
     }
 
@@ -113,7 +114,7 @@ impl<T> State<T> {
         self.moved = Instant::now();
         self.calls += 1;
         let weight = NEWEST.max(1.0 / self.calls as f64);
-        self.last = began.elapsed();
+        self.last = self.moved.saturating_duration_since(began);
         self.held += (self.last.as_secs_f64() - self.held) * weight;
     }
 
@@ -128,7 +129,8 @@ impl<T> State<T> {
         }
         match self.line.pop() {
             Some((class, waiter)) => {
-                self.begin(class, waiter.since.elapsed());
+                let now = Instant::now();
+                self.begin(class, now.saturating_duration_since(waiter.since), now);
                 Next::Start(class, waiter)
             }
             None => Next::Nobody,
@@ -144,7 +146,7 @@ impl<T> State<T> {
         let wait = self.wait(ask);
         match wait.checked_sub(bearable) {
             Some(excess) if !excess.is_zero() => Err(No::Wait(excess)),
-            _ => Ok(Instant::now() + longest),
+            _ => Ok(ask.now + longest),
         }
     }
 

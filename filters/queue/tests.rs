@@ -92,7 +92,7 @@ async fn who_leaves_frees_its_place_in_the_queue_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_place_that_comes_to_someone_who_is_gone_goes_on() {
     let queues = queues(config(1));
-    let ask = Ask { class: Class::Normal, owner: Owner::Nobody, left: Duration::MAX };
+    let ask = Ask { class: Class::Normal, owner: Owner::Nobody, now: Instant::now(), left: Duration::MAX };
     let first = running(&queues).await;
     let Ok(Entered::Waiting(gone)) = queue(&queues).enter(&ask) else { panic!("there was a place") };
     let next = request(&queues, verdict("next", Class::Normal));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::account::Account;
-use super::gcra::{Bucket, Decision};
+use super::gcra::{Bucket, Decision, Pace};
 use super::lease::Lease;
 use super::state::{Balance, Take};
 use super::{OnError, RateLimit};
@@ -19,6 +19,8 @@ use crate::verdict::Verdict;
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     pub(super) account: Account,
+    /// The account's rate.
+    pub(super) pace: Pace,
     pub(super) tokens: Tokens,
 }
 
@@ -46,7 +48,7 @@ impl Budget {
     pub(super) fn take(&self, on_error: OnError, now: u64) -> Answer {
         match &self.tokens {
             Tokens::Lease(lease) => Answer::of(lease.take(on_error)),
-            Tokens::Bucket(bucket) => match bucket.take(self.account.rate, now) {
+            Tokens::Bucket(bucket) => match bucket.take(self.pace, now) {
                 Decision::Allowed { remaining, full_in } => {
                     Answer::Yes { balance: Balance { remaining, full_in }, held: true }
                 }
@@ -66,7 +68,7 @@ impl Budget {
 
     pub(super) fn give_back(&self) {
         match &self.tokens {
-            Tokens::Bucket(bucket) => bucket.give_back(self.account.rate),
+            Tokens::Bucket(bucket) => bucket.give_back(self.pace),
             Tokens::Lease(lease) => lease.give_back(),
         }
     }

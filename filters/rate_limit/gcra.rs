@@ -18,7 +18,12 @@ static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// The time by which buckets count: nanoseconds since the first use in this process. Not zero, which is a bucket that was
 /// never used.
 pub(crate) fn now() -> u64 {
-    u64::try_from(BEGIN.elapsed().as_nanos()).unwrap_or(u64::MAX / 4) + 1
+    time_of(Instant::now())
+}
+
+/// The same for another moment.
+pub(crate) fn time_of(instant: Instant) -> u64 {
+    u64::try_from(instant.saturating_duration_since(*BEGIN).as_nanos()).unwrap_or(u64::MAX / 4) + 1
 }
 
 /// When to come back, of a wait in nanoseconds: up to a tenth later, or up to a second, so that not all come back at once.
@@ -40,16 +45,26 @@ pub(crate) enum Decision {
     Refused { wait: u64, full_in: u64 },
 }
 
-/// Period and emission interval in nanoseconds; both at least 1.
-pub(super) fn intervals(rate: Rate) -> (u64, u64) {
-    let period = u64::try_from(rate.per.0.as_nanos()).unwrap_or(u64::MAX / 4).clamp(1, u64::MAX / 4);
-    (period, (period / rate.count.max(1)).max(1))
+/// A rate as the algorithm needs it, in nanoseconds; both at least 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// In which the whole budget comes back.
+    pub(super) period: u64,
+    /// In which one comes back: the emission interval.
+    pub(super) interval: u64,
+}
+
+impl From<Rate> for Pace {
+    fn from(rate: Rate) -> Self {
+        let period = u64::try_from(rate.per.0.as_nanos()).unwrap_or(u64::MAX / 4).clamp(1, u64::MAX / 4);
+        Self { period, interval: (period / rate.count.max(1)).max(1) }
+    }
 }
 
 impl Bucket {
     /// Takes one from the budget, if there is one.
-    pub(crate) fn take(&self, rate: Rate, now: u64) -> Decision {
-        let (period, interval) = intervals(rate);
+    pub(crate) fn take(&self, pace: impl Into<Pace>, now: u64) -> Decision {
+        let Pace { period, interval } = pace.into();
         let mut before = self.0.load(Ordering::Acquire);
         loop {
             let after = before.max(now).saturating_add(interval);
@@ -65,14 +80,14 @@ impl Bucket {
     }
 
     /// How many nanoseconds until one would be allowed; 0: now. Takes nothing.
-    pub(crate) fn wait(&self, rate: Rate, now: u64) -> u64 {
-        let (period, interval) = intervals(rate);
+    pub(crate) fn wait(&self, pace: impl Into<Pace>, now: u64) -> u64 {
+        let Pace { period, interval } = pace.into();
         (self.0.load(Ordering::Acquire).max(now).saturating_add(interval) - now).saturating_sub(period)
     }
 
     /// Gives one back that was taken but not used.
-    pub(crate) fn give_back(&self, rate: Rate) {
-        let (_, interval) = intervals(rate);
+    pub(crate) fn give_back(&self, pace: impl Into<Pace>) {
+        let Pace { interval, .. } = pace.into();
         // Never below zero: a time before now is a full budget anyway.
         let _always_some =
             self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |tat| Some(tat.saturating_sub(interval)));
@@ -146,7 +161,7 @@ mod tests {
                 if allowed(bucket.take(rate, now)) {
                     passed += 1;
                 }
-                let (period, interval) = intervals(rate);
+                let Pace { period, interval } = rate.into();
                 prop_assert!(passed <= period / interval + (now - begin) / interval + 1);
             }
         }

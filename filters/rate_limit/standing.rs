@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, Owner};
-use super::gcra::{self, intervals};
+use super::gcra::{self, Pace};
 use crate::reply::{Cause, Code};
 use crate::units::Rate;
 
@@ -61,7 +61,7 @@ impl Standing {
 
     /// From now until one more request is allowed; zero where the whole budget is there.
     fn next_in(&self) -> Duration {
-        let (_, interval) = intervals(self.rate);
+        let Pace { interval, .. } = self.rate.into();
         let full_in = u64::try_from(self.full_in.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(if full_in == 0 { 0 } else { (full_in - 1) % interval + 1 })
     }

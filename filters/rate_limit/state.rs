@@ -9,7 +9,7 @@
 //! allow more than 1.2 times the budget, and then what comes back in time.
 
 use super::OnError;
-use super::gcra::intervals;
+use super::gcra::Pace;
 use crate::units::Rate;
 
 const SECOND: u64 = 1_000_000_000;
@@ -91,7 +91,7 @@ pub(super) struct Order {
 
 impl State {
     pub(super) fn new(rate: Rate) -> Self {
-        let (period, interval) = intervals(rate);
+        let Pace { period, interval } = rate.into();
         Self {
             count: rate.count,
             period,

@@ -34,6 +34,8 @@ const HELD: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) inner: Stream,
+    /// Without TLS nothing below holds anything back (`server::run`).
+    is_plain: bool,
     /// Read from the client and not yet used; begins with a request head.
     pub(super) buf: BytesMut,
     /// Bytes of the current request that Pingora has still to get.
@@ -54,6 +56,7 @@ impl Conn {
     /// A new connection.
     pub(super) fn new(inner: Stream) -> Self {
         Self {
+            is_plain: inner.get_ssl_digest().is_none(),
             inner,
             buf: BytesMut::with_capacity(4096),
             lent: 0,
@@ -104,7 +107,10 @@ impl Conn {
                 n => *sent += n,
             }
         }
-        Pin::new(&mut self.inner).poll_flush(cx)
+        match self.is_plain {
+            true => Poll::Ready(Ok(())),
+            false => Pin::new(&mut self.inner).poll_flush(cx),
+        }
     }
 
     /// Sends what is held. Pingora's own bound on the time of a write does not see it, so it has one of its own.

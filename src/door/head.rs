@@ -42,8 +42,9 @@ impl Scanner {
     /// Looks at what has come. `bytes` begins with the head; a blank line before the request line, which some clients
     /// send after a body (RFC 9112 section 2.2), is the caller's to skip.
     pub(super) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Scan {
-        while let Some(found) = memchr::memchr(b'\n', &bytes[self.seen..]) {
-            let newline = self.seen + found;
+        let from = self.seen;
+        for found in memchr::memchr_iter(b'\n', &bytes[from..]) {
+            let newline = from + found;
             if newline == self.line || bytes[newline - 1] != b'\r' {
                 return wrong("bare_lf", "A line of the request head does not end in CRLF.");
             }
@@ -55,9 +56,6 @@ impl Scanner {
             if is_blank {
                 let is_http2 = bytes.starts_with(HTTP2) && self.lines == 2;
                 return if is_http2 { Scan::Http2 } else { Scan::Complete(newline + 1) };
-            }
-            if let Some(cause) = self.too_large(limits) {
-                return Scan::Wrong(cause);
             }
         }
         self.seen = bytes.len();

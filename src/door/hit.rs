@@ -44,7 +44,7 @@ pub(super) fn find<'a>(store: &'static Store, head: &Head<'a>, plan: &'a Plan, v
     let caching = route.cache.as_ref()?;
     let key = verdict.key.as_ref()?;
     let plain = plain(head, caching.policy.request_directives)?;
-    let now = SystemTime::now();
+    let now = head.moment().wall;
     let entry = store.fresh(key, head.headers, now)?;
     let compression = &plan.file.compression;
     let marks = &entry.marks;

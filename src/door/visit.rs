@@ -20,10 +20,8 @@ use super::body::{Body, Chunks};
 use super::conn::Conn;
 use super::date::DateSlot;
 use super::head::{Scan, Scanner};
+use super::spare::{self, ROOMY};
 use crate::config::Limits;
-
-/// Buffers larger than this are given back between requests.
-const ROOMY: usize = 64 << 10;
 
 /// What came next on a connection.
 pub(super) enum Arrived {
@@ -40,6 +38,7 @@ pub(super) enum Arrived {
 /// See the module.
 pub(super) struct Visit {
     conn: Option<Box<Conn>>,
+    /// The answer; lent by [`spare`] until it is sent.
     out: Vec<u8>,
     requests: u32,
     /// Since when the next head is waited for.
@@ -62,6 +61,9 @@ impl Visit {
 
     /// What was read and not used, and where the answer is put.
     pub(super) fn parts(&mut self) -> (&[u8], &mut Vec<u8>) {
+        if self.out.capacity() == 0 {
+            self.out = spare::take();
+        }
         (self.conn.as_ref().map_or(&[], |conn| &conn.buf), &mut self.out)
     }
 
@@ -175,10 +177,7 @@ impl Visit {
         })
         .await;
         *since = if waited { Instant::now() } else { now };
-        out.clear();
-        if out.capacity() > ROOMY {
-            *out = Vec::new();
-        }
+        spare::give_back(std::mem::take(out));
         done
     }
 

@@ -8,13 +8,15 @@ use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use addrgate_filters::request_id::RequestId;
+
 use super::METRICS;
 use super::metrics::CacheOutcome;
 
 /// What a line tells; everything that a client chose is cut and escaped.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line<'a> {
-    pub(crate) request_id: &'a str,
+    pub(crate) request_id: &'a RequestId,
     /// Left out where it is the request id.
     pub(crate) correlation: Option<&'a str>,
     pub(crate) client: Option<&'a str>,
@@ -116,7 +118,7 @@ impl Buffer {
 
 fn format(line: &Line<'_>, now: chrono::DateTime<chrono::Utc>, out: &mut Vec<u8>) {
     // Writing into a vector can't fail.
-    let _never_fails = write!(out, r#"{{"ts":"{}","id":"{}""#, now.format("%FT%T%.3fZ"), line.request_id);
+    let _never_fails = write!(out, r#"{{"ts":"{}","id":"{}""#, now.format("%FT%T%.3fZ"), line.request_id.as_str());
     let text = |out: &mut Vec<u8>, name: &str, value: Option<&str>| {
         if let Some(value) = value {
             let _never_fails = write!(out, r#","{name}":""#);
@@ -171,14 +173,18 @@ fn escape(value: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
 
+    static ID: LazyLock<RequestId> = LazyLock::new(RequestId::new);
+
     fn line<'a>(path: &'a str) -> Line<'a> {
         Line {
-            request_id: "id",
+            request_id: &ID,
             correlation: None,
             client: Some("web"),
             peer: None,

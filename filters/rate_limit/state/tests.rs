@@ -40,7 +40,7 @@ impl Table {
         if !self.up {
             return self.state.failed(2, self.now);
         }
-        let (period, interval) = intervals(self.rate);
+        let Pace { period, interval } = self.rate.into();
         self.tat = self.tat.max(self.now).saturating_sub(order.back * interval).max(self.now);
         let available = (self.now + period - self.tat) / interval;
         let granted = order.want.min((available / 4).max(self.rate.count.div_ceil(100))).min(available);
@@ -50,7 +50,7 @@ impl Table {
     }
 
     fn available(&self) -> u64 {
-        let (period, interval) = intervals(self.rate);
+        let Pace { period, interval } = self.rate.into();
         (self.now + period - self.tat.max(self.now)) / interval
     }
 }
@@ -216,7 +216,7 @@ proptest! {
             table.up = up || pause % 3 > 0;
             ever_down |= !table.up;
             allowed += (0..requests).filter(|_| table.ask().0).count() as u64;
-            let (_, interval) = intervals(table.rate);
+            let Pace { interval, .. } = table.rate.into();
             let back = (table.now - begin) / interval + 1;
             // What lies at hand was paid for, and may be spent when more has come back than the budget holds.
             let at_hand = (count / 10).max(2) * 2;
