@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use addrgate_filters::priority::Class;
 use addrgate_filters::queue::Lend;
+use foldhash::fast::RandomState;
 use moka::sync::Cache;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -48,14 +49,19 @@ pub(crate) enum Turn {
     Look,
     /// Fetch, for itself.
     Alone,
+    /// The same, and it is known that the answer will not be kept.
+    Pass,
 }
 
 /// The fetches under way. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Coalesce {
-    flights: Arc<Mutex<HashMap<Id, Arc<Flight>>>>,
-    passing: Cache<Id, ()>,
+    flights: Arc<Mutex<Flights>>,
+    passing: Cache<Id, (), RandomState>,
 }
+
+/// Ids are digests already, so a quick hash is as good as a strong one.
+type Flights = HashMap<Id, Arc<Flight>, RandomState>;
 
 #[derive(Debug)]
 struct Flight {
@@ -67,7 +73,8 @@ impl Coalesce {
     /// None under way.
     pub(crate) fn new() -> Self {
         // One that is forgotten costs its next requests one wait.
-        let passing = Cache::builder().max_capacity(100_000).time_to_live(PASSING).build();
+        let passing =
+            Cache::builder().max_capacity(100_000).time_to_live(PASSING).build_with_hasher(RandomState::default());
         Self { flights: Arc::default(), passing }
     }
 
@@ -79,9 +86,9 @@ impl Coalesce {
     /// Leads, or waits at most `patience` for who does, and lends it the class. Dropping the future gives the place up.
     pub(crate) async fn turn(&self, id: Id, patience: Duration, class: Class) -> Turn {
         if self.is_passing(&id) {
-            return Turn::Alone;
+            return Turn::Pass;
         }
-        let until = Instant::now() + patience;
+        let mut until = None;
         loop {
             let mut ended = match self.join(id) {
                 Ok(lead) => return Turn::Lead(lead),
@@ -92,17 +99,19 @@ impl Coalesce {
                 }
             };
             // A sender that is gone has said so before, in its leader's destructor.
+            let until = *until.get_or_insert_with(|| Instant::now() + patience);
             let end = timeout_at(until, ended.wait_for(Option::is_some)).await.map(|end| end.ok().and_then(|end| *end));
             match end {
                 Ok(Some(End::Kept)) => return Turn::Look,
                 Ok(Some(End::Abandoned) | None) => {}
-                Ok(Some(End::Passing | End::Unkept)) | Err(_) => return Turn::Alone,
+                Ok(Some(End::Passing)) => return Turn::Pass,
+                Ok(Some(End::Unkept)) | Err(_) => return Turn::Alone,
             }
         }
     }
 
     /// Whether an answer is known not to be kept.
-    pub(crate) fn is_passing(&self, id: &Id) -> bool {
+    fn is_passing(&self, id: &Id) -> bool {
         self.passing.contains_key(id)
     }
 
@@ -121,7 +130,7 @@ impl Coalesce {
         Ok(Lead { id, flight, coalesce: self.clone() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Arc<Flight>>> {
+    fn lock(&self) -> MutexGuard<'_, Flights> {
         // Nothing that runs under the lock can leave it half changed.
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -262,7 +271,7 @@ mod tests {
         let coalesce = Coalesce::new();
         coalesce.lead(id(1)).unwrap().end(End::Passing);
         let _lead = coalesce.lead(id(1)).unwrap();
-        assert!(matches!(coalesce.turn(id(1), PATIENCE, Class::Normal).await, Turn::Alone));
+        assert!(matches!(coalesce.turn(id(1), PATIENCE, Class::Normal).await, Turn::Pass));
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ use crate::door::DateSlot;
 use crate::invalidation::Clock;
 use crate::proxy::Shadow;
 use crate::shared::{InFlight, Shared};
+use crate::store::Held;
 use crate::telemetry::{CacheOutcome, Line, METRICS};
 
 /// One request.
@@ -72,6 +73,8 @@ pub(crate) struct Context {
 pub(crate) struct Cached {
     /// The cache was asked.
     pub(crate) on: bool,
+    /// What memory has for it.
+    pub(crate) held: Option<Held>,
     /// The request's own directives, where they are honoured.
     pub(crate) wish: Option<RequestDirectives>,
     /// The part that it asks for, where the route keeps parts.
@@ -102,6 +105,7 @@ impl Default for Cached {
     fn default() -> Self {
         Self {
             on: false,
+            held: None,
             wish: None,
             wanted: None,
             clock: Clock::default(),

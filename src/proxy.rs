@@ -123,7 +123,7 @@ impl ProxyHttp for Gateway {
     }
 
     fn cache_miss(&self, session: &mut Session, ctx: &mut Context) {
-        cache::missed(session, ctx);
+        cache::missed(ctx);
         session.cache.cache_miss();
     }
 

@@ -50,11 +50,21 @@ pub(crate) struct Limits {
     pub(crate) entry: usize,
 }
 
+/// What memory has for a request, not yet judged.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    /// What the request means, as far as it is known which fields select a variant.
+    pub(crate) id: Id,
+    entry: Option<Arc<Entry>>,
+}
+
 /// A request's part in its cache key, carried through Pingora.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    /// Its fields, until it is known which of them select a variant.
-    pub(crate) headers: Arc<HeaderMap>,
+    /// What memory has for it.
+    pub(crate) held: Held,
+    /// Its fields, where the second tier may know better which of them select a variant.
+    pub(crate) headers: Option<Arc<HeaderMap>>,
     /// Who waits for its fetch.
     pub(crate) lead: LeadSlot,
     /// The right to fetch for all instances.
@@ -127,12 +137,7 @@ impl Store {
 
     /// The kept answer for a request, if it is in memory and fresh: the door's way, which must cost next to nothing.
     pub(crate) fn fresh(&self, key: &Key, request: Headers<'_>, now: SystemTime) -> Option<Arc<Entry>> {
-        let entry = match self.memory.get(&Id::primary(*key))? {
-            Slot::Answer(entry) => entry,
-            Slot::Variants(variants) => {
-                self.entry(&Id { key: *key, variance: Some(vary::variance(&variants.fields, request)) })?
-            }
-        };
+        let entry = self.find(key, request).entry?;
         let trusted = self.invalidation.trusted_until(entry.kept.stored).is_none_or(|until| now < until);
         (entry.kept.times.is_fresh(now) && trusted && self.is_valid(&entry)).then_some(entry)
     }
@@ -158,19 +163,27 @@ impl Store {
         });
     }
 
-    /// Which variant a request means; `None` where nothing is known to vary.
-    pub(crate) fn variance(&self, key: &Key, request: Headers<'_>) -> Option<[u8; 16]> {
-        match self.memory.get(&Id::primary(*key))? {
-            Slot::Answer(_) => None,
-            Slot::Variants(variants) => Some(vary::variance(&variants.fields, request)),
+    /// What memory has for a request.
+    pub(crate) fn find(&self, key: &Key, request: Headers<'_>) -> Held {
+        let primary = Id::primary(*key);
+        match self.memory.get(&primary) {
+            None => Held { id: primary, entry: None },
+            Some(Slot::Answer(entry)) => Held { id: primary, entry: Some(entry) },
+            Some(Slot::Variants(variants)) => {
+                let id = Id { key: *key, variance: Some(vary::variance(&variants.fields, request)) };
+                Held { id, entry: self.entry(&id) }
+            }
         }
     }
 
-    /// Whether a request for this entry can be answered without a fetch, or along with one.
-    pub(crate) fn serves(&self, id: &Id) -> bool {
-        let now = SystemTime::now();
-        let view = self.entry(id).and_then(|entry| self.view(&entry.kept));
-        view.is_some_and(|view| view.times.is_fresh(now) || view.is_servable_stale(now)) || self.joinable(id).is_some()
+    /// Whether a request can be answered without a fetch, or along with one.
+    pub(crate) fn serves(&self, held: &Held) -> bool {
+        let serves = |view: View| {
+            let now = SystemTime::now();
+            view.times.is_fresh(now) || view.is_servable_stale(now)
+        };
+        held.entry.as_ref().and_then(|entry| self.view(&entry.kept)).is_some_and(serves)
+            || self.joinable(&held.id).is_some()
     }
 
     /// How a kept answer may be used; `None` where it was purged.

@@ -8,7 +8,7 @@ mod metrics;
 mod recent;
 
 pub(crate) use access::{AccessLog, Line};
-pub(crate) use metrics::{CacheOutcome, METRICS, RouteMetrics};
+pub(crate) use metrics::{CacheOutcome, CallOutcome, METRICS, RouteMetrics, UpstreamMetrics};
 pub(crate) use recent::{Recent, Totals};
 
 /// Starts the process's own log: JSON lines on standard error. Pingora's go the same way.

@@ -22,6 +22,7 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 
 use crate::config::{Health, Upstream};
 use crate::shared::Shared;
+use crate::telemetry::{METRICS, UpstreamMetrics};
 
 pub(crate) mod answer;
 mod ask;
@@ -38,6 +39,7 @@ pub(crate) struct Pool {
     /// How many second tries it bears.
     pub(crate) retries: Budget,
     stand_in: Option<Metered>,
+    pub(crate) metrics: UpstreamMetrics,
 }
 
 impl std::fmt::Debug for Pool {
@@ -60,8 +62,8 @@ impl Pool {
             true => drop(balancer.update().now_or_never()),
             false => resolve(&balancer),
         }
-        let retries = Budget::new(retries);
-        Ok(Arc::new(Self { name: name.to_owned(), config: config.clone(), balancer, retries, stand_in }))
+        let (retries, metrics) = (Budget::new(retries), METRICS.upstream(name));
+        Ok(Arc::new(Self { name: name.to_owned(), config: config.clone(), balancer, retries, stand_in, metrics }))
     }
 
     /// Whether it may be asked in place of another upstream; that is counted then.

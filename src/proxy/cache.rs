@@ -1,5 +1,6 @@
 //! The cache phases: what Pingora asks about keys, freshness, storing and stale use, answered by the policy.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -55,23 +56,30 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     }
     ctx.cached.on = true;
     let shared = Arc::clone(&ctx.shared);
-    let headers = Headers::Map(&session.req_header().headers);
-    let id = Id { key, variance: shared.caching.store.variance(&key, headers) };
+    let store = shared.caching.store;
+    let mut held = store.find(&key, Headers::Map(&session.req_header().headers));
     // Who wants a part fetches that part alone.
-    if ctx.cached.wanted.is_none() && !ctx.cached.lead.is_held() && !shared.caching.store.serves(&id) {
+    if ctx.cached.wanted.is_none() && !ctx.cached.lead.is_held() && !store.serves(&held) {
         // Some of its own time must be left.
         let patience = shared.caching.wait.min(route.config.timeout.0.mul_f64(0.6));
         let turn = tokio::select! {
-            turn = shared.caching.coalesce.turn(id, patience, ctx.verdict.class) => turn,
+            biased;
+            turn = shared.caching.coalesce.turn(held.id, patience, ctx.verdict.class) => turn,
             // There is nothing to be read any more, so this ends when the client leaves.
             idle = session.as_downstream_mut().read_body_or_idle(true) => return Err(gone(idle)),
         };
         match turn {
             Turn::Lead(lead) => ctx.cached.lead.hold(lead),
             Turn::Look => ctx.cached.waited = true,
-            Turn::Alone => ctx.cached.passing = shared.caching.coalesce.is_passing(&id),
+            Turn::Alone => {}
+            Turn::Pass => ctx.cached.passing = true,
+        }
+        if !ctx.cached.passing {
+            // Another's fetch may have ended since the look before.
+            held = store.find(&key, Headers::Map(&session.req_header().headers));
         }
     }
+    ctx.cached.held = Some(held);
     ctx.verdict.lend = ctx.cached.lead.lend();
     // After the wait: what was purged before this moment is not what will be fetched.
     ctx.cached.clock = shared.invalidation.now();
@@ -94,13 +102,16 @@ pub(super) fn enable(session: &mut Session, ctx: &Context) {
     }
 }
 
-/// The key, with the fields that may select a variant, and who waits.
+/// The key, with what memory has for it, and who waits.
 pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
-    let key =
-        ctx.verdict.key.ok_or_else(|| Error::explain(ErrorType::InternalError, "a cached request without a key"))?;
+    let keyed = ctx.verdict.key.zip(ctx.cached.held.clone());
+    let (key, held) =
+        keyed.ok_or_else(|| Error::explain(ErrorType::InternalError, "a cached request without a key"))?;
     let mut key = cache_key(key);
+    let may_vary = ctx.shared.caching.store.second().is_some() && held.id.variance.is_none();
     key.extensions.insert(Request {
-        headers: Arc::new(session.req_header().headers.clone()),
+        held,
+        headers: may_vary.then(|| Arc::new(session.req_header().headers.clone())),
         lead: ctx.cached.lead.clone(),
         lease: Arc::default(),
         stale_will_do: !ctx.verdict.background,
@@ -111,9 +122,8 @@ pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
 }
 
 /// Nothing is kept, or nothing for these selecting fields.
-pub(super) fn missed(session: &Session, ctx: &mut Context) {
-    let headers = Headers::Map(&session.req_header().headers);
-    let varies = ctx.verdict.key.is_some_and(|key| ctx.shared.caching.store.variance(&key, headers).is_some());
+pub(super) fn missed(ctx: &mut Context) {
+    let varies = ctx.cached.held.as_ref().is_some_and(|held| held.id.variance.is_some());
     ctx.cached.forward = if varies { Forward::VaryMiss } else { Forward::UriMiss };
 }
 
@@ -158,13 +168,13 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
     let exchange = Exchange { requested: ctx.cached.requested.unwrap_or(received), received };
     // A validated answer is the kept one with the 304's fields (RFC 9111 section 4.3.4).
     let validated = ctx.cached.validated.take().zip(session.cache.maybe_cache_meta());
-    let (status, mut headers) = match &validated {
+    let (status, headers) = match &validated {
         Some((fresh, meta)) => {
             let mut headers = meta.headers().clone();
             fields::update(&mut headers, fresh);
-            (meta.response_header().status, headers)
+            (meta.response_header().status, Cow::Owned(headers))
         }
-        None => (answer.status, answer.headers.clone()),
+        None => (answer.status, Cow::Borrowed(&answer.headers)),
     };
     let request = &session.req_header().headers;
     let asked = Asked {
@@ -197,6 +207,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
     if is_at_fallback(ctx) {
         storable.lifetime = storable.lifetime.min(caching.policy.fallback);
     }
+    let mut headers = headers.into_owned();
     fields::strip_unstorable(&mut headers, &storable.directives);
     let kept = Kept {
         times: storable.times(received),
@@ -215,7 +226,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
 
 /// A head of its own with other fields.
 fn with_fields(answer: &ResponseHeader, status: StatusCode, headers: &HeaderMap) -> Result<ResponseHeader> {
-    let mut head = ResponseHeader::build(status, Some(headers.len()))?;
+    let mut head = ResponseHeader::build_no_case(status, Some(headers.len()))?;
     if answer.status == status {
         head.set_reason_phrase(answer.get_reason_phrase())?;
     }

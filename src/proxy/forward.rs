@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::{REFUSED, route_of};
 use crate::context::Context;
-use crate::telemetry::METRICS;
-use crate::upstream::{Hedge, Pool, answer};
+use crate::telemetry::{CallOutcome, METRICS};
+use crate::upstream::{Hedge, answer};
 
 /// Why a request gets no place.
 pub(super) enum Denied {
@@ -39,6 +39,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<()
     let body_is_done = session.as_downstream_mut().is_body_done();
     loop {
         let admitted = tokio::select! {
+            biased;
             admitted = plan.filters.forward(&mut ctx.verdict) => admitted,
             idle = session.as_downstream_mut().read_body_or_idle(true), if body_is_done => return Err(Denied::Gone(gone(idle))),
         };
@@ -106,7 +107,8 @@ pub(super) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>
     ctx.asked.get_or_insert(now);
     ctx.tried = Some(now);
     ctx.cached.requested = Some(SystemTime::now());
-    let left = left(ctx).max(Duration::from_millis(1));
+    let left = ctx.verdict.deadline.map(|end| end.saturating_duration_since(now)).unwrap_or_default();
+    let left = left.max(Duration::from_millis(1));
     let pool = ctx.plan.pool_of(&ctx.verdict);
     let peer = pool.and_then(|pool| pool.peer(left)).map(|mut peer| {
         if let Some(hedge) = hedge(session, ctx) {
@@ -139,12 +141,12 @@ pub(super) fn answered(ctx: &mut Context, status: StatusCode, usable: bool) {
     let elapsed = elapsed(ctx);
     ctx.upstream_time = Some(elapsed);
     let (outcome, answered) = match status.as_u16() {
-        _ if !usable => ("unexpected", Answered::Failed),
-        200..=399 => ("ok", Answered::Ok),
-        429 => ("client_error", Answered::Overloaded),
-        400..=499 => ("client_error", Answered::Ok),
-        503 => ("server_error", Answered::Overloaded),
-        _ => ("server_error", Answered::Failed),
+        _ if !usable => (CallOutcome::Unexpected, Answered::Failed),
+        200..=399 => (CallOutcome::Ok, Answered::Ok),
+        429 => (CallOutcome::ClientError, Answered::Overloaded),
+        400..=499 => (CallOutcome::ClientError, Answered::Ok),
+        503 => (CallOutcome::ServerError, Answered::Overloaded),
+        _ => (CallOutcome::ServerError, Answered::Failed),
     };
     count(ctx, outcome, Some(elapsed));
     ctx.verdict.answered(answered, elapsed);
@@ -164,7 +166,7 @@ pub(super) fn failed(session: &Session, ctx: &mut Context, e: &Error, nothing_se
         _ => Answered::Failed,
     };
     if ctx.refusal.is_none() {
-        count(ctx, if nothing_sent { "unreachable" } else { "broken" }, None);
+        count(ctx, if nothing_sent { CallOutcome::Unreachable } else { CallOutcome::Broken }, None);
     }
     let replayable = is_replayable(session, ctx);
     // A kept connection that the upstream had closed meanwhile is no failure of its.
@@ -213,10 +215,8 @@ fn pool_name(ctx: &Context) -> &str {
     ctx.plan.pool_of(&ctx.verdict).map_or("", |pool| pool.name())
 }
 
-fn count(ctx: &Context, outcome: &str, elapsed: Option<Duration>) {
-    let Some(pool) = ctx.plan.pool_of(&ctx.verdict).map(Arc::as_ref).map(Pool::name) else { return };
-    METRICS.upstream.with_label_values(&[pool, outcome]).inc();
-    if let Some(elapsed) = elapsed {
-        METRICS.upstream_seconds.with_label_values(&[pool]).observe(elapsed.as_secs_f64());
+fn count(ctx: &Context, outcome: CallOutcome, elapsed: Option<Duration>) {
+    if let Some(pool) = ctx.plan.pool_of(&ctx.verdict) {
+        pool.metrics.count(outcome, elapsed);
     }
 }

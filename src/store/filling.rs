@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use super::entry::{Id, Meta};
@@ -101,8 +102,9 @@ pub(crate) struct Fills {
 #[derive(Debug, Default)]
 struct Table {
     last: u64,
-    by_id: HashMap<Id, Arc<Fill>>,
-    by_number: HashMap<[u8; 8], Arc<Fill>>,
+    /// Ids are digests already, so a quick hash is as good as a strong one.
+    by_id: HashMap<Id, Arc<Fill>, RandomState>,
+    by_number: HashMap<[u8; 8], Arc<Fill>, RandomState>,
 }
 
 impl Fills {

@@ -15,7 +15,7 @@ use pingora::{
 };
 
 use super::{
-    End, PoisonError, Request, Slot, Store, Variants,
+    End, Held, PoisonError, Request, Slot, Store, Variants, View,
     entry::{Entry, Id, Meta},
     envelope::Value,
     hit::{Joined, Whole},
@@ -47,26 +47,27 @@ fn key_of(cache_key: &CacheKey) -> Result<Key> {
 }
 
 impl Store {
-    /// Which entry a lookup means. A key without variance comes from a request that was made before anything was known
-    /// to vary; it brings its fields along.
-    fn resolve(&self, cache_key: &CacheKey) -> Result<Id> {
+    /// What memory has for a lookup. A request has looked already; only where an answer has told since which variant it
+    /// means is there more to know.
+    fn held(&self, cache_key: &CacheKey) -> Result<Held> {
         let key = key_of(cache_key)?;
-        if let Some(variance) = cache_key.variance_bin() {
-            return Ok(Id { key, variance: Some(variance) });
+        match (cache_key.variance_bin(), cache_key.extensions.get::<Request>()) {
+            (None, Some(request)) => Ok(request.held.clone()),
+            (variance, _) => {
+                let id = Id { key, variance };
+                Ok(Held { id, entry: self.entry(&id) })
+            }
         }
-        let request = cache_key.extensions.get::<Request>();
-        let variance = request.and_then(|request| self.variance(&key, Headers::Map(&request.headers)));
-        Ok(Id { key, variance })
     }
 
-    /// What memory has under a key, unless it was purged.
-    fn held(&self, id: &Id) -> Option<Arc<Entry>> {
-        let entry = self.entry(id)?;
-        if self.view(&entry.kept).is_some() {
-            return Some(entry);
+    /// How an entry may be used; one that was purged goes.
+    fn judge(&self, entry: Option<Arc<Entry>>) -> Option<(Arc<Entry>, View)> {
+        let entry = entry?;
+        let view = self.view(&entry.kept);
+        if view.is_none() {
+            self.memory.invalidate(&entry.id);
         }
-        self.memory.invalidate(id);
-        None
+        Some((entry, view?))
     }
 
     /// What the second tier has, put into memory. A leader that finds nothing there asks for the lease; where another
@@ -97,7 +98,7 @@ impl Store {
         let entry = match found? {
             Value::Answer(entry) => entry,
             Value::Varies(fields, until) if id.variance.is_none() => {
-                let variance = vary::variance(&fields, Headers::Map(&request.headers));
+                let variance = vary::variance(&fields, Headers::Map(request.headers.as_ref()?));
                 self.note_fields(id.key, fields, until);
                 let id = Id { key: id.key, variance: Some(variance) };
                 match self.second.as_ref()?.get(&id).await? {
@@ -157,11 +158,9 @@ type Found = Option<(CacheMeta, HitHandler)>;
 #[async_trait]
 impl Storage for Store {
     async fn lookup(&'static self, key: &CacheKey, _: &SpanHandle) -> Result<Found> {
-        let id = self.resolve(key)?;
-        let now = SystemTime::now();
-        let held = self.held(&id);
-        let view = held.as_ref().and_then(|entry| self.view(&entry.kept));
-        let is_fresh = view.is_some_and(|view| view.times.is_fresh(now));
+        let Held { id, entry } = self.held(key)?;
+        let (held, view) = self.judge(entry).unzip();
+        let is_fresh = view.is_some_and(|view| view.times.is_fresh(SystemTime::now()));
         // An answer that is coming in is fresher than one that is stale.
         if !is_fresh
             && let Some(fill) = self.joinable(&id)
@@ -171,12 +170,13 @@ impl Storage for Store {
         }
         let request = key.extensions.get::<Request>();
         if let Some(wanted) = request.and_then(|request| request.wanted).filter(|_| !is_fresh && id.variance.is_none())
-            && let Some(found) =
-                self.held(&Id::part(id.key)).and_then(|part| self.hand_out_part(&part, wanted, Tier::First))
+            && let Some((part, _)) = self.judge(self.entry(&Id::part(id.key)))
+            && let Some(found) = self.hand_out_part(&part, wanted, Tier::First)
         {
             return Ok(Some(found));
         }
-        let will_do = view.is_some_and(|view| view.is_servable_stale(now)) && request.is_some_and(|r| r.stale_will_do);
+        let will_do = view.is_some_and(|view| view.is_servable_stale(SystemTime::now()))
+            && request.is_some_and(|request| request.stale_will_do);
         if is_fresh || will_do {
             return Ok(held.and_then(|entry| self.hand_out(entry, Tier::First)));
         }

@@ -184,16 +184,14 @@ async fn variants_are_told_apart_and_capped() {
     // Pingora's way: with the variance in the key, or with the request's fields until it is known.
     let mut with_variance = cache_key(key("a"));
     with_variance.set_variance_key(variance("foo", "8"));
-    assert_eq!(
-        with_variance.variance_bin(),
-        store.variance(&key("a"), Headers::Raw(&[httparse::Header { name: "foo", value: b"8" }]))
-    );
+    let held =
+        |value: &str| store.find(&key("a"), Headers::Raw(&[httparse::Header { name: "foo", value: value.as_bytes() }]));
+    assert_eq!(with_variance.variance_bin(), held("8").id.variance);
     assert_eq!(read(store, &with_variance).await, Some(Ok("8".to_owned())));
     let mut with_fields = cache_key(key("a"));
-    let mut headers = HeaderMap::new();
-    headers.insert("foo", "7".parse().unwrap());
     with_fields.extensions.insert(Request {
-        headers: Arc::new(headers),
+        held: held("7"),
+        headers: None,
         lead: LeadSlot::default(),
         lease: Arc::default(),
         stale_will_do: true,
@@ -264,7 +262,7 @@ async fn what_is_purged_softly_is_served_stale_while_it_is_refreshed() {
     let entry = store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now()).unwrap();
     purge(store, true);
     assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
-    assert!(store.serves(&Id::primary(key("a"))));
+    assert!(store.serves(&store.find(&key("a"), Headers::Raw(&[]))));
     let view = store.view(&entry.kept).unwrap();
     assert!(view.is_servable_stale(SystemTime::now()));
     // What must not be served stale is validated first.

@@ -56,6 +56,45 @@ impl CacheOutcome {
     }
 }
 
+/// What came of a call of an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallOutcome {
+    /// A status below 400.
+    Ok,
+    /// 4xx.
+    ClientError,
+    /// 5xx.
+    ServerError,
+    /// An answer that the route does not admit.
+    Unexpected,
+    /// No connection.
+    Unreachable,
+    /// A connection, but no whole answer.
+    Broken,
+}
+
+impl CallOutcome {
+    const ALL: [CallOutcome; 6] = [
+        CallOutcome::Ok,
+        CallOutcome::ClientError,
+        CallOutcome::ServerError,
+        CallOutcome::Unexpected,
+        CallOutcome::Unreachable,
+        CallOutcome::Broken,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            CallOutcome::Ok => "ok",
+            CallOutcome::ClientError => "client_error",
+            CallOutcome::ServerError => "server_error",
+            CallOutcome::Unexpected => "unexpected",
+            CallOutcome::Unreachable => "unreachable",
+            CallOutcome::Broken => "broken",
+        }
+    }
+}
+
 /// Seconds; fine where hits are, and up to the longest timeout.
 const BUCKETS: [f64; 16] =
     [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 30.0];
@@ -86,10 +125,8 @@ pub(crate) struct Metrics {
     pub(crate) refused: IntCounterVec,
     /// What filters in `mode: observe` would have refused.
     pub(crate) observed: IntCounterVec,
-    /// Upstream calls by upstream and outcome.
-    pub(crate) upstream: IntCounterVec,
-    /// Time to the head of the upstream's answer.
-    pub(crate) upstream_seconds: HistogramVec,
+    upstream: IntCounterVec,
+    upstream_seconds: HistogramVec,
     /// Healthy addresses by upstream.
     pub(crate) upstream_healthy: GaugeVec,
     /// Requests in flight.
@@ -288,6 +325,12 @@ impl Metrics {
         RouteMetrics { counters, seconds }
     }
 
+    /// The metrics of one upstream, in the same way.
+    pub(crate) fn upstream(&self, name: &str) -> UpstreamMetrics {
+        let counters = CallOutcome::ALL.map(|outcome| self.upstream.with_label_values(&[name, outcome.as_str()]));
+        UpstreamMetrics { counters, seconds: self.upstream_seconds.with_label_values(&[name]) }
+    }
+
     /// The text format of Prometheus.
     pub(crate) fn text(&self) -> String {
         prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|e| format!("# {e}\n"))
@@ -352,6 +395,23 @@ impl RouteMetrics {
     }
 }
 
+/// Counters of one upstream.
+#[derive(Debug)]
+pub(crate) struct UpstreamMetrics {
+    counters: [IntCounter; 6],
+    seconds: Histogram,
+}
+
+impl UpstreamMetrics {
+    /// Counts one call; `elapsed` to the head of the answer, where there was one.
+    pub(crate) fn count(&self, outcome: CallOutcome, elapsed: Option<Duration>) {
+        self.counters[outcome as usize].inc();
+        if let Some(elapsed) = elapsed {
+            self.seconds.observe(elapsed.as_secs_f64());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +432,9 @@ mod tests {
     #[test]
     fn outcomes_index_their_own_place() {
         for (i, outcome) in CacheOutcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, i);
+        }
+        for (i, outcome) in CallOutcome::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, i);
         }
     }
