@@ -31,6 +31,7 @@ use crate::upstream::{answer, request};
 mod body;
 mod cache;
 mod compression;
+mod edit;
 mod forward;
 mod respond;
 mod shadow;
@@ -52,10 +53,11 @@ pub(crate) struct Gateway(pub(crate) Arc<Shared>);
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Context;
+    /// Boxed: Pingora's futures hold it several times over and move it.
+    type CTX = Box<Context>;
 
-    fn new_ctx(&self) -> Context {
-        Context::new(&self.0)
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(Context::new(&self.0))
     }
 
     fn init_downstream_modules(&self, modules: &mut HttpModules) {
@@ -64,7 +66,7 @@ impl ProxyHttp for Gateway {
     }
 
     /// A connection that the door hands over brings the verdict.
-    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Context, carried: Box<dyn std::any::Any + Send + Sync>) {
+    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Self::CTX, carried: Box<dyn std::any::Any + Send + Sync>) {
         if let Ok(carried) = carried.downcast::<Carried>() {
             let Carried { verdict, stop, plan, started, last, date, lead } = *carried;
             if let Some(lead) = lead {
@@ -75,13 +77,13 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         connection_bounds(session, ctx);
         compression::prepare(session, &ctx.plan.file.compression);
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         let plan = Arc::clone(&ctx.plan);
         let is_http2 = session.req_header().version == http::Version::HTTP_2;
         let streams = is_http2 && !session.is_body_empty();
@@ -113,16 +115,16 @@ impl ProxyHttp for Gateway {
         Ok(false)
     }
 
-    fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+    fn request_cache_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         cache::enable(session, ctx);
         Ok(())
     }
 
-    fn cache_key_callback(&self, session: &Session, ctx: &mut Context) -> Result<CacheKey> {
+    fn cache_key_callback(&self, session: &Session, ctx: &mut Self::CTX) -> Result<CacheKey> {
         cache::key(session, ctx)
     }
 
-    fn cache_miss(&self, session: &mut Session, ctx: &mut Context) {
+    fn cache_miss(&self, session: &mut Session, ctx: &mut Self::CTX) {
         cache::missed(ctx);
         session.cache.cache_miss();
     }
@@ -133,25 +135,25 @@ impl ProxyHttp for Gateway {
         meta: &CacheMeta,
         _: &mut HitHandler,
         _is_fresh: bool,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<ForcedFreshness>> {
         Ok(cache::found(session, meta, ctx))
     }
 
-    fn cache_vary_filter(&self, meta: &CacheMeta, _: &mut Context, request: &RequestHeader) -> Option<HashBinary> {
+    fn cache_vary_filter(&self, meta: &CacheMeta, _: &mut Self::CTX, request: &RequestHeader) -> Option<HashBinary> {
         cache::variant(meta, request)
     }
 
-    fn cache_not_modified_filter(&self, session: &Session, answer: &ResponseHeader, _: &mut Context) -> Result<bool> {
+    fn cache_not_modified_filter(&self, session: &Session, answer: &ResponseHeader, _: &mut Self::CTX) -> Result<bool> {
         Ok(cache::not_modified(session, answer))
     }
 
-    fn should_serve_stale(&self, session: &mut Session, ctx: &mut Context, error: Option<&Error>) -> bool {
+    fn should_serve_stale(&self, session: &mut Session, ctx: &mut Self::CTX, error: Option<&Error>) -> bool {
         cache::stale(session, ctx, error)
     }
 
     /// Only here is the upstream really needed.
-    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         if ctx.cached.wish.is_some_and(|wish| wish.only_if_cached) {
             let cause = Cause::new(Code::GatewayTimeout, "only_if_cached", "Nothing is kept that answers the request.");
             return respond::refuse(session, ctx, "cache", cause).await.map(|()| false);
@@ -168,7 +170,7 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         if ctx.refusal.is_some() {
             return Err(Error::new(REFUSED));
         }
@@ -187,7 +189,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         upstream_request: &mut RequestHeader,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         ctx.body_sent = false;
         let route = route_of(ctx)?;
@@ -200,10 +202,9 @@ impl ProxyHttp for Gateway {
             tls,
             host: head.host().and_then(|h| std::str::from_utf8(h).ok()),
         };
-        request::shape(upstream_request, &route, &ctx.verdict, host, &origin)?;
+        request::shape(upstream_request, &route, &ctx.verdict, host, &origin, forward::left(ctx))?;
         cache::ask_for_part(session, ctx, upstream_request)?;
         request::tell_effects(upstream_request, plan.filters.degrade.effects())?;
-        request::tell_time(upstream_request, forward::left(ctx))?;
         shadow::begin(ctx, upstream_request, &route);
         Ok(())
     }
@@ -213,7 +214,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         body::forward(session, ctx, body)
     }
@@ -222,7 +223,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         upstream_response: &mut ResponseHeader,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         if upstream_response.status.is_informational() {
             return respond::interim(session, upstream_response).await;
@@ -239,14 +240,19 @@ impl ProxyHttp for Gateway {
         session.upstream_compression.adjust_level(0);
         // The version is the sender's own (RFC 9110 section 7.6).
         upstream_response.set_version(http::Version::HTTP_11);
-        respond::strip(upstream_response);
-        respond::tag(upstream_response, &route)?;
-        forward::mark(ctx, upstream_response)?;
+        let is_validation = upstream_response.status == http::StatusCode::NOT_MODIFIED;
+        edit::edit(upstream_response, |fields| {
+            // For those that are added here and in `response_filter`: the table grows once.
+            fields.reserve(16);
+            respond::strip(fields);
+            respond::tag(fields, is_validation, &route)?;
+            forward::mark(ctx, fields)
+        })??;
         ctx.cached.upstream_status = Some(upstream_response.status.as_u16());
         if let Some(shadow) = &mut ctx.shadow {
             shadow.head(upstream_response);
         }
-        if upstream_response.status == http::StatusCode::NOT_MODIFIED {
+        if is_validation {
             ctx.cached.validated = Some(upstream_response.headers.clone());
         }
         cache::invalidate(session, upstream_response, ctx);
@@ -257,7 +263,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &Session,
         answer: &ResponseHeader,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<RespCacheable> {
         cache::store(session, answer, ctx)
     }
@@ -268,7 +274,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         piece: &mut Option<Bytes>,
         _: bool,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         if let (Some(shadow), Some(piece)) = (&mut ctx.shadow, piece) {
             shadow.piece(piece);
@@ -284,7 +290,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         upstream_response: &mut ResponseHeader,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         if upstream_response.status.is_informational() {
             return Ok(());
@@ -303,7 +309,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         if let Some(stamp) = &mut ctx.stamp {
             *body = body.take().map(|piece| stamp.piece(piece));
@@ -311,7 +317,13 @@ impl ProxyHttp for Gateway {
         Ok(None)
     }
 
-    fn fail_to_connect(&self, session: &mut Session, _: &HttpPeer, ctx: &mut Context, mut e: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Self::CTX,
+        mut e: Box<Error>,
+    ) -> Box<Error> {
         let again = forward::failed(session, ctx, &e, true, false);
         e.set_retry(again);
         e
@@ -322,7 +334,7 @@ impl ProxyHttp for Gateway {
         peer: &HttpPeer,
         session: &mut Session,
         e: Box<Error>,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
         client_reused: bool,
     ) -> Box<Error> {
         let mut e = e.more_context(format!("Peer: {peer}"));
@@ -332,7 +344,7 @@ impl ProxyHttp for Gateway {
         e
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Context) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Self::CTX) -> FailToProxy {
         let cause = ctx.refusal.take().or_else(|| answer::cause(e));
         let dead = FailToProxy { error_code: 0, can_reuse_downstream: false };
         let Some(cause) = cause.filter(|_| session.response_written().is_none()) else { return dead };
@@ -349,11 +361,11 @@ impl ProxyHttp for Gateway {
     }
 
     /// Failures are counted and in the access log; Pingora's own line per failure would be a log flood under attack.
-    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
         true
     }
 
-    async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Context) {
+    async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Self::CTX) {
         if let Some(shadow) = ctx.shadow.take().filter(|_| e.is_none()) {
             shadow.send();
         }

@@ -5,7 +5,7 @@
 //! counts is the CPU time that the kernel books on a server's processes (`/proc/PID/stat`), per answer; that every answer
 //! is the right one and, where it should be a hit, is one, is checked.
 //!
-//! `BENCH_ROUNDS` (5) and `BENCH_SECONDS` (2) say how long; `BENCH_ONLY=hits,load,miss,second` picks parts;
+//! `BENCH_ROUNDS` (15) and `BENCH_SECONDS` (1) say how long; `BENCH_ONLY=hits,load,miss,second` picks parts;
 //! `ADDRGATE` is the program, `BENCH_CORE` (0) the servers' core. Run it on another core: `taskset -c 1 ...`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -74,8 +74,8 @@ fn number(name: &str, default: u64) -> anyhow::Result<u64> {
 
 /// Whether every bar is kept.
 fn conduct() -> anyhow::Result<bool> {
-    let rounds = usize::try_from(number("BENCH_ROUNDS", 5)?)?;
-    let slice = Duration::from_secs(number("BENCH_SECONDS", 2)?);
+    let rounds = usize::try_from(number("BENCH_ROUNDS", 15)?)?;
+    let slice = Duration::from_secs(number("BENCH_SECONDS", 1)?);
     let parts = std::env::var("BENCH_ONLY").unwrap_or_else(|_| "hits,load,miss,second".to_owned());
     let wants = |part: &str| parts.split(',').any(|wanted| wanted == part);
     let bench = Bench::new()?;
@@ -151,7 +151,7 @@ fn crowd(bench: &Bench, slice: Duration) -> anyhow::Result<bool> {
         for server in &servers {
             let pace = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate);
             load::run(Load { pace, ..Load::same(server, "/hit", CROWD, Duration::from_millis(500)) })?;
-            let seen = load::run(Load { pace, ..Load::same(server, "/hit", CROWD, slice * 2) })?;
+            let seen = load::run(Load { pace, ..Load::same(server, "/hit", CROWD, slice * 4) })?;
             check(server, &seen)?;
             p99 = seen.milliseconds(0.99);
             let rate = seen.answers as f64 / seen.wall.as_secs_f64();

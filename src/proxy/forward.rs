@@ -7,13 +7,13 @@ use addrgate_filters::Stop;
 use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::route::Route;
 use addrgate_filters::verdict::Answered;
-use http::StatusCode;
-use pingora::http::ResponseHeader;
+use http::{HeaderMap, StatusCode};
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
+use super::edit::set;
 use super::{REFUSED, route_of};
 use crate::context::Context;
 use crate::telemetry::{CallOutcome, METRICS};
@@ -93,11 +93,11 @@ pub(super) fn is_at_fallback(ctx: &Context) -> bool {
 }
 
 /// Tells by `X-Source` that a fallback answered, where it does not tell so itself.
-pub(super) fn mark(ctx: &Context, answer: &mut ResponseHeader) -> Result<()> {
-    if is_at_fallback(ctx) && !answer.headers.contains_key("x-source") {
-        answer.insert_header("x-source", pool_name(ctx))?;
+pub(super) fn mark(ctx: &Context, headers: &mut HeaderMap) -> Result<()> {
+    match is_at_fallback(ctx) && !headers.contains_key("x-source") {
+        true => set(headers, "x-source", pool_name(ctx)),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// The address to ask, within what is left of the request's time.

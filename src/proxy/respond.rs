@@ -10,12 +10,12 @@ use addrgate_filters::degrade::Level;
 use addrgate_filters::reply::{Cause, Code, Reply, render, timestamp, wants_problem};
 use addrgate_filters::route::{Answer, Route};
 use addrgate_filters::verdict::Verdict;
-use http::StatusCode;
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderMap, HeaderName};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use super::edit::{add, edit, set};
 use super::{body, head_of};
 use crate::context::Context;
 use crate::shared::Shared;
@@ -117,7 +117,7 @@ pub(crate) fn own_reply(shared: &Arc<Shared>, verdict: &Verdict, kind: Answer) -
 }
 
 async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Result<()> {
-    let mut answer = ResponseHeader::build(reply.status, Some(12))?;
+    let mut answer = ResponseHeader::build_no_case(reply.status, Some(12))?;
     if let Some(slot) = &ctx.date {
         // Of an answer that this one stands in for.
         slot.clear();
@@ -159,22 +159,22 @@ pub(super) async fn interim(session: &mut Session, answer: &ResponseHeader) -> R
 
 /// The fields that every answer carries.
 pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Duration) -> Result<()> {
-    let mut done = Ok(());
-    fields(verdict, elapsed, SystemTime::now(), |name, value| {
-        if done.is_ok() {
-            done = match name {
-                "vary" => answer.append_header(header::VARY, value).map(drop),
-                _ => answer.insert_header(name, value),
-            };
-        }
-    });
-    done
+    edit(answer, |headers| {
+        let mut done = Ok(());
+        fields(verdict, elapsed, SystemTime::now(), |name, value| {
+            if done.is_ok() {
+                done = if name == "vary" { add(headers, name, value) } else { set(headers, name, value) };
+            }
+        });
+        done
+    })?
 }
 
 /// The same, field by field; `vary` is one more line, any other replaces what is there.
 pub(crate) fn fields(verdict: &Verdict, elapsed: Duration, now: SystemTime, mut put: impl FnMut(&'static str, &str)) {
-    put("x-request-id", verdict.request_id.as_str());
-    put("x-correlation-id", verdict.correlation());
+    let id = verdict.request_id.as_str();
+    put("x-request-id", id);
+    put("x-correlation-id", verdict.correlation.as_deref().unwrap_or(id));
     put("x-response-time", &response_time(elapsed));
     put("x-content-type-options", "nosniff");
     if let Some(limit) = &verdict.limit {
@@ -197,19 +197,18 @@ fn response_time(elapsed: Duration) -> Cow<'static, str> {
     }
 }
 
-/// Adds the route's own tags to what the upstream says. A 304 that names none leaves those of what is kept.
-pub(super) fn tag(answer: &mut ResponseHeader, route: &Route) -> Result<()> {
-    const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+/// Adds the route's own tags to what the upstream says. A validation that names none leaves those of what is kept.
+pub(super) fn tag(headers: &mut HeaderMap, is_validation: bool, route: &Route) -> Result<()> {
     let tags = route.cache.as_ref().map_or(&[][..], |cache| &cache.config.tags);
-    let keeps = answer.status == StatusCode::NOT_MODIFIED && !answer.headers.contains_key(CACHE_TAG);
+    let keeps = is_validation && !headers.contains_key("cache-tag");
     if tags.is_empty() || keeps {
         return Ok(());
     }
-    answer.append_header(CACHE_TAG, tags.join(", ")).map(drop)
+    add(headers, "cache-tag", &tags.join(", "))
 }
 
 /// What an upstream says about itself or about this one exchange is not for clients, and not to be kept.
-pub(super) fn strip(answer: &mut ResponseHeader) {
+pub(super) fn strip(headers: &mut HeaderMap) {
     // Names that are known at compile time are not parsed for each answer.
     const STRIPPED: [HeaderName; 9] = [
         header::SERVER,
@@ -223,6 +222,6 @@ pub(super) fn strip(answer: &mut ResponseHeader) {
         HeaderName::from_static("proxy-connection"),
     ];
     for name in &STRIPPED {
-        answer.remove_header(name);
+        headers.remove(name);
     }
 }

@@ -3,12 +3,13 @@
 use std::time::SystemTime;
 
 use addrgate_filters::cache_status::{Forward, Outcome, Status};
-use http::header;
+use http::header::{self, HeaderMap};
 use pingora::Result;
 use pingora::cache::CachePhase;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use super::edit::{edit, set};
 use crate::context::Context;
 use crate::store::{Kept, Tier};
 use crate::telemetry::CacheOutcome;
@@ -16,18 +17,10 @@ use crate::telemetry::CacheOutcome;
 /// Adds the fields to an answer that went through the cache, and notes the outcome.
 pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
     if !ctx.cached.on {
-        return write(answer, &passed(answer, ctx));
+        let status = passed(answer, ctx);
+        return edit(answer, |headers| write(headers, &status))?;
     }
     let kept = session.cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Kept>());
-    if let Some(kept) = kept {
-        let age = kept.times.age(SystemTime::now()).as_secs();
-        // A fresh answer right from its origin has no age (RFC 9111 section 5.1).
-        if age > 0 || !session.cache.upstream_used() {
-            answer.insert_header(header::AGE, age)?;
-        } else {
-            answer.remove_header(&header::AGE);
-        }
-    }
     let status = status(session, answer, ctx, kept);
     ctx.cache = match status.outcome {
         Outcome::Hit(_) | Outcome::Collapsed => CacheOutcome::Hit,
@@ -36,12 +29,23 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Con
         Outcome::Forwarded(Forward::Bypass | Forward::Method) => CacheOutcome::Pass,
         Outcome::Forwarded(_) => CacheOutcome::Miss,
     };
-    write(answer, &status)
+    edit(answer, |headers| {
+        if let Some(kept) = kept {
+            let age = kept.times.age(SystemTime::now()).as_secs();
+            // A fresh answer right from its origin has no age (RFC 9111 section 5.1).
+            if age > 0 || !session.cache.upstream_used() {
+                headers.insert(header::AGE, age.into());
+            } else {
+                headers.remove(header::AGE);
+            }
+        }
+        write(headers, &status)
+    })?
 }
 
-fn write(answer: &mut ResponseHeader, status: &Status) -> Result<()> {
-    answer.insert_header("cache-status", status.to_string())?;
-    answer.insert_header("x-cache", status.word())
+fn write(headers: &mut HeaderMap, status: &Status) -> Result<()> {
+    set(headers, "cache-status", &status.to_string())?;
+    set(headers, "x-cache", status.word())
 }
 
 /// Past the cache: the route has none, or not for this method.

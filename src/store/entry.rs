@@ -308,7 +308,7 @@ fn read_head(head: &Bytes) -> Option<ResponseHeader> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut fields);
     parsed.parse(&text).ok()?.is_complete().then_some(())?;
-    let mut response = ResponseHeader::build(parsed.code?, Some(parsed.headers.len())).ok()?;
+    let mut response = ResponseHeader::build_no_case(parsed.code?, Some(parsed.headers.len())).ok()?;
     response.set_reason_phrase(parsed.reason).ok()?;
     for field in parsed.headers.iter() {
         response.append_header(field.name.to_owned(), field.value).ok()?;

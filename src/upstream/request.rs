@@ -11,8 +11,11 @@ use addrgate_filters::head::Headers;
 use addrgate_filters::reply::wants_problem;
 use addrgate_filters::route::Route;
 use addrgate_filters::verdict::Verdict;
+use http::HeaderValue;
 use http::header::{self, HeaderName};
+use http::request::Parts as ReqParts;
 use pingora::http::RequestHeader;
+use pingora::{ErrorType, OrErr};
 
 /// On cached routes these pass by themselves; the validators are Pingora's own there.
 const NEEDED: [HeaderName; 5] = [
@@ -25,6 +28,14 @@ const NEEDED: [HeaderName; 5] = [
 
 /// Traces join across the gateway; they can't change an answer.
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+
+// Known names are not parsed for each request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Never forwarded: the client's credential is ours to check, and only we say where a request came from.
 fn never(name: &HeaderName) -> bool {
@@ -84,13 +95,15 @@ pub(crate) fn keeps_host(route: &Route) -> bool {
     route.cache.as_ref().is_some_and(|cache| cache.config.key.host)
 }
 
-/// Rewrites `request` into what the upstream sees.
+/// Rewrites `request` into what the upstream sees. It is told how long it has, in milliseconds, so that it gives up before we
+/// do and can say why.
 pub(crate) fn shape(
     request: &mut RequestHeader,
     route: &Route,
     verdict: &Verdict,
     upstream_host: &str,
     origin: &Origin<'_>,
+    left: Duration,
 ) -> pingora::Result<()> {
     let problem = wants_problem(Headers::Map(&request.headers));
     let listed = route.config.forward.as_deref();
@@ -105,40 +118,44 @@ pub(crate) fn shape(
             || TRACE.contains(&name.as_str())
             || listed.is_some_and(|list| list.iter().any(|listed| listed == name.as_str()))
     };
-    let dropped: Vec<HeaderName> = request.headers.keys().filter(|name| !passes(name)).cloned().collect();
+    // The form without the case of names, which means nothing and would have to be kept beside each of them.
+    let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
+    let mut parts = ReqParts::from(std::mem::replace(request, empty));
+    let headers = &mut parts.headers;
+    let dropped: Vec<HeaderName> = headers.keys().filter(|name| !passes(name)).cloned().collect();
     for name in &dropped {
-        request.remove_header(name);
+        headers.remove(name);
     }
+    let mut set = |name: HeaderName, value: &str| {
+        let value = HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "a field for the upstream")?;
+        headers.insert(name, value);
+        Ok::<_, Box<pingora::Error>>(())
+    };
     if !all && !listed.is_some_and(|list| list.iter().any(|name| name == "accept")) {
-        let accept = if problem { "application/problem+json, application/json" } else { "application/json" };
-        request.insert_header(header::ACCEPT, accept)?;
-    }
-    request.set_raw_path(verdict.target.as_bytes())?;
-    if let Some(body) = &verdict.body {
-        request.remove_header(&header::TRANSFER_ENCODING);
-        request.insert_header(header::CONTENT_LENGTH, body.len())?;
+        set(header::ACCEPT, if problem { "application/problem+json, application/json" } else { "application/json" })?;
     }
     if !keeps_host(route) {
-        request.insert_header(header::HOST, upstream_host)?;
+        set(header::HOST, upstream_host)?;
     }
-    request.insert_header("x-request-id", verdict.request_id.as_str())?;
-    request.insert_header("x-correlation-id", verdict.correlation())?;
+    set(REQUEST_ID, verdict.request_id.as_str())?;
+    set(CORRELATION_ID, verdict.correlation())?;
+    set(REQUEST_TIMEOUT, itoa::Buffer::new().format(left.as_millis()))?;
     if all {
         // The client's address and host would differ per client: on cached routes they stay out.
         if let Some(peer) = origin.peer {
-            request.insert_header("x-forwarded-for", peer.to_string())?;
+            set(FORWARDED_FOR, &peer.to_string())?;
         }
         if let Some(host) = origin.host {
-            request.insert_header("x-forwarded-host", host)?;
+            set(FORWARDED_HOST, host)?;
         }
-        request.insert_header("x-forwarded-proto", if origin.tls { "https" } else { "http" })?;
+        set(FORWARDED_PROTO, if origin.tls { "https" } else { "http" })?;
     }
-    Ok(())
-}
-
-/// Tells the upstream how long it has, in milliseconds, so that it gives up before we do and can say why.
-pub(crate) fn tell_time(request: &mut RequestHeader, left: Duration) -> pingora::Result<()> {
-    request.insert_header("x-request-timeout", left.as_millis().to_string())
+    if let Some(body) = &verdict.body {
+        set(header::CONTENT_LENGTH, itoa::Buffer::new().format(body.len()))?;
+        headers.remove(header::TRANSFER_ENCODING);
+    }
+    *request = parts.into();
+    request.set_raw_path(verdict.target.as_bytes())
 }
 
 #[cfg(test)]
@@ -161,7 +178,9 @@ mod tests {
             request.append_header(*name, *value).unwrap();
         }
         let origin = Origin { peer: "192.0.2.1".parse().ok(), tls: true, host: Some("public.example") };
-        shape(&mut request, &Arc::clone(&routes.list()[0]), &verdict, "svc:1", &origin).unwrap();
+        let left = Duration::from_millis(1500);
+        shape(&mut request, &Arc::clone(&routes.list()[0]), &verdict, "svc:1", &origin, left).unwrap();
+        assert_eq!(request.headers["x-request-timeout"], "1500");
         assert_eq!(request.headers["x-request-id"], verdict.request_id.as_str());
         request
     }
@@ -189,7 +208,8 @@ mod tests {
         let request = shaped(json!({"cache": {}}), &fields);
         let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        let expected = ["accept", "host", "if-none-match", "traceparent", "x-correlation-id", "x-request-id"];
+        let expected =
+            ["accept", "host", "if-none-match", "traceparent", "x-correlation-id", "x-request-id", "x-request-timeout"];
         assert_eq!(names, expected);
         assert_eq!(
             (&request.headers["host"], &request.headers["accept"]),
