@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.get(1).map(String::as_str) {
         Some("bare") => bare().map(|()| true),
         Some("profile") => profile().map(|()| true),
+        Some("compare") => compare().map(|()| true),
         _ => conduct(),
     };
     match outcome {
@@ -68,6 +69,32 @@ fn profile() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// For a change: `hits compare` runs the program `BEFORE` and addrgate in turn, in short slices. `BENCH_ONLY`: hits (left out)
+/// or `miss`.
+fn compare() -> anyhow::Result<()> {
+    const SLICE: Duration = Duration::from_millis(300);
+    let before = std::env::var("BEFORE").context("BEFORE")?;
+    let bench = Bench::new()?;
+    let mut servers = [bench.program(&before, "before", &[])?, bench.addrgate("addrgate", &[])?];
+    let is_miss = std::env::var("BENCH_ONLY").is_ok_and(|only| only == "miss");
+    let (path, connections) = if is_miss { ("/nostore", PROXIED) } else { ("/hit", CONNECTIONS) };
+    for server in &mut servers {
+        server.mark = b"";
+        load::run(Load::same(server, path, connections, SLICE))?;
+    }
+    let rounds = usize::try_from(number("BENCH_ROUNDS", 40)?)?;
+    let mut ratios = Ratios::new(&servers);
+    for round in 0..rounds {
+        for at in 0..servers.len() {
+            let server = &servers[(round + at) % servers.len()];
+            ratios.add(server, &measure(server, Load::same(server, path, connections, SLICE))?);
+        }
+    }
+    println!("{path}, {connections} connections, {rounds} rounds of {SLICE:?}");
+    ratios.print();
+    Ok(())
+}
+
 fn number(name: &str, default: u64) -> anyhow::Result<u64> {
     std::env::var(name).map_or(Ok(default), |text| text.parse().with_context(|| format!("{name}={text}")))
 }
@@ -97,6 +124,9 @@ fn conduct() -> anyhow::Result<bool> {
 
 /// Connections in a slice: enough that a server always has work.
 const CONNECTIONS: usize = 100;
+
+/// The same for requests that are proxied.
+const PROXIED: usize = 32;
 
 fn hits(bench: &Bench, rounds: usize, slice: Duration) -> anyhow::Result<bool> {
     let servers = [
@@ -177,14 +207,14 @@ fn misses(bench: &Bench, rounds: usize, slice: Duration) -> anyhow::Result<bool>
                 number += 1;
                 answer::request(&if new_keys { format!("/new/{number}") } else { "/nostore".to_owned() }, out);
             };
-            let load = Load { connections: 32, ..Load::with(server.place, slice, &mut next) };
+            let load = Load { connections: PROXIED, ..Load::with(server.place, slice, &mut next) };
             let seen = measure(server, load)?;
             let passed = bench.origin.asked() - asked;
             ensure!(passed >= seen.0.answers, "{}: the origin was asked {passed} times only", server.name);
             ratios.add(server, &seen);
         }
     }
-    println!("\nProxied requests, 32 connections, {rounds} rounds of {slice:?}");
+    println!("\nProxied requests, {PROXIED} connections, {rounds} rounds of {slice:?}");
     ratios.print();
     let dear = ratios.of("nginx") / ratios.of("addrgate");
 

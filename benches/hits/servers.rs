@@ -114,13 +114,22 @@ impl Bench {
 
     /// The profile for speed, with more environment.
     pub(crate) fn addrgate(&self, name: &'static str, environment: &[(&str, &str)]) -> anyhow::Result<Server> {
-        let program = std::env::var("ADDRGATE").context("ADDRGATE")?;
+        self.program(&std::env::var("ADDRGATE").context("ADDRGATE")?, name, environment)
+    }
+
+    /// The same of another build.
+    pub(crate) fn program(
+        &self,
+        program: &str,
+        name: &'static str,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Server> {
         let (folder, place, file) = self.prepare(include_str!("../gateway.yaml"))?;
         let [listen, origin] = [place, self.origin.place].map(|place| place.to_string());
         let admin = format!("127.0.0.1:{}", free_port()?);
         let mut all = vec![("LISTEN", &*listen), ("UPSTREAM", &origin), ("ADMIN", &admin), ("ADDRGATE_THREADS", "1")];
         all.extend(environment);
-        let command = [&*program, "run", "--config", &file.to_string_lossy()];
+        let command = [program, "run", "--config", &file.to_string_lossy()];
         let process = Process::start(self.core, &command, &all, place, &folder.join("log"))?;
         Ok(Server { name, place, mark: b"x-cache: HIT", process })
     }
