@@ -218,6 +218,8 @@ impl Visit {
     /// `write_time`.
     pub(super) fn lend(&mut self, bytes: usize, write_time: Duration) -> Option<Stream> {
         let mut conn = self.conn.take()?;
+        // It may wait for long.
+        spare::give_back(std::mem::take(&mut self.out));
         conn.lend(bytes, write_time);
         Some(conn)
     }
