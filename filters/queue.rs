@@ -234,7 +234,8 @@ impl Queue {
     }
 
     /// A place beyond the limit, for a request that only counts.
-    fn beyond(self: &Arc<Self>, class: Class, now: Instant) -> Slot {
+    fn beyond(self: &Arc<Self>, class: Class) -> Slot {
+        let now = Instant::now();
         self.lock().0.begin(class, Duration::ZERO, now);
         self.slot(class, Duration::ZERO, now)
     }

@@ -11,6 +11,7 @@ mod coalesce;
 mod config;
 mod context;
 mod door;
+mod edit;
 mod explain;
 mod invalidation;
 mod leases;

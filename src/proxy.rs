@@ -24,6 +24,7 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::context::Context;
 use crate::door::Carried;
+use crate::edit::edit;
 use crate::shared::Shared;
 use crate::telemetry::CacheOutcome;
 use crate::upstream::{answer, request};
@@ -31,7 +32,6 @@ use crate::upstream::{answer, request};
 mod body;
 mod cache;
 mod compression;
-mod edit;
 mod forward;
 mod respond;
 mod shadow;
@@ -241,7 +241,7 @@ impl ProxyHttp for Gateway {
         // The version is the sender's own (RFC 9110 section 7.6).
         upstream_response.set_version(http::Version::HTTP_11);
         let is_validation = upstream_response.status == http::StatusCode::NOT_MODIFIED;
-        edit::edit(upstream_response, |fields| {
+        edit(upstream_response, |fields| {
             // For those that are added here and in `response_filter`: the table grows once.
             fields.reserve(16);
             respond::strip(fields);

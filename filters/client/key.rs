@@ -69,12 +69,7 @@ impl Keys {
 
     /// The client that `X-API-Key` names.
     pub(super) fn show(&self, head: &Head<'_>) -> Result<Arc<Client>, Cause> {
-        let (mut first, mut lines) = (None, 0);
-        head.headers.each("x-api-key", |line| {
-            first.get_or_insert(line);
-            lines += 1;
-        });
-        match (first, lines) {
+        match (head.headers.get("x-api-key"), head.headers.count("x-api-key")) {
             (None, _) | (Some(b""), 1) => {
                 Err(Cause::new(Code::MissingApiKey, "no_key", "Send your API key in the field X-API-Key."))
             }

@@ -130,7 +130,7 @@ impl Filter for Queues {
             Err(no) => Some(cause(no)),
         };
         if config.mode == Mode::Observe {
-            verdict.slot = Some(queue.beyond(class, Instant::now()));
+            verdict.slot = Some(queue.beyond(class));
         } else {
             // The upstream is not asked, so the breaker's permit is free again.
             verdict.breaker = None;

@@ -13,9 +13,9 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
-use super::edit::set;
 use super::{REFUSED, route_of};
 use crate::context::Context;
+use crate::edit::set;
 use crate::telemetry::{CallOutcome, METRICS};
 use crate::upstream::{Hedge, answer};
 

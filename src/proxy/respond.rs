@@ -15,9 +15,9 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::edit::{add, edit, set};
 use super::{body, head_of};
 use crate::context::Context;
+use crate::edit::{add, edit, set};
 use crate::shared::Shared;
 use crate::telemetry::METRICS;
 

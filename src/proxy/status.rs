@@ -9,8 +9,8 @@ use pingora::cache::CachePhase;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::edit::{edit, set};
 use crate::context::Context;
+use crate::edit::{edit, set};
 use crate::store::{Kept, Tier};
 use crate::telemetry::CacheOutcome;
 

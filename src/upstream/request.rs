@@ -11,11 +11,11 @@ use addrgate_filters::head::Headers;
 use addrgate_filters::reply::wants_problem;
 use addrgate_filters::route::Route;
 use addrgate_filters::verdict::Verdict;
-use http::HeaderValue;
 use http::header::{self, HeaderName};
 use http::request::Parts as ReqParts;
 use pingora::http::RequestHeader;
-use pingora::{ErrorType, OrErr};
+
+use crate::edit::set;
 
 /// On cached routes these pass by themselves; the validators are Pingora's own there.
 const NEEDED: [HeaderName; 5] = [
@@ -28,14 +28,6 @@ const NEEDED: [HeaderName; 5] = [
 
 /// Traces join across the gateway; they can't change an answer.
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
-
-// Known names are not parsed for each request.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
-const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Never forwarded: the client's credential is ours to check, and only we say where a request came from.
 fn never(name: &HeaderName) -> bool {
@@ -126,32 +118,28 @@ pub(crate) fn shape(
     for name in &dropped {
         headers.remove(name);
     }
-    let mut set = |name: HeaderName, value: &str| {
-        let value = HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "a field for the upstream")?;
-        headers.insert(name, value);
-        Ok::<_, Box<pingora::Error>>(())
-    };
     if !all && !listed.is_some_and(|list| list.iter().any(|name| name == "accept")) {
-        set(header::ACCEPT, if problem { "application/problem+json, application/json" } else { "application/json" })?;
+        let accept = if problem { "application/problem+json, application/json" } else { "application/json" };
+        set(headers, "accept", accept)?;
     }
     if !keeps_host(route) {
-        set(header::HOST, upstream_host)?;
+        set(headers, "host", upstream_host)?;
     }
-    set(REQUEST_ID, verdict.request_id.as_str())?;
-    set(CORRELATION_ID, verdict.correlation())?;
-    set(REQUEST_TIMEOUT, itoa::Buffer::new().format(left.as_millis()))?;
+    set(headers, "x-request-id", verdict.request_id.as_str())?;
+    set(headers, "x-correlation-id", verdict.correlation())?;
+    set(headers, "x-request-timeout", itoa::Buffer::new().format(left.as_millis()))?;
     if all {
         // The client's address and host would differ per client: on cached routes they stay out.
         if let Some(peer) = origin.peer {
-            set(FORWARDED_FOR, &peer.to_string())?;
+            set(headers, "x-forwarded-for", &peer.to_string())?;
         }
         if let Some(host) = origin.host {
-            set(FORWARDED_HOST, host)?;
+            set(headers, "x-forwarded-host", host)?;
         }
-        set(FORWARDED_PROTO, if origin.tls { "https" } else { "http" })?;
+        set(headers, "x-forwarded-proto", if origin.tls { "https" } else { "http" })?;
     }
     if let Some(body) = &verdict.body {
-        set(header::CONTENT_LENGTH, itoa::Buffer::new().format(body.len()))?;
+        set(headers, "content-length", itoa::Buffer::new().format(body.len()))?;
         headers.remove(header::TRANSFER_ENCODING);
     }
     *request = parts.into();
