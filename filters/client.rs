@@ -281,6 +281,8 @@ impl Filter for Clients {
         if auth == Auth::None {
             return Flow::Continue;
         }
+        // A token runs out.
+        verdict.once |= auth != Auth::ApiKey;
         match self.show(head, auth, verdict) {
             Ok(client) => {
                 let may = client.may(verdict);

@@ -203,6 +203,15 @@ impl Filters {
         self.order().into_iter().try_for_each(|filter| filter.request(head, verdict).stop(filter.name()))
     }
 
+    /// The same for a request that equals one that passed, with the verdict on that one if it is a lasting one
+    /// ([`Verdict::is_lasting`]): only what is each request's own.
+    pub fn again(&self, head: &Head<'_>, verdict: &mut Verdict) -> Result<(), Stop> {
+        verdict.limit = None;
+        verdict.observed.clear();
+        let own: [&dyn Filter; 2] = [&self.request_id, &self.rate_limit];
+        own.into_iter().try_for_each(|filter| filter.request(head, verdict).stop(filter.name()))
+    }
+
     /// Awaits what [`Filters::request`] left to be awaited ([`Verdict::waiting`]); before anything else is done.
     pub async fn settle(&self, verdict: &mut Verdict) -> Result<(), Stop> {
         self.rate_limit.settle(verdict).await.stop(self.rate_limit.name())
@@ -353,5 +362,33 @@ mod tests {
         first.answered(Answered::Ok, Duration::ZERO);
         assert_eq!(running(&new, "main"), 0);
         assert!(new.breaker.upstreams().get("spare").unwrap().state().refuses());
+    }
+
+    #[test]
+    fn judged_again_an_equal_request_gets_what_a_new_one_gets() {
+        let routes = r#"[{"name": "r", "paths": ["/a"], "auth": "none", "cache": {}}]"#;
+        let route = route::Routes::new(serde_json::from_str(routes).unwrap()).unwrap();
+        let limits = rate_limit::Config { address: vec!["3/1h".parse().unwrap()], ..Default::default() };
+        let accounts = Arc::<rate_limit::Accounts>::default();
+        let rate_limit = rate_limit::RateLimit::new(&limits).unwrap().over(accounts);
+        let filters = Filters { route, rate_limit, ..filters() };
+        let fields = [("host", "h"), ("x-correlation-id", "c"), ("origin", "o"), ("priority", "u=7")]
+            .map(|(name, value)| httparse::Header { name, value: value.as_bytes() });
+        let head = Head::new("GET", "/a?q=1&x=2", head::Headers::Raw(&fields));
+        let head = Head { peer: Some([10, 0, 0, 1].into()), ..head };
+        let (mut first, mut new) = (Verdict::default(), Verdict::default());
+        assert_eq!(filters.request(&head, &mut first), Ok(()));
+        assert!(first.is_lasting() && first.key.is_some());
+        let (name, left) = (first.request_id, first.limit.unwrap().remaining);
+        assert_eq!(filters.again(&head, &mut first), Ok(()));
+        assert_ne!(first.request_id, name);
+        assert_eq!(first.limit.unwrap().remaining, left - 1);
+        assert_eq!(filters.request(&head, &mut new), Ok(()));
+        assert!(matches!(filters.again(&head, &mut first), Err(Stop::Refused("rate_limit", _))));
+        for verdict in [&mut first, &mut new] {
+            (verdict.request_id, verdict.limit) = Default::default();
+            verdict.budgets = Default::default();
+        }
+        assert_eq!(format!("{first:?}"), format!("{new:?}"));
     }
 }

@@ -92,6 +92,8 @@ impl Filter for Rollout {
         }
         // Who is sent there already needs no copy.
         let copied = is_read(route, head.method) && verdict.upstream.is_none();
+        // Drawn for each request.
+        verdict.once |= route.config.shadow.is_some();
         if let Some(config) = route.config.shadow.as_ref().filter(|_| copied)
             && part("shadow", route.name(), verdict.request_id.as_str()) < config.share
         {

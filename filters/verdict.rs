@@ -60,6 +60,8 @@ pub struct Verdict {
     pub slot: Option<Slot>,
     /// What others lend the request their class by, where others wait for its answer ([`Verdict::lend`]).
     pub lend: Option<Lend>,
+    /// Something that was found holds for this request alone: an equal one has to be judged anew.
+    pub once: bool,
     /// Filters in `mode: observe` that would have refused, with the reason.
     pub observed: Vec<(&'static str, &'static str)>,
 }
@@ -126,6 +128,13 @@ impl Verdict {
     #[must_use]
     pub fn correlation(&self) -> &str {
         self.correlation.as_deref().unwrap_or(self.request_id.as_str())
+    }
+
+    /// Whether what was found follows from the head, the peer and the configuration alone, so that it holds for the next
+    /// equal request too.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        !self.once && self.observed.is_empty()
     }
 
     /// Forgets everything but keeps its buffers and the budgets, for the next request of a connection.

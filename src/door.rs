@@ -5,7 +5,6 @@
 //! closes what Pingora leaves open: a total time for the head, bounds before anything is kept, strict framing, the origin's
 //! `Date`. HTTP/2 goes to Pingora untouched.
 
-use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +39,8 @@ mod connections;
 mod date;
 mod head;
 mod hit;
+mod known;
+mod parse;
 mod spare;
 mod visit;
 mod write;
@@ -47,6 +48,7 @@ mod write;
 use body::{Body, asks};
 use connections::{Connections, Place};
 pub(crate) use date::DateSlot;
+use parse::{FIELDS, Request, parse};
 use visit::{Arrived, Visit};
 
 /// See the module.
@@ -174,6 +176,7 @@ impl Door {
                     return self.proxy.process_new(stream, shutdown).await;
                 }
                 Arrived::Wrong(cause) => {
+                    verdict.clear();
                     let in_flight = Shared::enter(&*self.shared);
                     let request = Request { peer, last: true, plan, started: Moment::now() };
                     self.refuse(&mut visit, &request, &mut verdict, "door", cause).await;
@@ -184,7 +187,6 @@ impl Door {
             let in_flight = Shared::enter(&*self.shared);
             let last = visit.count() >= plan.file.limits.requests_per_connection || *shutdown.borrow();
             let request = Request { peer, last, plan, started: Moment::now() };
-            verdict.clear();
             let mut step = self.judge(&mut visit, head, &request, &mut verdict);
             if let Step::Settle = step {
                 let stop = plan.filters.settle(&mut verdict).await.err();
@@ -254,16 +256,32 @@ impl Door {
     /// The filters, on the head alone.
     fn judge(&self, visit: &mut Visit, length: usize, request: &Request<'_>, verdict: &mut Verdict) -> Step {
         let (wire, out) = visit.parts();
-        let mut fields = FIELDS;
-        let head = match parse(&wire[..length], &mut fields, request) {
-            Ok(head) => head,
-            Err(cause) => return Step::Refused("door", cause),
-        };
-        let stop = request.plan.filters.request(&head, verdict).err();
-        if stop.is_none() && verdict.waiting.is_some() {
-            return Step::Settle;
-        }
-        self.judged(&head, length, request, verdict, stop, out)
+        known::with(|heads| {
+            let wire = &wire[..length];
+            let hash = heads.hash(wire, request);
+            if let Some(known) = heads.find(hash, wire, request) {
+                let mut fields = known::FIELDS;
+                let head = known.words.head(&mut fields, request);
+                let stop = request.plan.filters.again(&head, &mut known.verdict).err();
+                let step = self.judged(&head, length, request, &known.verdict, stop, out);
+                if !matches!(step, Step::Answered { .. }) {
+                    *verdict = heads.forget(hash);
+                }
+                return step;
+            }
+            verdict.clear();
+            let mut fields = FIELDS;
+            let head = match parse(wire, &mut fields, request) {
+                Ok(head) => head,
+                Err(cause) => return Step::Refused("door", cause),
+            };
+            let stop = request.plan.filters.request(&head, verdict).err();
+            let step = self.judged(&head, length, request, verdict, stop, out);
+            if let Step::Answered { .. } = step {
+                heads.learn(hash, wire, &head, request, verdict);
+            }
+            step
+        })
     }
 
     /// The same, once the limits that had no tokens at hand have answered.
@@ -297,6 +315,7 @@ impl Door {
         match stop {
             Some(Stop::Refused(by, cause)) if cause.close => return Step::Refused(by, cause),
             Some(stop) => return hand_over(head, length, Some(stop)),
+            None if verdict.waiting.is_some() => return Step::Settle,
             None => {}
         }
         match Body::of(head) {
@@ -421,54 +440,6 @@ impl Door {
 /// Whether answers are kept for one client alone.
 pub(crate) fn is_own(verdict: &Verdict) -> bool {
     verdict.route.as_ref().and_then(|route| route.cache.as_ref()).is_some_and(|cache| cache.config.key.client)
-}
-
-/// What is known of a request besides its bytes.
-struct Request<'a> {
-    peer: Option<IpAddr>,
-    last: bool,
-    plan: &'a Plan,
-    started: Moment,
-}
-
-/// As many as `limits.fields` may allow.
-const MAX_FIELDS: usize = 256;
-
-/// Room for them, which is not filled before it is used: it is larger than nearly every request.
-const FIELDS: [MaybeUninit<httparse::Header<'_>>; MAX_FIELDS] = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-
-/// The view of a head that the filters judge.
-fn parse<'a>(
-    wire: &'a [u8],
-    fields: &'a mut [MaybeUninit<httparse::Header<'a>>; MAX_FIELDS],
-    asked: &Request<'_>,
-) -> Result<Head<'a>, Cause> {
-    let malformed = || Cause::new(Code::InvalidRequest, "malformed", "The request head is malformed.").closing();
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(wire, fields) {
-        Ok(status) if status.is_complete() => {}
-        Ok(_) => return Err(malformed()),
-        Err(httparse::Error::Version) if names_a_version(wire) => {
-            let message = "The gateway speaks HTTP/1.1, HTTP/1.0 and HTTP/2.";
-            return Err(Cause::new(Code::VersionNotSupported, "version", message).closing());
-        }
-        Err(httparse::Error::TooManyHeaders) => {
-            let message = "The request has too many header fields.";
-            return Err(Cause::new(Code::HeadersTooLarge, "field_count", message).closing());
-        }
-        Err(_) => return Err(malformed()),
-    }
-    let (Some(method), Some(target)) = (request.method, request.path) else { return Err(malformed()) };
-    let version = if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    let head = Head::new(method, target, Headers::Raw(request.headers));
-    Ok(Head { version, peer: asked.peer, at: Some(asked.started), ..head })
-}
-
-/// Whether the third word of the request line is an `HTTP/x.y` (RFC 9112 section 2.3), if not one that is known here.
-fn names_a_version(wire: &[u8]) -> bool {
-    let word = wire.split(|&byte| byte == b' ').nth(2).unwrap_or_default();
-    matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n', ..]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 /// With its head of `length` bytes and its body, as far as that can be told.

@@ -67,6 +67,22 @@ async fn pipelined_hits_and_misses_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn equal_requests_have_names_and_limits_of_their_own() {
+    let origin = counting().await;
+    let config = plain(&origin.place).replace("threads: 2", "threads: 1") + "rate_limit: { address: [100/1h] }\n";
+    let gateway = Gateway::start(&config).await;
+    let wire = get("/hot", "").repeat(11) + &get("/hot", "Connection: close\r\n");
+    let answers = exchange(&gateway.place, wire.as_bytes()).await;
+    let names: Vec<&str> = answers.lines().filter_map(|line| line.strip_prefix("x-request-id: ")).collect();
+    assert_eq!(names.len(), 12, "{answers}");
+    assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), 12, "{answers}");
+    let left = answers.lines().filter_map(|line| line.strip_prefix("x-ratelimit-remaining: ")?.parse().ok());
+    let left: Vec<u32> = left.collect();
+    assert_eq!(left, (0..12).map(|spent| left[0] - spent).collect::<Vec<_>>(), "{answers}");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn a_hit_keeps_what_the_origin_said() {
     let origin = counting().await;
     let gateway = Gateway::start(&plain(&origin.place)).await;

@@ -46,3 +46,10 @@ pub(crate) fn request(path: &str, out: &mut Vec<u8>) {
         "GET {path} HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench-hits\r\nAccept: application/json\r\nX-API-Key: bench\r\n\r\n"
     );
 }
+
+/// The same with a field that no other request has.
+pub(crate) fn unlike(path: &str, number: u64, out: &mut Vec<u8>) {
+    request(path, out);
+    out.truncate(out.len() - 2);
+    let _never_fails = write!(out, "X-Correlation-ID: {number}\r\n\r\n");
+}

@@ -1,4 +1,4 @@
-//! Ratios of one round each, against the first server of the list, and bars.
+//! Ratios of one round each, and bars.
 
 use std::time::Duration;
 
@@ -26,21 +26,22 @@ impl Ratios {
         }
     }
 
-    /// The median of a server's ratios.
-    pub(crate) fn of(&self, name: &str) -> f64 {
-        self.names.iter().position(|known| *known == name).map_or(f64::NAN, |at| median(&self.against_first(at)))
+    /// How many times as many answers as another a server gives for its CPU time.
+    pub(crate) fn of(&self, name: &str, other: &str) -> f64 {
+        let at = |name| self.names.iter().position(|known| *known == name);
+        at(name).zip(at(other)).map_or(f64::NAN, |(at, other)| median(&self.against(at, other)))
     }
 
     /// Each round by itself: what else the machine does hits neighbours alike.
-    fn against_first(&self, at: usize) -> Vec<f64> {
-        self.rates[at].iter().zip(&self.rates[0]).map(|(rate, first)| rate / first).collect()
+    fn against(&self, at: usize, other: usize) -> Vec<f64> {
+        self.rates[at].iter().zip(&self.rates[other]).map(|(rate, other)| rate / other).collect()
     }
 
     pub(crate) fn print(&self) {
         let first = self.names[0];
         println!("{:<22} {:>12} {:>10} {:>8} {:>16} {:>6}", "", "per CPU s", "us each", first, "least to most", "busy");
         for (at, name) in self.names.iter().enumerate() {
-            let ratios = self.against_first(at);
+            let ratios = self.against(at, 0);
             let (least, most) =
                 ratios.iter().fold((f64::MAX, 0.0_f64), |(least, most), r| (least.min(*r), most.max(*r)));
             let (rate, busy) = (median(&self.rates[at]), median(&self.busy[at]) * 100.0);
