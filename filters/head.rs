@@ -81,8 +81,8 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The moment to judge the request by: the same for all filters, because each reading of
-    /// a clock shows in what a hot hit costs.
+    /// The moment to judge the request by: the same for all filters, because each reading of a clock shows in what a hot hit
+    /// costs.
     #[must_use]
     pub fn moment(&self) -> Moment {
         self.at.unwrap_or_else(Moment::now)

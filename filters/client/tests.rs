@@ -68,6 +68,7 @@ fn refused(flow: Flow) -> (Code, &'static str) {
 #[case("new")]
 fn both_keys_of_a_client_work(#[case] key: &str) {
     let (flow, verdict) = web().ask("/keyed", &[("X-Api-Key", key)], "192.0.2.1");
+    assert!(verdict.is_lasting());
     assert_eq!((flow, &*verdict.client.unwrap().name), (Flow::Continue, "web"));
 }
 
@@ -235,6 +236,7 @@ mod tokens {
     fn the_plan_of_a_token_holds() {
         let token = token(json!({"sub": "stranger", "plan": "small"}));
         let (_, verdict) = written().ask("/either", &[("Authorization", &token)], "192.0.2.7");
+        assert!(!verdict.is_lasting(), "it runs out");
         assert_eq!(verdict.client.unwrap().limits.as_ref().unwrap()[0].count, 10);
     }
 

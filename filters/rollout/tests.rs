@@ -41,6 +41,7 @@ fn clients_stay_where_they_are_and_are_only_added() {
     assert_eq!((at(0.0).len(), at(1.0).len()), (0, 2000));
     let upstream = ask(&route("r", json!({"rollout": {"upstream": "next", "share": 1.0}})).unwrap(), "GET", client(1));
     assert_eq!(upstream.upstream.as_deref(), Some("next"));
+    assert!(upstream.is_lasting());
 }
 
 #[test]
@@ -75,6 +76,7 @@ fn reads_are_copied_by_chance() {
         let ask = |_: &u32| {
             let verdict = ask(&route, method, Verdict { request_id: RequestId::new(), ..Verdict::default() });
             assert_eq!(verdict.upstream, None);
+            assert!(!verdict.is_lasting(), "the next one is drawn anew");
             verdict.shadow.is_some()
         };
         (0..1000).filter(ask).count()
