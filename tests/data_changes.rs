@@ -84,7 +84,7 @@ async fn a_changed_row_is_served_as_it_is_by_every_gateway() {
     let (mut second, two, _) = start_gateway(&listen, more()).await;
     let mut service = service(&database, &listen, &admin);
     for client in [&one, &two] {
-        until("the gateways reach the service", || client.reaches("/api/v1/health")).await;
+        until("the gateways reach the service", || client.reaches("/api/v1/health/ready")).await;
     }
     // The import of the sample data is purged first.
     until("everything is purged", async || !purges(&listen).await["lastConfirmed"].is_null()).await;
@@ -134,6 +134,7 @@ async fn a_changed_row_is_served_as_it_is_by_every_gateway() {
     assert_eq!(purges(&listen).await["state"], "up");
     for process in [&mut first, &mut second, &mut service] {
         assert!(process.stop().await.success());
-        process.assert_clean(&[]);
+        // Asked before the database had answered.
+        process.assert_clean(&["/api/v1/health/ready"]);
     }
 }
