@@ -32,8 +32,9 @@ pub mod units;
 pub mod verdict;
 
 use async_trait::async_trait;
-use head::Head;
+use head::{Head, Moment};
 use reply::{Cause, Reply};
+use request_id::RequestId;
 use verdict::Verdict;
 
 /// What a filter says to one request.
@@ -205,11 +206,11 @@ impl Filters {
 
     /// The same for a request that equals one that passed, with the verdict on that one if it is a lasting one
     /// ([`Verdict::is_lasting`]): only what is each request's own.
-    pub fn again(&self, head: &Head<'_>, verdict: &mut Verdict) -> Result<(), Stop> {
+    pub fn again(&self, at: Moment, verdict: &mut Verdict) -> Result<(), Stop> {
         verdict.limit = None;
         verdict.observed.clear();
-        let own: [&dyn Filter; 2] = [&self.request_id, &self.rate_limit];
-        own.into_iter().try_for_each(|filter| filter.request(head, verdict).stop(filter.name()))
+        verdict.request_id = RequestId::at(at.wall);
+        self.rate_limit.count(at.instant, verdict).stop(self.rate_limit.name())
     }
 
     /// Awaits what [`Filters::request`] left to be awaited ([`Verdict::waiting`]); before anything else is done.
@@ -380,11 +381,11 @@ mod tests {
         assert_eq!(filters.request(&head, &mut first), Ok(()));
         assert!(first.is_lasting() && first.key.is_some());
         let (name, left) = (first.request_id, first.limit.unwrap().remaining);
-        assert_eq!(filters.again(&head, &mut first), Ok(()));
+        assert_eq!(filters.again(Moment::now(), &mut first), Ok(()));
         assert_ne!(first.request_id, name);
         assert_eq!(first.limit.unwrap().remaining, left - 1);
         assert_eq!(filters.request(&head, &mut new), Ok(()));
-        assert!(matches!(filters.again(&head, &mut first), Err(Stop::Refused("rate_limit", _))));
+        assert!(matches!(filters.again(Moment::now(), &mut first), Err(Stop::Refused("rate_limit", _))));
         for verdict in [&mut first, &mut new] {
             (verdict.request_id, verdict.limit) = Default::default();
             verdict.budgets = Default::default();

@@ -159,6 +159,17 @@ impl RateLimit {
         Flow::Continue
     }
 
+    /// The first half: takes the request from its budgets, at `at`.
+    pub fn count(&self, at: Instant, verdict: &mut Verdict) -> Flow {
+        if verdict.background {
+            return Flow::Continue;
+        }
+        match self.judge(at, verdict) {
+            Ok(()) => Flow::Continue,
+            Err(cause) => self.config.mode.refuse(self.name(), cause, verdict),
+        }
+    }
+
     fn judge(&self, at: Instant, verdict: &mut Verdict) -> Result<(), Cause> {
         let now = gcra::time_of(at);
         let mut budgets = std::mem::take(&mut verdict.budgets);
@@ -275,13 +286,7 @@ impl Filter for RateLimit {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
-        if verdict.background {
-            return Flow::Continue;
-        }
-        match self.judge(head.moment().instant, verdict) {
-            Ok(()) => Flow::Continue,
-            Err(cause) => self.config.mode.refuse(self.name(), cause, verdict),
-        }
+        self.count(head.moment().instant, verdict)
     }
 }
 

@@ -15,7 +15,7 @@ use addrgate_filters::reply::{Cause, Code, render, wants_problem};
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Flow, Stop};
 use async_trait::async_trait;
-use http::Version;
+use http::{HeaderName, Version};
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
@@ -48,6 +48,7 @@ mod write;
 use body::{Body, asks};
 use connections::{Connections, Place};
 pub(crate) use date::DateSlot;
+use hit::Hit;
 use parse::{FIELDS, Request, parse};
 use visit::{Arrived, Visit};
 
@@ -260,13 +261,23 @@ impl Door {
             let wire = &wire[..length];
             let hash = heads.hash(wire, request);
             if let Some(known) = heads.find(hash, wire, request) {
+                let stop = request.plan.filters.again(request.started, &mut known.verdict).err();
+                let passed = stop.is_none() && known.verdict.waiting.is_none();
+                if let Some(hit) = passed.then(|| known.hit(self.shared.caching.store, request)).flatten() {
+                    let known::Known { words, verdict, .. } = known;
+                    self.note(&hit, verdict, |vary| {
+                        let mut fields = known::FIELDS;
+                        Recipe::of(&words.head(&mut fields, request), verdict, vary)
+                    });
+                    return self.answer(&hit, length, request, verdict, words.names(), out);
+                }
                 let mut fields = known::FIELDS;
                 let head = known.words.head(&mut fields, request);
-                let stop = request.plan.filters.again(&head, &mut known.verdict).err();
-                let step = self.judged(&head, length, request, &known.verdict, stop, out);
-                if !matches!(step, Step::Answered { .. }) {
-                    *verdict = heads.forget(hash);
-                }
+                let step = match passed {
+                    true => hand_over(&head, length, None),
+                    false => self.judged(&head, length, request, &known.verdict, stop, out),
+                };
+                *verdict = heads.forget(hash);
                 return step;
             }
             verdict.clear();
@@ -365,18 +376,36 @@ impl Door {
         out: &mut Vec<u8>,
     ) -> Option<Step> {
         let hit = hit::find(self.shared.caching.store, head, request.plan, verdict)?;
+        self.note(&hit, verdict, |vary| Recipe::of(head, verdict, vary));
+        Some(self.answer(&hit, used, request, verdict, (head.method, head.path), out))
+    }
+
+    /// Tells what is asked for most how often an answer was used.
+    fn note(&self, hit: &Hit<'_>, verdict: &Verdict, recipe: impl FnOnce(&[HeaderName]) -> Recipe) {
         if let Some(uses) = hit.entry.used()
             && let Some(key) = verdict.key
         {
             let vary = hit.entry.kept.vary.as_deref().unwrap_or_default();
-            self.shared.popular.note(key, uses, is_own(verdict), || Recipe::of(head, verdict, vary));
+            self.shared.popular.note(key, uses, is_own(verdict), || recipe(vary));
         }
-        let close = request.last || hit.close;
+    }
+
+    /// Puts an answer from memory into the buffer, and records it.
+    fn answer(
+        &self,
+        hit: &Hit<'_>,
+        used: usize,
+        request: &Request<'_>,
+        verdict: &Verdict,
+        names: (&str, &str),
+        out: &mut Vec<u8>,
+    ) -> Step {
+        let close = request.last || hit.closes();
         let at = Instant::now();
         let elapsed = at - request.started.instant;
-        let (status, bytes) = hit.write(head.headers, verdict, elapsed, close, out);
-        self.record(head, request, verdict, (status, bytes as u64), elapsed, None);
-        Some(Step::Answered { at, used, close })
+        let (status, bytes) = hit.write(verdict, elapsed, close, out);
+        self.record(names, request, verdict, (status, bytes as u64), elapsed, None);
+        Step::Answered { at, used, close }
     }
 
     /// Refuses and closes: what follows on this connection can't be trusted, or is not wanted.
@@ -400,7 +429,7 @@ impl Door {
             let elapsed = request.started.instant.elapsed();
             write::reply(out, &reply, verdict, elapsed, head.is_head());
             let sent = (reply.status, reply.body.len() as u64);
-            self.record(&head, request, verdict, sent, elapsed, Some((by, cause.reason)));
+            self.record((head.method, head.path), request, verdict, sent, elapsed, Some((by, cause.reason)));
         }
         if visit.send(Instant::now(), request.plan.file.limits.write_time.0).await {
             visit.linger().await;
@@ -411,7 +440,7 @@ impl Door {
     /// The end of a hit, or of a refusal.
     fn record(
         &self,
-        head: &Head<'_>,
+        (method, path): (&str, &str),
         request: &Request<'_>,
         verdict: &Verdict,
         (status, bytes): (u16, u64),
@@ -424,8 +453,8 @@ impl Door {
             client: verdict.client.as_ref().map(|client| &*client.name),
             peer: verdict.address.or(request.peer),
             route: verdict.route.as_ref().map(|route| route.name()),
-            method: head.method,
-            path: head.path,
+            method,
+            path,
             status,
             bytes,
             elapsed,

@@ -18,10 +18,10 @@ use addrgate_filters::{
     cache_policy::{freshness::Windows, part::Wanted, reuse::Times, vary},
     head::Headers,
 };
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use moka::{Expiry, ops::compute::Op, sync::Cache};
 
+mod changes;
 mod coded;
 pub(crate) mod entry;
 mod envelope;
@@ -109,6 +109,7 @@ impl View {
 pub(crate) struct Store {
     /// Its keys are digests already, so a quick hash is as good as a strong one.
     memory: Cache<Id, Slot, foldhash::fast::RandomState>,
+    changes: changes::Changes,
     second: Option<Second>,
     fills: filling::Fills,
     limits: Limits,
@@ -127,7 +128,8 @@ impl Store {
             .expire_after(Usefulness)
             .build_with_hasher(foldhash::fast::RandomState::default());
         let stretch = AtomicU32::new(1);
-        Self { memory, second, fills: filling::Fills::default(), limits, invalidation, stretch }
+        let (changes, fills) = (changes::Changes::default(), filling::Fills::default());
+        Self { memory, changes, second, fills, limits, invalidation, stretch }
     }
 
     /// From now on stale windows are so many times as long ([`addrgate_filters::degrade`]), as far as answers are kept.
@@ -137,13 +139,24 @@ impl Store {
 
     /// The kept answer for a request, if it is in memory and fresh: the door's way, which must cost next to nothing.
     pub(crate) fn fresh(&self, key: &Key, request: Headers<'_>, now: SystemTime) -> Option<Arc<Entry>> {
-        let entry = self.find(key, request).entry?;
-        let trusted = self.invalidation.trusted_until(entry.kept.stored).is_none_or(|until| now < until);
-        (entry.kept.times.is_fresh(now) && trusted && self.is_valid(&entry)).then_some(entry)
+        self.find(key, request).entry.filter(|entry| self.is_fresh(entry, now))
     }
 
-    /// A kept body in a coding; `Some(None)` where the coding is of no use. The first who asks has it made behind the reply.
-    pub(crate) fn coded(&'static self, entry: &Arc<Entry>, algorithm: Algorithm, level: u8) -> Option<Option<Bytes>> {
+    /// Whether an answer that was found is fresh, as far as it was not replaced ([`Store::changes`]).
+    pub(crate) fn is_fresh(&self, entry: &Entry, now: SystemTime) -> bool {
+        let trusted = self.invalidation.trusted_until(entry.kept.stored).is_none_or(|until| now < until);
+        entry.kept.times.is_fresh(now) && trusted && self.is_valid(entry)
+    }
+
+    /// A number that is another one once something else is kept under a key. Read before one looks for what is kept, it tells
+    /// later on whether that would be found again.
+    pub(crate) fn changes(&self, key: &Key) -> u32 {
+        self.changes.of(key)
+    }
+
+    /// Whether a kept body is there in a coding ([`Entry::coded`]); `Some(false)` where the coding is of no use. The first who
+    /// asks has it made behind the reply.
+    pub(crate) fn coded(&'static self, entry: &Arc<Entry>, algorithm: Algorithm, level: u8) -> Option<bool> {
         let made = entry.codings.get(algorithm);
         if made.is_none() && entry.codings.begin(algorithm) {
             let entry = Arc::clone(entry);
@@ -152,7 +165,7 @@ impl Store {
                 self.weigh_again(entry);
             });
         }
-        made.map(Option::<&Bytes>::cloned)
+        made.map(|body| body.is_some())
     }
 
     /// An entry has grown: its bytes count, unless another one has taken its place.
@@ -261,7 +274,9 @@ impl Store {
     fn insert(&self, entry: Arc<Entry>) {
         self.announce(&entry.meta());
         if self.has_memory() {
-            self.memory.insert(entry.id, Slot::Answer(entry));
+            let id = entry.id;
+            self.memory.insert(id, Slot::Answer(entry));
+            self.changes.note(&id.key);
         }
     }
 
@@ -302,6 +317,7 @@ impl Store {
                 until: until.max(old.until),
             })))
         });
+        self.changes.note(&meta.id.key);
         for variance in outdated {
             self.memory.invalidate(&Id { key: meta.id.key, variance: Some(variance) });
         }

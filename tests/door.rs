@@ -83,6 +83,19 @@ async fn equal_requests_have_names_and_limits_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_hot_hit_is_the_newest_answer() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&plain(&origin.place).replace("threads: 2", "threads: 1")).await;
+    let hot = get("/hot", "").repeat(4);
+    let (anew, unsafe_one) = (get("/hot", "Cache-Control: no-cache\r\n"), get("/hot", "").replace("GET", "DELETE"));
+    let wire = [&hot, &anew, &hot, &anew, &hot, &unsafe_one, &hot, &get("/hot", "Connection: close\r\n")];
+    let answers = exchange(&gateway.place, wire.map(String::as_str).concat().as_bytes()).await;
+    let numbers = answers.split("\r\n\r\n").skip(1).map(|body| &body[..1]).collect::<String>();
+    assert_eq!(numbers, "1111222223333345555 5".replace(' ', ""), "{answers}");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn a_hit_keeps_what_the_origin_said() {
     let origin = counting().await;
     let gateway = Gateway::start(&plain(&origin.place)).await;

@@ -1,33 +1,68 @@
 //! A hit that needs no thought: which requests may have one, and its bytes.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use addrgate_filters::cache_policy::conditional::names_tag;
-use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::head::{Head, Headers, Moment};
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::verdict::Verdict;
 use bytes::Bytes;
 use http::Version;
+use tokio::time::Instant;
 
 use super::write::{field, number};
-use crate::config::{Compression, Plan};
+use crate::config::{Algorithm, Compression, Plan};
 use crate::proxy::{best, common_fields, is_small};
 use crate::store::{Entry, Store, entry};
 
 /// An answer from memory for one request.
 pub(super) struct Hit<'a> {
     pub(super) entry: Arc<Entry>,
-    now: SystemTime,
-    plain: Plain<'a>,
+    at: Moment,
+    /// [`Store::changes`] before it was looked for.
+    changes: u32,
+    form: Form,
+    compression: &'a Compression,
+}
+
+/// In which form an answer goes out: the same for all equal requests.
+#[derive(Clone, Copy)]
+struct Form {
+    /// The client has it already.
+    not_modified: bool,
     head_only: bool,
     /// The route wants `meta` in the body.
     meta: bool,
-    compression: &'a Compression,
-    /// The body in the coding that the client likes best.
-    coded: Option<(&'static str, Bytes)>,
+    /// The coding that the client likes best, where the body is made in it.
+    coding: Option<Algorithm>,
     /// The client ends the connection.
-    pub(super) close: bool,
+    close: bool,
+}
+
+/// The answer that a request got, for those that equal it: they find the same as long as nothing is put in its place.
+pub(super) struct Last {
+    /// What is not kept any more goes, whoever remembers it.
+    entry: Weak<Entry>,
+    form: Form,
+    changes: u32,
+    /// From then on it is looked for again, so that the store hears of its uses.
+    until: Instant,
+}
+
+/// After so long an answer that is asked for again and again is used once more, as the store counts uses.
+const HEARD: Duration = Duration::from_millis(100);
+
+impl Last {
+    /// The same answer for the next one, while it is fresh.
+    pub(super) fn again<'a>(&self, store: &Store, plan: &'a Plan, verdict: &Verdict, at: Moment) -> Option<Hit<'a>> {
+        let Self { form, changes, .. } = *self;
+        if at.instant >= self.until || store.changes(verdict.key.as_ref()?) != changes {
+            return None;
+        }
+        let entry = self.entry.upgrade().filter(|entry| store.is_fresh(entry, at.wall))?;
+        Some(Hit { entry, at, changes, form, compression: &plan.file.compression })
+    }
 }
 
 /// What a plain request asks for besides the target.
@@ -39,13 +74,14 @@ struct Plain<'a> {
 }
 
 /// The fresh answer for a request, if the request is plain and there is one that can go out as it is.
-pub(super) fn find<'a>(store: &'static Store, head: &Head<'a>, plan: &'a Plan, verdict: &Verdict) -> Option<Hit<'a>> {
+pub(super) fn find<'a>(store: &'static Store, head: &Head<'_>, plan: &'a Plan, verdict: &Verdict) -> Option<Hit<'a>> {
     let route = verdict.route.as_ref()?;
     let caching = route.cache.as_ref()?;
     let key = verdict.key.as_ref()?;
     let plain = plain(head, caching.policy.request_directives)?;
-    let now = head.moment().wall;
-    let entry = store.fresh(key, head.headers, now)?;
+    let at = head.moment();
+    let changes = store.changes(key);
+    let entry = store.fresh(key, head.headers, at.wall)?;
     let compression = &plan.file.compression;
     let marks = &entry.marks;
     let codable = compression.enabled && !marks.fixed && !is_small(compression, entry.length());
@@ -55,14 +91,15 @@ pub(super) fn find<'a>(store: &'static Store, head: &Head<'a>, plan: &'a Plan, v
     if marks.dressed || marks.length.is_empty() || (plain.conditional && !marks.ok) {
         return None;
     }
-    let coded = match coding {
+    let coding = match coding {
         // Each stamped body is another, and what of the rest is worth coding Pingora's module knows.
         Some(_) if meta || !marks.json => return None,
-        Some(coding) => store.coded(&entry, coding, compression.level)?.map(|body| (coding.token(), body)),
+        Some(coding) => store.coded(&entry, coding, compression.level)?.then_some(coding),
         None => None,
     };
-    let close = plain.close;
-    Some(Hit { entry, now, plain, head_only: head.is_head(), meta, compression, coded, close })
+    let not_modified = plain.conditional && matches(&entry, head.headers);
+    let form = Form { not_modified, head_only: head.is_head(), meta, coding, close: plain.close };
+    Some(Hit { entry, at, changes, form, compression })
 }
 
 /// `None` for anything that wants more than the answer as it is kept.
@@ -97,41 +134,46 @@ fn plain<'a>(head: &Head<'a>, directives: bool) -> Option<Plain<'a>> {
 }
 
 impl Hit<'_> {
+    /// For those that equal the request.
+    pub(super) fn last(&self) -> Last {
+        let Self { changes, form, at, .. } = *self;
+        Last { entry: Arc::downgrade(&self.entry), form, changes, until: at.instant + HEARD }
+    }
+
+    /// Whether the client ends the connection.
+    pub(super) fn closes(&self) -> bool {
+        self.form.close
+    }
+
     /// Writes the answer; gives its status and the bytes of its body.
-    pub(super) fn write(
-        &self,
-        headers: Headers<'_>,
-        verdict: &Verdict,
-        elapsed: Duration,
-        close: bool,
-        out: &mut Vec<u8>,
-    ) -> (u16, usize) {
+    pub(super) fn write(&self, verdict: &Verdict, elapsed: Duration, close: bool, out: &mut Vec<u8>) -> (u16, usize) {
+        let Form { not_modified, head_only, meta, coding, .. } = self.form;
         let (head, whole) = self.entry.wire();
-        let (coding, body) = self.coded.as_ref().map_or((None, whole), |(coding, body)| (Some(coding), body));
+        let coded = coding.and_then(|coding| Some((coding, self.entry.coded(coding)?)));
+        let (coding, body) = coded.map_or((None, whole), |(coding, body)| (Some(coding.token()), body));
         let marks = &self.entry.marks;
-        let not_modified = self.plain.conditional && self.matches(headers);
         let mut stamp = None;
-        if self.meta && !not_modified {
+        if meta && !not_modified {
             stamp = Some(Stamp::new(&verdict.request_id, elapsed, chrono::Utc::now(), body.len()));
         }
         let length = body.len() + stamp.as_ref().map_or(0, Stamp::growth);
         out.reserve(head.len() + length + 512);
         match not_modified {
-            true => not_modified_head(head, self.meta || coding.is_some(), out),
+            true => not_modified_head(head, meta || coding.is_some(), out),
             false => self.head(head, (stamp.is_some() || coding.is_some()).then_some(length), out),
         }
         if let Some(coding) = coding.filter(|_| !not_modified) {
             field(out, "content-encoding", coding);
         }
         let times = &self.entry.kept.times;
-        number(out, "age", times.age(self.now).as_secs());
-        let left = times.fresh_until.duration_since(self.now).unwrap_or_default().as_secs();
+        number(out, "age", times.age(self.at.wall).as_secs());
+        let left = times.fresh_until.duration_since(self.at.wall).unwrap_or_default().as_secs();
         status(left, out);
         let plain_length = if coding.is_some() { whole.len() } else { length };
         if self.compression.enabled && !is_small(self.compression, plain_length) && !marks.varies_by_coding {
             field(out, "vary", "Accept-Encoding");
         }
-        common_fields(verdict, elapsed, self.now, |name, value| field(out, name, value));
+        common_fields(verdict, elapsed, self.at.wall, |name, value| field(out, name, value));
         if close {
             field(out, "connection", "close");
         }
@@ -140,7 +182,7 @@ impl Hit<'_> {
             return (304, 0);
         }
         let status = entry::status(head).map_or(0, |status| status.as_u16());
-        if self.head_only {
+        if head_only {
             return (status, 0);
         }
         match &mut stamp {
@@ -148,14 +190,6 @@ impl Hit<'_> {
             None => out.extend_from_slice(body),
         }
         (status, length)
-    }
-
-    fn matches(&self, headers: Headers<'_>) -> bool {
-        let (head, _) = self.entry.wire();
-        let tag = Some(&head[self.entry.marks.etag.clone()]).filter(|tag| !tag.is_empty());
-        let mut matches = false;
-        headers.each("if-none-match", |line| matches |= names_tag(line, tag));
-        matches
     }
 
     /// The kept head; where the body is stamped or coded with another length, and with a weak tag, because no two stamped
@@ -179,6 +213,14 @@ impl Hit<'_> {
         }
         out.extend_from_slice(&head[from..]);
     }
+}
+
+/// Whether the client has what is kept already (RFC 9110 section 13.1.2).
+fn matches(entry: &Entry, headers: Headers<'_>) -> bool {
+    let tag = Some(&entry.wire().0[entry.marks.etag.clone()]).filter(|tag| !tag.is_empty());
+    let mut matches = false;
+    headers.each("if-none-match", |line| matches |= names_tag(line, tag));
+    matches
 }
 
 /// `Cache-Status` and `X-Cache` of a hit, as `addrgate_filters::cache_status` words them, but without its formatting.

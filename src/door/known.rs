@@ -2,9 +2,9 @@
 //!
 //! What the filters find follows from the bytes of a head, from where it comes and from the plan; what is a request's own,
 //! its name and what it takes from limits, is done for each ([`addrgate_filters::Filters::again`]), and so is all that
-//! follows: the kept answer is looked up, its freshness and purges looked at. Only heads that were answered from memory are
-//! remembered, the second time in a row that one comes into its slot, so that a crowd of heads that come once costs next to
-//! nothing. Each thread has its own, so nothing is shared or waited for.
+//! follows: whether something else is kept by now, freshness and purges are looked at. Only heads that were answered from
+//! memory are remembered, the second time in a row that one comes into its slot, so that a crowd of heads that come once
+//! costs next to nothing. Each thread has its own, so nothing is shared or waited for.
 
 use std::cell::RefCell;
 use std::hash::BuildHasher;
@@ -17,8 +17,10 @@ use addrgate_filters::verdict::Verdict;
 use foldhash::fast::RandomState;
 use http::Version;
 
+use super::hit::{self, Hit, Last};
 use super::parse::Request;
 use crate::config::Plan;
+use crate::store::Store;
 
 /// How many heads a thread remembers; a power of two.
 const SLOTS: usize = 256;
@@ -63,6 +65,8 @@ pub(super) struct Known {
     pub(super) words: Words,
     /// What the filters found.
     pub(super) verdict: Verdict,
+    /// What it was answered with last.
+    last: Option<Last>,
 }
 
 /// A head, taken apart.
@@ -72,6 +76,7 @@ pub(super) struct Words {
     /// The length of the method.
     method: usize,
     target: Range<usize>,
+    path: Box<str>,
     /// Names and values.
     fields: Box<[(Range<usize>, Range<usize>)]>,
 }
@@ -117,7 +122,21 @@ impl Heads {
         }
         let Some(words) = Words::of(wire, head) else { return };
         let verdict = std::mem::take(verdict);
-        slot.known = Some(Box::new(Known { hash, peer: request.peer, words, verdict }));
+        slot.known = Some(Box::new(Known { hash, peer: request.peer, words, verdict, last: None }));
+    }
+}
+
+impl Known {
+    /// The answer from memory, if there is still one that can go out as it is.
+    pub(super) fn hit<'a>(&mut self, store: &'static Store, request: &Request<'a>) -> Option<Hit<'a>> {
+        let Self { words, verdict, last, .. } = self;
+        if let Some(hit) = last.as_ref().and_then(|last| last.again(store, request.plan, verdict, request.started)) {
+            return Some(hit);
+        }
+        let mut fields = FIELDS;
+        let hit = hit::find(store, &words.head(&mut fields, request), request.plan, verdict)?;
+        *last = Some(hit.last());
+        Some(hit)
     }
 }
 
@@ -141,7 +160,12 @@ impl Words {
         };
         let fields = fields.iter().map(|field| Some((place(field.name.as_bytes())?, place(field.value)?)));
         let fields = fields.collect::<Option<_>>()?;
-        Some(Self { text: text.into(), version: head.version, method, target, fields })
+        Some(Self { text: text.into(), version: head.version, method, target, path: head.path.into(), fields })
+    }
+
+    /// The method and the path.
+    pub(super) fn names(&self) -> (&str, &str) {
+        (&self.text[..self.method], &self.path)
     }
 
     /// The view of it that the filters judge, as of `request`.

@@ -24,6 +24,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use pingora::{cache::CacheMeta, http::ResponseHeader};
 
 use super::coded::Codings;
+use crate::config::Algorithm;
 use crate::invalidation::{Clock, Name};
 use crate::warm::NOTED;
 
@@ -230,6 +231,11 @@ impl Entry {
     pub(crate) fn used(&self) -> Option<u32> {
         let uses = self.uses.fetch_add(1, Ordering::Relaxed) + 1;
         (uses >= NOTED && uses.is_power_of_two()).then_some(uses)
+    }
+
+    /// The body in a coding, where it is made and smaller.
+    pub(crate) fn coded(&self, algorithm: Algorithm) -> Option<&[u8]> {
+        self.codings.get(algorithm).flatten().map(|body| &**body)
     }
 
     /// Head and body as they are kept.

@@ -120,6 +120,7 @@ impl Store {
         }
         let variants = Variants { fields, known: Vec::new(), until };
         self.memory.entry(Id::primary(key)).or_insert_with(|| Slot::Variants(Arc::new(variants)));
+        self.changes.note(&key);
     }
 
     /// An answer in Pingora's form.

@@ -103,6 +103,30 @@ async fn what_is_written_is_found_by_both_paths() {
 }
 
 #[tokio::test]
+async fn who_remembers_what_was_found_hears_of_what_takes_its_place() {
+    let store = store();
+    let mut seen = store.changes(&key("a"));
+    let mut has_changed = || std::mem::replace(&mut seen, store.changes(&key("a"))) != store.changes(&key("a"));
+    put(store, "b", &meta(store, 60, None), "another").await;
+    assert!(!has_changed());
+    for vary in [None, Some(("foo", "1")), Some(("bar", "1")), None] {
+        put(store, "a", &meta(store, 60, vary), "one").await;
+        assert!(has_changed(), "{vary:?}");
+        assert!(!has_changed());
+    }
+    let coming = begin(store, "a", &meta(store, 60, Some(("foo", "2")))).await;
+    assert!(has_changed(), "a variant that is on its way shows that there are any");
+    drop(coming);
+
+    put(store, "a", &meta(store, 60, None), "one").await;
+    let entry = store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now()).unwrap();
+    assert!(store.is_fresh(&entry, SystemTime::now()));
+    assert!(!store.is_fresh(&entry, SystemTime::now() + Duration::from_secs(60)));
+    purge(store, false);
+    assert!(!store.is_fresh(&entry, SystemTime::now()), "a purge is not a change, and seen all the same");
+}
+
+#[tokio::test]
 async fn ranges_of_a_whole_body() {
     let store = store();
     put(store, "a", &meta(store, 60, None), "0123456789").await;
