@@ -36,23 +36,28 @@ pub(crate) fn add(headers: &mut HeaderMap, name: &'static str, value: &str) -> R
     Ok(())
 }
 
-/// Names in every answer, or every request to the upstream, which need not be parsed.
+/// Texts in every answer, or every request to the upstream, which need not be parsed, nor copied.
 macro_rules! common {
-    ($name:expr, $($common:literal)*) => {
-        match $name {
-            $($common => const { HeaderName::from_static($common) },)*
-            other => HeaderName::from_static(other),
+    ($kind:ident, $text:expr, $($common:literal)*) => {
+        match $text {
+            $($common => Some(const { $kind::from_static($common) }),)*
+            _ => None,
         }
     };
 }
 
 fn parsed(name: &'static str) -> HeaderName {
-    common!(name, "x-request-id" "x-correlation-id" "x-response-time" "x-content-type-options" "cache-status" "x-cache"
-        "x-ratelimit-limit" "x-ratelimit-remaining" "x-ratelimit-reset" "vary" "accept" "host" "x-request-timeout")
+    let common = common!(HeaderName, name, "x-request-id" "x-correlation-id" "x-response-time" "x-content-type-options"
+        "cache-status" "x-cache" "x-ratelimit-limit" "x-ratelimit-remaining" "x-ratelimit-reset" "vary" "accept" "host"
+        "x-request-timeout");
+    common.unwrap_or_else(|| HeaderName::from_static(name))
 }
 
 fn valid(value: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "a field of our own")
+    match common!(HeaderValue, value, "nosniff" "MISS" "BYPASS" "0ms" "1ms" "application/json" "Origin") {
+        Some(common) => Ok(common),
+        None => HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "a field of our own"),
+    }
 }
 
 #[cfg(test)]

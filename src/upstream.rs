@@ -91,10 +91,7 @@ impl Pool {
     /// The next address in turn; `None` where none is known yet. `timeout` bounds the wait for the answer's head and
     /// between its parts; the whole is bounded by the caller.
     pub(crate) fn peer(&self, timeout: Duration) -> Option<Box<HttpPeer>> {
-        const TURNS: usize = 16;
-        let backend =
-            self.balancer.select(b"", TURNS).or_else(|| self.balancer.select_with(b"", TURNS, |_, _| true))?;
-        let addr: SocketAddr = backend.addr.as_inet().copied()?;
+        let addr = self.next()?;
         let tls_name = self.config.tls_name.clone();
         let mut peer = HttpPeer::new(addr, tls_name.is_some(), tls_name.unwrap_or_default());
         let options = &mut peer.options;
@@ -106,6 +103,18 @@ impl Pool {
         options.alpn = ALPN::H1;
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         Some(Box::new(peer))
+    }
+
+    /// The next address in turn: of the healthy ones, of all where none is.
+    fn next(&self) -> Option<SocketAddr> {
+        const TURNS: usize = 16;
+        let all = self.balancer.backends().get_backend();
+        if let (1, Some(only)) = (all.len(), all.first()) {
+            return only.addr.as_inet().copied();
+        }
+        let healthy = self.balancer.select(b"", TURNS);
+        let backend = healthy.or_else(|| self.balancer.select_with(b"", TURNS, |_, _| true))?;
+        backend.addr.as_inet().copied()
     }
 
     /// An address besides `address`; that one where there is no other.

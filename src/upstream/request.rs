@@ -143,7 +143,11 @@ pub(crate) fn shape(
         headers.remove(header::TRANSFER_ENCODING);
     }
     *request = parts.into();
-    request.set_raw_path(verdict.target.as_bytes())
+    // Nearly always it is as it came, and parsing it again is a fifth of all this.
+    match request.uri.authority().is_none() && request.raw_path() == verdict.target.as_bytes() {
+        true => Ok(()),
+        false => request.set_raw_path(verdict.target.as_bytes()),
+    }
 }
 
 #[cfg(test)]
