@@ -56,15 +56,15 @@ fn bare() -> anyhow::Result<()> {
 fn profile() -> anyhow::Result<()> {
     let bench = Bench::new()?;
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
-    let path = if only == "miss" { "/nostore" } else { "/hit" };
+    let (path, connections) = if only == "miss" { ("/nostore", PROXIED) } else { ("/hit", CONNECTIONS) };
     let mut server = if only == "bare" { bench.bare()? } else { bench.addrgate("addrgate", &[])? };
-    load::run(Load { mark: b"", ..Load::same(&server, path, CONNECTIONS, Duration::from_millis(300)) })?;
+    load::run(Load { mark: b"", ..Load::same(&server, path, connections, Duration::from_millis(300)) })?;
     println!("{}", server.process.id());
     if only == "miss" {
         server.mark = b"";
     }
     let (seen, cpu) =
-        measure(&server, Load::same(&server, path, CONNECTIONS, Duration::from_secs(number("BENCH_SECONDS", 60)?)))?;
+        measure(&server, Load::same(&server, path, connections, Duration::from_secs(number("BENCH_SECONDS", 60)?)))?;
     println!("{} answers, {:.0} ns of CPU time each", seen.answers, cpu.as_nanos() as f64 / seen.answers as f64);
     Ok(())
 }
