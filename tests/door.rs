@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use support::gateway::plain;
-use support::{Answer, Gateway, Origin};
+use support::{Answer, Gateway, Origin, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -92,6 +92,34 @@ async fn a_hot_hit_is_the_newest_answer() {
     let answers = exchange(&gateway.place, wire.map(String::as_str).concat().as_bytes()).await;
     let numbers = answers.split("\r\n\r\n").skip(1).map(|body| &body[..1]).collect::<String>();
     assert_eq!(numbers, "1111222223333345555 5".replace(' ', ""), "{answers}");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn a_hot_hit_ends_with_the_token_that_asks_for_it() {
+    const SECRET: [u8; 32] = [b's'; 32];
+    let (origin, folder) = (counting().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("secret");
+    std::fs::write(&file, SECRET).unwrap();
+    let config = plain(&origin.place).replace("threads: 2", "threads: 1").replace("auth: none", "auth: jwt");
+    let jwt = format!("algorithms: [HS256], secret_file: {file:?}, issuer: i, audience: a, leeway: 0s");
+    let gateway =
+        Gateway::start(&format!("{config}clients: {{ web: {{}} }}\nidentity: {{ jwt: {{ {jwt} }} }}\n")).await;
+    let expires = jsonwebtoken::get_current_timestamp() + 3;
+    let claims = serde_json::json!({"iss": "i", "aud": "a", "sub": "web", "exp": expires});
+    let key = jsonwebtoken::EncodingKey::from_secret(&SECRET);
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+    let ask = async || {
+        let request = gateway.client.request("GET", "/hot").header("authorization", format!("Bearer {token}"));
+        let (reply, now) = (gateway.client.send(request).await, jsonwebtoken::get_current_timestamp());
+        assert!(reply.status == 200 || reply.status == 401 && now >= expires, "{now}: {}", reply.text());
+        reply.status
+    };
+    for _ in 0..5 {
+        ask().await;
+    }
+    until("the token has run out", async || ask().await == 401).await;
+    assert_eq!(origin.asked().len(), 1, "all others were hits");
     gateway.stop(&[]).await;
 }
 

@@ -39,14 +39,18 @@ impl Ratios {
 
     pub(crate) fn print(&self) {
         let first = self.names[0];
-        println!("{:<22} {:>12} {:>10} {:>8} {:>16} {:>6}", "", "per CPU s", "us each", first, "least to most", "busy");
+        let (rate, each, best, spread) = ("per CPU s", "us each", "at best", "least to most");
+        println!("{:<22} {rate:>12} {each:>10} {best:>8} {first:>8} {spread:>16} {:>6}", "", "busy");
         for (at, name) in self.names.iter().enumerate() {
             let ratios = self.against(at, 0);
             let (least, most) =
                 ratios.iter().fold((f64::MAX, 0.0_f64), |(least, most), r| (least.min(*r), most.max(*r)));
             let (rate, busy) = (median(&self.rates[at]), median(&self.busy[at]) * 100.0);
-            let spread = format!("{least:.2} to {most:.2}");
-            println!("{name:<22} {rate:>12.0} {:>10.2} {:>8.2} {spread:>16} {busy:>5.0}%", 1e6 / rate, median(&ratios));
+            // The round in which other programs took least from this one.
+            let best = self.rates[at].iter().copied().fold(0.0, f64::max);
+            let (each, best, ratio, spread) =
+                (1e6 / rate, 1e6 / best, median(&ratios), format!("{least:.2} to {most:.2}"));
+            println!("{name:<22} {rate:>12.0} {each:>10.2} {best:>8.2} {ratio:>8.2} {spread:>16} {busy:>5.0}%");
         }
     }
 }
