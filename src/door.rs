@@ -15,7 +15,7 @@ use addrgate_filters::reply::{Cause, Code, render, wants_problem};
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Flow, Stop};
 use async_trait::async_trait;
-use http::{HeaderName, Version};
+use http::Version;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
@@ -265,7 +265,7 @@ impl Door {
                 let passed = stop.is_none() && known.verdict.waiting.is_none();
                 if let Some(hit) = passed.then(|| known.hit(self.shared.caching.store, request)).flatten() {
                     let known::Known { words, verdict, .. } = known;
-                    self.note(&hit, verdict, |vary| {
+                    self.shared.popular.used(&hit.entry, verdict, |vary| {
                         let mut fields = known::FIELDS;
                         Recipe::of(&words.head(&mut fields, request), verdict, vary)
                     });
@@ -376,18 +376,8 @@ impl Door {
         out: &mut Vec<u8>,
     ) -> Option<Step> {
         let hit = hit::find(self.shared.caching.store, head, request.plan, verdict)?;
-        self.note(&hit, verdict, |vary| Recipe::of(head, verdict, vary));
+        self.shared.popular.used(&hit.entry, verdict, |vary| Recipe::of(head, verdict, vary));
         Some(self.answer(&hit, used, request, verdict, (head.method, head.path), out))
-    }
-
-    /// Tells what is asked for most how often an answer was used.
-    fn note(&self, hit: &Hit<'_>, verdict: &Verdict, recipe: impl FnOnce(&[HeaderName]) -> Recipe) {
-        if let Some(uses) = hit.entry.used()
-            && let Some(key) = verdict.key
-        {
-            let vary = hit.entry.kept.vary.as_deref().unwrap_or_default();
-            self.shared.popular.note(key, uses, is_own(verdict), || recipe(vary));
-        }
     }
 
     /// Puts an answer from memory into the buffer, and records it.
@@ -464,11 +454,6 @@ impl Door {
         };
         record(&self.shared, request.plan, verdict, &line);
     }
-}
-
-/// Whether answers are kept for one client alone.
-pub(crate) fn is_own(verdict: &Verdict) -> bool {
-    verdict.route.as_ref().and_then(|route| route.cache.as_ref()).is_some_and(|cache| cache.config.key.client)
 }
 
 /// With its head of `length` bytes and its body, as far as that can be told.

@@ -26,7 +26,6 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::forward::{gone, is_at_fallback};
 use crate::coalesce::{End, Turn};
 use crate::context::Context;
-use crate::door::is_own;
 use crate::invalidation::{Name, Purge, Target};
 use crate::replay::{Recipe, Replays};
 use crate::store::{Entry, Id, Kept, Request, View, cache_key, names};
@@ -131,7 +130,7 @@ pub(super) fn missed(ctx: &mut Context) {
 /// first who asks.
 pub(super) fn found(session: &Session, meta: &CacheMeta, ctx: &mut Context) -> Option<ForcedFreshness> {
     let kept = meta.extensions().get::<Kept>()?;
-    note(session, meta, kept, ctx);
+    note(session, meta, ctx);
     let now = SystemTime::now();
     let view = View { times: kept.times, windows: kept.windows };
     match decide(&kept.times, ctx.cached.wish.as_ref(), now) {
@@ -246,13 +245,10 @@ pub(super) fn not_modified(session: &Session, answer: &ResponseHeader) -> bool {
 }
 
 /// Notes what is asked often.
-fn note(session: &Session, meta: &CacheMeta, kept: &Kept, ctx: &Context) {
-    if let Some(uses) = meta.extensions().get::<Arc<Entry>>().filter(|_| !ctx.verdict.background).and_then(|e| e.used())
-        && let Some(key) = ctx.verdict.key
-    {
-        let vary = kept.vary.as_deref().unwrap_or_default();
-        let recipe = || Recipe::of(&super::head_of(session), &ctx.verdict, vary);
-        ctx.shared.popular.note(key, uses, is_own(&ctx.verdict), recipe);
+fn note(session: &Session, meta: &CacheMeta, ctx: &Context) {
+    if let Some(entry) = meta.extensions().get::<Arc<Entry>>().filter(|_| !ctx.verdict.background) {
+        let recipe = |vary: &[_]| Recipe::of(&super::head_of(session), &ctx.verdict, vary);
+        ctx.shared.popular.used(entry, &ctx.verdict, recipe);
     }
 }
 

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use addrgate_filters::cache_key::Key;
+use addrgate_filters::verdict::Verdict;
+use http::HeaderName;
 
 use crate::replay::Recipe;
+use crate::store::Entry;
 
 /// Uses from which an answer is noted, and again at each doubling.
 pub(crate) const NOTED: u32 = 4;
@@ -37,8 +40,19 @@ impl Popular {
         self.most
     }
 
+    /// A kept answer was used once more. Where that is worth noting, so is the request, whose recipe is made from the fields
+    /// that select the variant.
+    pub(crate) fn used(&self, entry: &Entry, verdict: &Verdict, recipe: impl FnOnce(&[HeaderName]) -> Recipe) {
+        if let Some(uses) = entry.used()
+            && let Some(key) = verdict.key
+        {
+            let vary = entry.kept.vary.as_deref().unwrap_or_default();
+            self.note(key, uses, is_own(verdict), || recipe(vary));
+        }
+    }
+
     /// Notes a request whose kept answer was used so often.
-    pub(crate) fn note(&self, key: Key, uses: u32, own: bool, recipe: impl FnOnce() -> Recipe) {
+    fn note(&self, key: Key, uses: u32, own: bool, recipe: impl FnOnce() -> Recipe) {
         // Since it was noted last the number has doubled.
         let new = f64::from(if uses <= NOTED { uses } else { uses / 2 });
         let mut known = self.lock();
@@ -98,6 +112,11 @@ impl Popular {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether answers are kept for one client alone.
+fn is_own(verdict: &Verdict) -> bool {
+    verdict.route.as_ref().and_then(|route| route.cache.as_ref()).is_some_and(|cache| cache.config.key.client)
 }
 
 #[cfg(test)]
