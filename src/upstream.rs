@@ -31,6 +31,9 @@ pub(crate) use ask::LARGEST;
 pub(crate) use hedge::Hedge;
 pub(crate) mod request;
 
+/// How many addresses are looked at for a healthy one.
+const TURNS: usize = 16;
+
 /// One upstream.
 pub(crate) struct Pool {
     name: String,
@@ -107,7 +110,6 @@ impl Pool {
 
     /// The next address in turn: of the healthy ones, of all where none is.
     fn next(&self) -> Option<SocketAddr> {
-        const TURNS: usize = 16;
         let all = self.balancer.backends().get_backend();
         if let (1, Some(only)) = (all.len(), all.first()) {
             return only.addr.as_inet().copied();
@@ -119,7 +121,6 @@ impl Pool {
 
     /// An address besides `address`; that one where there is no other.
     fn other(&self, address: SocketAddr) -> SocketAddr {
-        const TURNS: usize = 16;
         let is_other = |backend: &Backend, ready: bool| ready && backend.addr.as_inet() != Some(&address);
         let other = self.balancer.select_with(b"", TURNS, is_other);
         other.and_then(|backend| backend.addr.as_inet().copied()).unwrap_or(address)
