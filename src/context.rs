@@ -12,6 +12,7 @@ use addrgate_filters::reply::Cause;
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Outcome, Stop, head::Head};
 use http::HeaderMap;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::coalesce::{End, LeadSlot};
@@ -50,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) shadow: Option<Box<Shadow>>,
     /// `meta` on its way out.
     pub(crate) stamp: Option<Stamp>,
+    /// Room for its body; over HTTP/1 the door holds that.
+    pub(crate) memory: Option<OwnedSemaphorePermit>,
     /// Body bytes read so far.
     pub(crate) body_read: u64,
     /// Whether the canonical body was sent in this try.
@@ -145,6 +148,7 @@ impl Context {
             cached: Cached::default(),
             shadow: None,
             stamp: None,
+            memory: None,
             body_read: 0,
             body_sent: false,
             begun: started,

@@ -1,7 +1,7 @@
 //! The door: reads each HTTP/1 request head itself, answers what is kept fresh in memory, and hands everything else to
 //! Pingora's session, from which the connection comes back after each request.
 //!
-//! It exists for two reasons. A hot hit costs a third of what it costs on Pingora's path (docs/benchmarks.md). And it
+//! It exists for two reasons. A hot hit costs a fraction of what it costs on Pingora's path. And it
 //! closes what Pingora leaves open: a total time for the head, bounds before anything is kept, strict framing, the origin's
 //! `Date`. HTTP/2 goes to Pingora untouched.
 
@@ -11,17 +11,16 @@ use std::time::Duration;
 
 use addrgate_filters::address::unit;
 use addrgate_filters::head::{Head, Headers, Moment};
-use addrgate_filters::reply::{Cause, Code, render, wants_problem};
+use addrgate_filters::reply::{Cause, render, wants_problem};
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Flow, Stop};
 use async_trait::async_trait;
 use http::Version;
 use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::coalesce::Lead;
@@ -57,8 +56,6 @@ pub(crate) struct Door {
     shared: Arc<Shared>,
     proxy: Arc<HttpProxy<Gateway>>,
     connections: Connections,
-    /// Memory for request bodies, in KiB.
-    bodies: Semaphore,
     /// Ports on which connections begin with the PROXY protocol.
     proxied: Vec<u16>,
     room: usize,
@@ -88,8 +85,8 @@ enum Step {
     Answered { at: Instant, used: usize, close: bool },
     /// Tokens of a limit have to be awaited first.
     Settle,
-    /// The body has to be read first.
-    Body(Body),
+    /// The body has to be read first; whether the client has to be asked for it.
+    Body { body: Body, asks: bool },
     /// Over to Pingora, with so many bytes of the wire. Whether the connection ends with it.
     HandOver { lent: usize, close: bool, stop: Option<Stop> },
     /// Refused in a way that ends the connection.
@@ -99,18 +96,11 @@ enum Step {
 #[async_trait]
 impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let is_http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let digest = stream.get_socket_digest();
         let peer = digest.as_ref().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
         let port = digest.as_ref().and_then(|digest| Some(digest.local_addr()?.as_inet()?.port()));
         let mut visit = Visit::new(stream, shutdown.clone());
         match self.admit(&mut visit, peer, port).await {
-            Ok((_, place)) if is_http2 => {
-                let write_time = self.shared.plan().file.limits.write_time.0;
-                let left = self.proxy.process_new(visit.lend(usize::MAX, write_time)?, shutdown).await;
-                drop(place);
-                left
-            }
             Ok((peer, place)) => {
                 let left = self.serve(visit, peer, shutdown).await;
                 drop(place);
@@ -132,9 +122,7 @@ impl Door {
     /// In front of the proxy; `proxied` are ports on which connections begin with the PROXY protocol, `room` is for how many
     /// connections the process has descriptors.
     pub(crate) fn new(shared: Arc<Shared>, proxy: Arc<HttpProxy<Gateway>>, proxied: Vec<u16>, room: usize) -> Self {
-        let bodies = shared.plan().file.limits.bodies.0 / 1024;
-        let bodies = Semaphore::new(usize::try_from(bodies).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS));
-        Self { shared, proxy, connections: Connections::default(), bodies, proxied, room }
+        Self { shared, proxy, connections: Connections::default(), proxied, room }
     }
 
     /// Whether a connection may stay, and from where it comes. One that may not is closed without an answer.
@@ -194,12 +182,13 @@ impl Door {
                 step = self.settled(&mut visit, head, &request, &mut verdict, stop);
             }
             let mut memory = None;
-            if let Step::Body(body) = step {
+            if let Step::Body { body, asks } = step {
                 let route = verdict.route.clone()?;
-                memory = self.reserve(body.most(&route));
-                step = match memory {
-                    None => Step::Refused("door", no_memory()),
-                    Some(_) => match visit.body(head, body, &route, plan.file.limits.body_time.0).await {
+                let reserved = self.shared.reserve(body.most(&route));
+                step = match reserved.map(|permit| memory = Some(permit)) {
+                    Err(cause) => Step::Refused("door", cause),
+                    Ok(()) if asks && !visit.ask(head, plan.file.limits.write_time.0).await => return None,
+                    Ok(()) => match visit.body(head, body, &route, plan.file.limits.body_time.0).await {
                         Ok(Some(length)) => self.judge_body(&mut visit, head, (body, length), &request, &mut verdict),
                         Ok(None) => return None,
                         Err(cause) => Step::Refused("door", cause),
@@ -243,15 +232,10 @@ impl Door {
                     continue;
                 }
                 // Both were done already.
-                Step::Settle | Step::Body(_) => return None,
+                Step::Settle | Step::Body { .. } => return None,
             }
             drop((in_flight, memory));
         }
-    }
-
-    /// Room for a body; `None` where all of it is taken.
-    fn reserve(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
-        self.bodies.try_acquire_many(u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)).ok()
     }
 
     /// The filters, on the head alone.
@@ -333,8 +317,7 @@ impl Door {
             Body::Bytes(0) => {
                 self.look(head, length, request, verdict, out).unwrap_or_else(|| hand_over(head, length, None))
             }
-            _ if asks(head) => hand_over(head, length, None),
-            body => Step::Body(body),
+            body => Step::Body { body, asks: asks(head) },
         }
     }
 
@@ -468,9 +451,4 @@ fn hand_over(head: &Head<'_>, length: usize, stop: Option<Stop>) -> Step {
 /// With so many bytes of the wire. An HTTP/1.0 connection is good for one request.
 fn lend(head: &Head<'_>, lent: usize, stop: Option<Stop>) -> Step {
     Step::HandOver { lent, close: head.version == Version::HTTP_10, stop }
-}
-
-fn no_memory() -> Cause {
-    let message = "Too many request bodies are being received.";
-    Cause::new(Code::ServiceUnavailable, "bodies", message).retry_after(Duration::from_secs(1)).closing()
 }

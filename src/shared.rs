@@ -3,9 +3,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use addrgate_filters::reply::{Cause, Code};
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::caching::Caching;
@@ -25,10 +27,10 @@ pub(crate) struct Shared {
     in_flight: AtomicUsize,
     /// Asks for a stop as SIGTERM does; the admin API's drain uses it.
     pub(crate) drain: tokio::sync::Notify,
-    /// Asks for a reload as SIGHUP does.
-    pub(crate) reload: tokio::sync::Notify,
     /// What the last reload said.
     pub(crate) last_reload: ArcSwap<String>,
+    /// Memory for request bodies, in KiB.
+    bodies: Arc<Semaphore>,
     /// Where access log lines go.
     pub(crate) access: AccessLog,
     /// The cache.
@@ -55,7 +57,9 @@ impl Shared {
         METRICS.config(&plan.hash, true);
         let invalidation = Invalidation::new(&plan.file.invalidation, redis.clone());
         let (caching, writer) = Caching::new(&plan.file.cache, Arc::clone(&invalidation), redis.clone());
+        let bodies = usize::try_from(plan.file.limits.bodies.0 / 1024).unwrap_or(usize::MAX);
         let shared = Arc::new(Self {
+            bodies: Arc::new(Semaphore::new(bodies.min(Semaphore::MAX_PERMITS))),
             caching,
             invalidation,
             redis,
@@ -67,7 +71,6 @@ impl Shared {
             ready: AtomicBool::new(true),
             in_flight: AtomicUsize::new(0),
             drain: tokio::sync::Notify::new(),
-            reload: tokio::sync::Notify::new(),
             last_reload: ArcSwap::from_pointee("none since the start".to_owned()),
             access,
             recent: Recent::default(),
@@ -112,6 +115,18 @@ impl Shared {
     /// From now on `/readyz` says no.
     pub(crate) fn not_ready(&self) {
         self.ready.store(false, Ordering::Release);
+    }
+
+    /// Room for a request body, until it is dropped.
+    ///
+    /// # Errors
+    /// The refusal, where all of it is taken.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Cause> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        Arc::clone(&self.bodies).try_acquire_many_owned(kib).map_err(|_| {
+            let message = "Too many request bodies are being received.";
+            Cause::new(Code::ServiceUnavailable, "bodies", message).retry_after(Duration::from_secs(1)).closing()
+        })
     }
 
     /// Requests whose head is read and whose answer is not yet finished.

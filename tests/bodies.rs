@@ -53,11 +53,16 @@ async fn who_sends_slowly_holds_no_place_at_the_upstream() {
     let sized = connect(&gateway, &post("Content-Length: 200000", &piece)).await;
     let chunked = connect(&gateway, &post("Transfer-Encoding: chunked", &format!("186a0\r\n{piece}\r\n"))).await;
     let small = connect(&gateway, &post("Content-Length: 10", "x")).await;
-    let mut asking = connect(&gateway, &post("Content-Length: 10\r\nExpect: 100-continue", "")).await;
-    let mut go_on = [0; 25];
-    asking.read_exact(&mut go_on).await.unwrap();
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
-    asking.write_all(b"x").await.unwrap();
+    let asking = async |framing: &str, begins: &str| {
+        let mut asking = connect(&gateway, &post(&format!("{framing}\r\nExpect: 100-continue"), "")).await;
+        let mut go_on = [0; 25];
+        asking.read_exact(&mut go_on).await.unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        asking.write_all(begins.as_bytes()).await.unwrap();
+        asking
+    };
+    let (asking, asking_in_chunks) =
+        (asking("Content-Length: 200000", &piece).await, asking("Transfer-Encoding: chunked", "1\r\n").await);
     pause(200).await;
     for n in 0..5 {
         let reply = gateway.client.get(&format!("/{n}")).await;
@@ -68,7 +73,8 @@ async fn who_sends_slowly_holds_no_place_at_the_upstream() {
         (sized, piece.clone(), "200000"),
         (chunked, format!("186a0\r\n{piece}\r\n0\r\n\r\n"), "200000"),
         (small, "x".repeat(9), "10"),
-        (asking, "x".repeat(9), "10"),
+        (asking, piece.clone(), "200000"),
+        (asking_in_chunks, "x\r\n0\r\n\r\n".to_owned(), "1"),
     ];
     for (mut stream, end, length) in ends {
         stream.write_all(end.as_bytes()).await.unwrap();
@@ -82,6 +88,12 @@ async fn who_sends_slowly_holds_no_place_at_the_upstream() {
 async fn what_follows_a_body_in_chunks_is_the_next_request() {
     let origin = counting().await;
     let gateway = Gateway::start(&plain(&origin.place)).await;
+    for expects in ["", "\r\nExpect: 100-continue"] {
+        let odd =
+            connect(&gateway, &post(&format!("Transfer-Encoding: chunked{expects}"), "1;\nx\r\na\r\n0\r\n\r\n")).await;
+        let answer = rest(odd).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("chunks"), "{answer}");
+    }
     let first = post("Transfer-Encoding: chunked", "3\r\nxxx\r\n0;last\r\n\r\n").replace("Connection: close\r\n", "");
     let stream = connect(&gateway, &(first + &post("Content-Length: 4", "xxxx"))).await;
     let answers = rest(stream).await;

@@ -246,6 +246,10 @@ async fn a_head_has_bounds_in_size_and_in_time() {
     assert!(String::from_utf8(answer).unwrap().starts_with("HTTP/1.1 408 "));
     assert!(begun.elapsed() < Duration::from_secs(4), "one byte in 100 ms is no reason to wait longer");
 
+    let begun = tokio::time::Instant::now();
+    exchange(&gateway.place, b"PRI * HTTP/2.0\r\n\r\n").await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "half of what HTTP/2 begins with is no head");
+
     let three = exchange(&gateway.place, get("/", "").repeat(5).as_bytes()).await;
     assert_eq!(three.matches("HTTP/1.1 200").count(), 3, "{three}");
     // An idle connection is closed, whatever the client wishes.

@@ -81,7 +81,6 @@ impl BackgroundService for Reload {
         loop {
             tokio::select! {
                 _ = hangup.recv() => {}
-                () = self.shared.reload.notified() => {}
                 () = changed.notified() => {
                     tokio::time::sleep(DEBOUNCE).await;
                     // Other files of the folder change too, and one write is many events.

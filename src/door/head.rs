@@ -7,8 +7,9 @@ use addrgate_filters::reply::{Cause, Code};
 
 use crate::config::Limits;
 
-/// What a client with prior knowledge of HTTP/2 begins with (RFC 9113 section 3.4), up to its first blank line.
-pub(super) const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+/// What a client of HTTP/2 begins with (RFC 9113 section 3.4). All of it has to be there in a head's time: Pingora waits for
+/// it without a bound.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the bytes so far are.
 #[derive(Debug, PartialEq)]
@@ -42,6 +43,13 @@ impl Scanner {
     /// Looks at what has come. `bytes` begins with the head; a blank line before the request line, which some clients
     /// send after a body (RFC 9112 section 2.2), is the caller's to skip.
     pub(super) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Scan {
+        if bytes.first() == Some(&b'P') {
+            match bytes.get(..HTTP2.len()) {
+                Some(HTTP2) => return Scan::Http2,
+                None if HTTP2.starts_with(bytes) => return Scan::Partial,
+                _ => {}
+            }
+        }
         let from = self.seen;
         for found in memchr::memchr_iter(b'\n', &bytes[from..]) {
             let newline = from + found;
@@ -54,8 +62,7 @@ impl Scanner {
             let is_blank = newline == self.line + 1;
             (self.seen, self.line, self.lines) = (newline + 1, newline + 1, self.lines + 1);
             if is_blank {
-                let is_http2 = bytes.starts_with(HTTP2) && self.lines == 2;
-                return if is_http2 { Scan::Http2 } else { Scan::Complete(newline + 1) };
+                return Scan::Complete(newline + 1);
             }
         }
         self.seen = bytes.len();
@@ -116,6 +123,9 @@ mod tests {
     #[case(b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", Err("folded_line"))]
     #[case(b"GET / HTTP/1.1\r\n\tA: b\r\n\r\n", Err("folded_line"))]
     #[case(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Err("http2"))]
+    #[case(b"PRI * HTTP/2.0\r\n\r\nSM", Ok(None))]
+    #[case(b"PRI * HTTP/2.0\r\n\r\nNO", Ok(Some(18)))]
+    #[case(b"POST / HTTP/1.1\r\n\r\n", Ok(Some(19)))]
     fn heads(#[case] bytes: &[u8], #[case] expected: Result<Option<usize>, &str>) {
         assert_eq!(scan(bytes), expected);
     }

@@ -137,6 +137,17 @@ impl Visit {
         arrived
     }
 
+    /// Says that the body may come, where none of it has come after a head of `head` bytes (RFC 9110 section 10.1.1). False
+    /// where the client is gone.
+    pub(super) async fn ask(&mut self, head: usize, time: Duration) -> bool {
+        let (wire, out) = self.parts();
+        if wire.len() > head {
+            return true;
+        }
+        out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        self.send(Instant::now(), time).await
+    }
+
     /// Reads the body that follows a head of `head` bytes to its end; gives its length on the wire, `None` where the client
     /// left before.
     pub(super) async fn body(

@@ -19,24 +19,23 @@ use crate::context::Context;
 /// What Pingora's retry buffer takes, from which it replays what was read here.
 const REPLAYED: u64 = 64 << 10;
 
-/// Answers `Expect`; on body-keyed routes (which allow no larger bodies than are replayed) reads the body and finds the key.
-/// Any other body that can be replayed is read, too, so that who sends slowly holds no place at the upstream; over HTTP/1
-/// the door has done that.
+/// On body-keyed routes (which allow no larger bodies than are replayed) reads the body and finds the key. Any other body that
+/// can be replayed is read, too, so that who sends slowly holds no place at the upstream; over HTTP/1 the door has done that.
 pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Route) -> Result<Result<(), Cause>> {
     let request = session.req_header();
     let is_http2 = request.version == Version::HTTP_2;
-    let expects = request.version == Version::HTTP_11 && request.headers.contains_key(header::EXPECT);
     let by_body = route.cache.as_ref().is_some_and(|cache| cache.by_body(request.method.as_str()));
     let length =
         request.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let replayed = by_body || length.is_some_and(|length| length <= REPLAYED) && (is_http2 || expects);
-    if session.is_body_empty() || !(replayed || expects) {
-        return Ok(Ok(()));
+    let length = length.unwrap_or_else(|| route.max_body());
+    if is_http2 && !session.is_body_empty() {
+        // What is passed on while it comes in is kept as far as it can be replayed.
+        match ctx.shared.reserve(usize::try_from(length.min(REPLAYED)).unwrap_or(usize::MAX)) {
+            Ok(permit) => ctx.memory = Some(permit),
+            Err(cause) => return Ok(Err(cause)),
+        }
     }
-    if expects {
-        session.write_continue_response().await?;
-    }
-    if !replayed {
+    if session.is_body_empty() || !(by_body || is_http2 && length <= REPLAYED) {
         return Ok(Ok(()));
     }
     session.as_mut().enable_retry_buffering();

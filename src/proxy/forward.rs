@@ -154,17 +154,18 @@ pub(super) fn answered(ctx: &mut Context, status: StatusCode, usable: bool) {
 
 /// No answer, or a broken one. Says whether the request may be tried again: at another address or over a new connection
 /// where asking twice does no harm and the budget allows, else at the fallback.
-pub(super) fn failed(session: &Session, ctx: &mut Context, e: &Error, nothing_sent: bool, reused: bool) -> bool {
-    if *e.esource() == ErrorSource::Downstream {
+pub(super) fn failed(session: &mut Session, ctx: &mut Context, e: &Error, nothing_sent: bool, reused: bool) -> bool {
+    let timed_out = matches!(e.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+    // Over HTTP/2 a large body is passed on while it comes in: the upstream can't answer what the client has not sent.
+    let is_clients =
+        *e.etype() == ErrorType::ReadTimedout && !nothing_sent && !session.as_downstream_mut().is_body_done();
+    if is_clients || *e.esource() == ErrorSource::Downstream {
         // It counts as cancelled.
         (ctx.verdict.breaker, ctx.verdict.slot) = (None, None);
         return false;
     }
     let elapsed = elapsed(ctx);
-    let answered = match e.etype() {
-        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Answered::TimedOut,
-        _ => Answered::Failed,
-    };
+    let answered = if timed_out { Answered::TimedOut } else { Answered::Failed };
     if ctx.refusal.is_none() {
         count(ctx, if nothing_sent { CallOutcome::Unreachable } else { CallOutcome::Broken }, None);
     }
