@@ -199,15 +199,27 @@ pub struct Reply {
     pub close: bool,
 }
 
-/// Whether the client asks for RFC 9457: it names `application/problem+json` in `Accept`.
+impl Reply {
+    /// JSON that nobody may keep.
+    #[must_use]
+    pub fn json(status: u16, body: &Value) -> Self {
+        let kind = ("content-type", "application/json; charset=utf-8".to_owned());
+        let fields = vec![kind, ("cache-control", "no-store".to_owned())];
+        Self { status, fields, body: body.to_string().into(), close: false }
+    }
+}
+
+/// Whether the client asks for RFC 9457: it names `application/problem+json` in `Accept` without refusing it (RFC 9110
+/// section 12.4.2: a weight of 0 refuses).
 #[must_use]
 pub fn wants_problem(headers: Headers<'_>) -> bool {
     let mut found = false;
     headers.each("accept", |value| {
-        found |= value
-            .split(|b| *b == b',')
-            .map(|part| part.split(|b| *b == b';').next().unwrap_or(part).trim_ascii())
-            .any(|media| media.eq_ignore_ascii_case(b"application/problem+json"));
+        found |= value.split(|b| *b == b',').any(|range| {
+            let mut parts = range.split(|b| *b == b';').map(<[u8]>::trim_ascii);
+            let named = parts.next().is_some_and(|media| media.eq_ignore_ascii_case(b"application/problem+json"));
+            named && !parts.any(|part| matches!(part, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000"))
+        });
     });
     found
 }

@@ -71,13 +71,14 @@ impl Filter for NameRequest {
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
         verdict.request_id = RequestId::at(head.moment().wall);
-        verdict.correlation = head.headers.text("x-correlation-id").filter(|id| usable(id)).map(Box::from);
+        verdict.correlation = head.headers.text("x-correlation-id").filter(|id| is_usable(id)).map(Box::from);
         Flow::Continue
     }
 }
 
-/// Whether a correlation id may be echoed: it goes into headers and logs.
-fn usable(id: &str) -> bool {
+/// Whether an id of a client's may be echoed: it goes into headers and logs.
+#[must_use]
+pub fn is_usable(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
 }
 
@@ -130,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_echoed_is_always_safe_in_a_header(sent in ".{0,200}") {
-            prop_assert!(usable(name(&sent).correlation()));
+            prop_assert!(is_usable(name(&sent).correlation()));
         }
     }
 }

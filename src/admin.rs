@@ -100,16 +100,14 @@ impl Admin {
                 status::gather(&self.shared);
                 Ok(own_reply(&self.shared, verdict, Answer::Metrics))
             }
-            ("GET", "/admin/v1/status") => Ok(json_reply(&status::status(&self.shared))),
+            ("GET", "/admin/v1/status") => Ok(Reply::json(200, &status::status(&self.shared))),
             ("GET", "/admin/v1/config") => {
                 let file = serde_json::to_value(&self.shared.plan().file);
-                file.map(|file| json_reply(&file)).map_err(|e| Cause::new(Code::InternalError, "config", e.to_string()))
+                file.map(|file| Reply::json(200, &file))
+                    .map_err(|e| Cause::new(Code::InternalError, "config", e.to_string()))
             }
             ("GET", "/admin/v1/degradation") => Ok(control::degradation(&self.shared)),
-            (_, path) if PATHS.contains(&path) => {
-                Err(Cause::new(Code::MethodNotAllowed, "method", "The endpoint does not have this method."))
-            }
-            _ => Err(Cause::new(Code::EndpointNotFound, "no_route", "There is no such endpoint.")),
+            (_, path) => Err(elsewhere(path)),
         }
     }
 
@@ -125,13 +123,10 @@ impl Admin {
             ("POST", "/admin/v1/drain") => {
                 tracing::info!("drain was asked for");
                 self.shared.drain.notify_one();
-                Ok(json_reply(&json!({"draining": true})))
+                Ok(Reply::json(200, &json!({"draining": true})))
             }
             ("PUT", "/admin/v1/degradation") => control::set_degradation(&self.shared, body),
-            (_, path) if PATHS.contains(&path) || path.starts_with(BREAKERS) => {
-                Err(Cause::new(Code::MethodNotAllowed, "method", "The endpoint does not have this method."))
-            }
-            _ => Err(Cause::new(Code::EndpointNotFound, "no_route", "There is no such endpoint.")),
+            (_, path) => Err(elsewhere(path)),
         }
     }
 
@@ -157,9 +152,12 @@ impl Admin {
         let (shared, path) = (Arc::clone(&self.shared), self.path.clone());
         let done = tokio::task::spawn_blocking(move || reload(&shared, &path)).await;
         match done {
-            Ok(Ok(restart)) => Ok(json_reply(&json!({
-                "reloaded": true, "hash": self.shared.plan().hash, "restartNeeded": restart,
-            }))),
+            Ok(Ok(restart)) => Ok(Reply::json(
+                200,
+                &json!({
+                    "reloaded": true, "hash": self.shared.plan().hash, "restartNeeded": restart,
+                }),
+            )),
             Ok(Err(e)) => {
                 let message = "The file is not valid; the old configuration stays.";
                 Err(Cause::new(Code::InvalidRequest, "config", message).detail("errors", e.to_string()))
@@ -186,12 +184,21 @@ const PATHS: [&str; 10] = [
     "/admin/v1/drain",
 ];
 
+/// Why a call is none.
+fn elsewhere(path: &str) -> Cause {
+    match PATHS.contains(&path) || path.starts_with(BREAKERS) {
+        true => Cause::new(Code::MethodNotAllowed, "method", "The endpoint does not have this method."),
+        false => Cause::new(Code::EndpointNotFound, "no_route", "There is no such endpoint."),
+    }
+}
+
 /// The body of a call: small, and in time.
 async fn read(session: &mut ServerSession) -> Result<BytesMut, Cause> {
     const MOST: usize = 1 << 20;
     let mut body = BytesMut::new();
     let whole = async {
-        while let Ok(Some(piece)) = session.read_request_body().await {
+        let broken = |_| Cause::new(Code::InvalidRequest, "body_broken", "The request body broke off.");
+        while let Some(piece) = session.read_request_body().await.map_err(broken)? {
             body.extend_from_slice(&piece);
             if body.len() > MOST {
                 return Err(Cause::new(Code::PayloadTooLarge, "body_size", "The request body is too large."));
@@ -203,10 +210,4 @@ async fn read(session: &mut ServerSession) -> Result<BytesMut, Cause> {
         Ok(done) => done.map(|()| body),
         Err(_elapsed) => Err(Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.")),
     }
-}
-
-fn json_reply(value: &serde_json::Value) -> Reply {
-    let fields =
-        vec![("content-type", "application/json; charset=utf-8".to_owned()), ("cache-control", "no-store".to_owned())];
-    Reply { status: 200, fields, body: value.to_string().into(), close: false }
 }

@@ -1,7 +1,6 @@
 //! A good answer: its bytes, how long it stays fresh and for whom, and the tags by which it can be purged.
 
-use std::fmt::Write as _;
-
+use addrgate_filters::cache_policy::conditional::names_tag;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -163,13 +162,9 @@ pub(crate) fn not_modified(method: &Method, request: &HeaderMap, response: Respo
     if response.status() != StatusCode::OK || !(*method == Method::GET || *method == Method::HEAD) {
         return response;
     }
-    let Some(etag) = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok()) else { return response };
-    let matches = request
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|list| list.to_str().ok())
-        .any(|list| list.trim() == "*" || list.split(',').any(|one| opaque(one) == opaque(etag)));
-    if !matches {
+    let tag = response.headers().get(header::ETAG).map(HeaderValue::as_bytes);
+    let named = request.get_all(header::IF_NONE_MATCH).iter().any(|line| names_tag(line.as_bytes(), tag));
+    if tag.is_none() || !named {
         return response;
     }
     let (mut parts, _) = response.into_parts();
@@ -177,11 +172,6 @@ pub(crate) fn not_modified(method: &Method, request: &HeaderMap, response: Respo
     parts.headers.remove(header::CONTENT_TYPE);
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, axum::body::Body::empty())
-}
-
-fn opaque(etag: &str) -> &str {
-    let etag = etag.trim();
-    etag.strip_prefix("W/").unwrap_or(etag)
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Bytes, ApiError> {
@@ -196,11 +186,7 @@ fn encode<T: Serialize>(value: &T) -> Result<Bytes, ApiError> {
 
 /// 128 bits of BLAKE3, in hexadecimal.
 fn digest(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(32);
-    for byte in &blake3::hash(bytes).as_bytes()[..16] {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    blake3::hash(bytes).to_hex()[..32].to_owned()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! explains one by one.
 
 /// Every reason of a [`super::Cause`], in alphabetical order.
-pub const REASONS: [&str; 94] = [
+pub const REASONS: [&str; 95] = [
     "address",
     "address_limit",
     "address_route_limit",
@@ -11,6 +11,7 @@ pub const REASONS: [&str; 94] = [
     "bad_escape",
     "bare_lf",
     "bodies",
+    "body_broken",
     "body_size",
     "body_time",
     "breaker_forced_open",

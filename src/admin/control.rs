@@ -15,7 +15,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::json_reply;
 use crate::shared::Shared;
 
 #[derive(Deserialize)]
@@ -59,7 +58,7 @@ enum State {
 
 /// How degradation stands.
 pub(super) fn degradation(shared: &Shared) -> Reply {
-    json_reply(&json!(shared.plan().filters.degrade.snapshot()))
+    Reply::json(200, &json!(shared.plan().filters.degrade.snapshot()))
 }
 
 /// Sets the level for a time, or gives it back to the signals.
@@ -76,7 +75,7 @@ pub(super) fn set_degradation(shared: &Shared, body: &[u8]) -> Result<Reply, Cau
 
 /// How a breaker stands.
 pub(super) fn breaker(shared: &Shared, name: &str) -> Result<Reply, Cause> {
-    Ok(json_reply(&json!(find(shared, name)?.snapshot())))
+    Ok(Reply::json(200, &json!(find(shared, name)?.snapshot())))
 }
 
 /// Opens or closes a breaker, or gives it back to its calls.

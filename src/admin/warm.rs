@@ -12,7 +12,6 @@ use addrgate_filters::reply::{Cause, Code, Reply};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::json_reply;
 use crate::shared::Shared;
 use crate::warm::{Target, warm_popular, warm_targets};
 
@@ -44,7 +43,7 @@ pub(super) fn warm(shared: &Arc<Shared>, body: &[u8]) -> Result<Reply, Cause> {
     if wanted.popular {
         warm_popular(shared, "it was asked for");
     }
-    let mut reply = json_reply(&json!({"begun": true, "urls": wanted.urls.len(), "popular": wanted.popular}));
+    let mut reply = Reply::json(200, &json!({"begun": true, "urls": wanted.urls.len(), "popular": wanted.popular}));
     reply.status = 202;
     Ok(reply)
 }

@@ -70,28 +70,22 @@ async fn detailed(ctx: &Context, path: &str) -> Reply {
         ("services", services.into_iter().map(|(name, _, body)| (name.to_owned(), body)).collect()),
     ];
     body.extend(own.map(|(name, value)| (name.to_owned(), value)));
-    json(if well == 0 { 503 } else { 200 }, &body.into())
+    Reply::json(if well == 0 { 503 } else { 200 }, &body.into())
 }
 
-fn json(status: u16, body: &serde_json::Value) -> Reply {
-    let fields =
-        vec![("content-type", "application/json; charset=utf-8".to_owned()), ("cache-control", "no-store".to_owned())];
-    Reply { status, fields, body: body.to_string().into(), close: false }
-}
-
-/// The gateway's own answers, for the door and the admin listener too.
+/// The gateway's own answers, for the admin listener too.
 pub(crate) fn own_reply(shared: &Arc<Shared>, verdict: &Verdict, kind: Answer) -> Reply {
     let now = chrono::Utc::now();
     match kind {
-        Answer::Livez => json(200, &serde_json::json!({"alive": true})),
-        Answer::Readyz if shared.is_ready() => json(200, &serde_json::json!({"ready": true})),
+        Answer::Livez => Reply::json(200, &serde_json::json!({"alive": true})),
+        Answer::Readyz if shared.is_ready() => Reply::json(200, &serde_json::json!({"ready": true})),
         Answer::Readyz => {
             let cause = Cause::new(Code::ServiceUnavailable, "draining", "This instance takes no more traffic.");
             render(&cause.retry_after(Duration::from_secs(1)), verdict, false, now)
         }
         // What needs no upstream; the rest is `detailed`.
-        Answer::Detailed => json(200, &crate::admin::status::parts(shared).into()),
-        Answer::Alive => json(
+        Answer::Detailed => Reply::json(200, &crate::admin::status::parts(shared).into()),
+        Answer::Alive => Reply::json(
             200,
             &serde_json::json!({
                 "alive": true,
@@ -102,7 +96,7 @@ pub(crate) fn own_reply(shared: &Arc<Shared>, verdict: &Verdict, kind: Answer) -
         Answer::Recent => {
             let mut body = shared.recent.report(&METRICS.totals(), shared.started.elapsed());
             body["timestamp"] = timestamp(now).into();
-            json(200, &body)
+            Reply::json(200, &body)
         }
         Answer::Metrics => Reply {
             status: 200,

@@ -2,6 +2,9 @@
 
 use std::panic::AssertUnwindSafe;
 
+use addrgate_filters::head::Headers;
+use addrgate_filters::reply::wants_problem;
+use addrgate_filters::request_id::is_usable;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +22,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) async fn edge(State(source): State<&'static str>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request_id(request.headers());
-    let problem = prefers_problem(request.headers());
+    let problem = wants_problem(Headers::Map(request.headers()));
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let mut conditions = HeaderMap::new();
@@ -75,23 +78,6 @@ fn explain(mut response: Response, id: &str, problem: bool) -> Response {
 
 /// The caller's id when it is 1 to 128 characters of `[A-Za-z0-9._:-]`, else a new one (UUID version 7).
 fn request_id(headers: &HeaderMap) -> String {
-    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| {
-        (1..=128).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-'))
-    });
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_usable(id));
     given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
-}
-
-/// Whether `Accept` names problem details without refusing them (RFC 9110 section 12.4.2: weight 0 refuses).
-fn prefers_problem(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|accept| accept.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .any(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/problem+json"));
-            named && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-        })
 }
