@@ -25,7 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::head::Head;
-use crate::reply::{Cause, Code};
+use crate::reply::{Cause, Code, wants_problem};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
 
@@ -33,7 +33,7 @@ mod find;
 mod json;
 mod rule;
 
-pub use find::{Unkeyed, keys};
+pub use find::{Unkeyed, find};
 pub use rule::Rule;
 
 /// What is in a route's key.
@@ -148,17 +148,40 @@ pub fn has_body(method: &str) -> bool {
 }
 
 fn key(config: &Config, head: &Head<'_>, verdict: &Verdict, body: &[u8]) -> Key {
-    let host = head.host().filter(|_| config.host).map(<[u8]>::to_ascii_lowercase);
     let client = verdict.client.as_ref().filter(|_| config.client);
+    let asker: [&[u8]; 3] = [
+        client.map_or(&[], |client| client.name.as_bytes()),
+        // Who is sent to another upstream has entries of its own.
+        verdict.upstream.as_ref().map_or(&[], |upstream| upstream.as_bytes()),
+        // The upstream hears in which form errors are wanted.
+        if wants_problem(head.headers) { b"problem" } else { b"" },
+    ];
+    digest(config, head, verdict, body, asker)
+}
+
+/// What all keys of a request have in common, whoever asks and whichever upstream answers: a purge of a URL names it.
+#[must_use]
+pub fn common(config: &Config, head: &Head<'_>, verdict: &Verdict) -> Key {
+    digest(config, head, verdict, verdict.body.as_deref().unwrap_or_default(), [b""; 3])
+}
+
+fn digest(
+    config: &Config,
+    head: &Head<'_>,
+    verdict: &Verdict,
+    body: &[u8],
+    [client, upstream, form]: [&[u8]; 3],
+) -> Key {
+    let host = head.host().filter(|_| config.host).map(<[u8]>::to_ascii_lowercase);
     let parts = [
         // HEAD is answered from what GET stored.
         if head.is_head() { b"GET" } else { head.method.as_bytes() },
         host.as_deref().unwrap_or_default(),
-        client.map_or(b"", |client| client.name.as_bytes()),
         verdict.target.as_bytes(),
         body,
-        // Who is sent to another upstream has entries of its own.
-        verdict.upstream.as_ref().map_or(b"", |upstream| upstream.as_bytes()),
+        client,
+        upstream,
+        form,
     ];
     // One piece of memory and one call: hashing part by part costs twice as much.
     let mut text = Vec::with_capacity(256 + verdict.target.len() + body.len());

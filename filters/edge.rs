@@ -57,8 +57,8 @@ impl Filter for Edge {
         "edge"
     }
 
-    fn request(&self, head: &Head<'_>, _: &mut Verdict) -> Flow {
-        match self.judge(head) {
+    fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+        match self.judge(head, verdict.background) {
             Ok(()) => Flow::Continue,
             // What comes next on a connection whose framing is in doubt can't be trusted.
             Err(cause) => Flow::Reply(cause.closing()),
@@ -67,7 +67,7 @@ impl Filter for Edge {
 }
 
 impl Edge {
-    fn judge(&self, head: &Head<'_>) -> Result<(), Cause> {
+    fn judge(&self, head: &Head<'_>, background: bool) -> Result<(), Cause> {
         let uri = head.path.len() + head.query.map_or(0, |q| q.len() + 1);
         if uri > self.0.uri.len() {
             return Err(Cause::new(Code::UriTooLong, "uri_length", "The URL is too long."));
@@ -89,7 +89,11 @@ impl Edge {
             return Err(Cause::new(Code::HeadersTooLarge, "head_size", "The header fields are too large."));
         }
         seen.judge(head)?;
-        self.host(head, &seen)
+        match background {
+            // The gateway's own: for a host that was judged when a client asked, or for none.
+            true => Ok(()),
+            false => self.host(head, &seen),
+        }
     }
 
     fn host(&self, head: &Head<'_>, seen: &Framing<'_>) -> Result<(), Cause> {

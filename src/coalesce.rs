@@ -83,12 +83,11 @@ impl Coalesce {
         self.join(id).ok()
     }
 
-    /// Leads, or waits at most `patience` for who does, and lends it the class. Dropping the future gives the place up.
-    pub(crate) async fn turn(&self, id: Id, patience: Duration, class: Class) -> Turn {
+    /// Leads, or waits for who does, no longer than `until`, and lends it the class. Dropping the future gives the place up.
+    pub(crate) async fn turn(&self, id: Id, until: Instant, class: Class) -> Turn {
         if self.is_passing(&id) {
             return Turn::Pass;
         }
-        let mut until = None;
         loop {
             let mut ended = match self.join(id) {
                 Ok(lead) => return Turn::Lead(lead),
@@ -99,7 +98,6 @@ impl Coalesce {
                 }
             };
             // A sender that is gone has said so before, in its leader's destructor.
-            let until = *until.get_or_insert_with(|| Instant::now() + patience);
             let end = timeout_at(until, ended.wait_for(Option::is_some)).await.map(|end| end.ok().and_then(|end| *end));
             match end {
                 Ok(Some(End::Kept)) => return Turn::Look,
@@ -219,7 +217,9 @@ mod tests {
         let mut all = JoinSet::new();
         for _ in 0..n {
             let coalesce = coalesce.clone();
-            all.spawn(async move { (coalesce.turn(id(1), PATIENCE, Class::Normal).await, begun.elapsed()) });
+            all.spawn(async move {
+                (coalesce.turn(id(1), Instant::now() + PATIENCE, Class::Normal).await, begun.elapsed())
+            });
         }
         all
     }
@@ -271,7 +271,7 @@ mod tests {
         let coalesce = Coalesce::new();
         coalesce.lead(id(1)).unwrap().end(End::Passing);
         let _lead = coalesce.lead(id(1)).unwrap();
-        assert!(matches!(coalesce.turn(id(1), PATIENCE, Class::Normal).await, Turn::Pass));
+        assert!(matches!(coalesce.turn(id(1), Instant::now() + PATIENCE, Class::Normal).await, Turn::Pass));
     }
 
     #[tokio::test(start_paused = true)]

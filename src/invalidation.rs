@@ -13,7 +13,7 @@
 //! as soon as it can be.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -93,6 +93,8 @@ pub(crate) struct Invalidation {
     table: Table,
     log: Option<Log>,
     pending: Mutex<VecDeque<Purge>>,
+    /// Whether the log was read once.
+    known: AtomicBool,
     /// Since when the log can't be read; `None` while it can.
     lost: ArcSwap<Option<SystemTime>>,
     instances: AtomicUsize,
@@ -108,8 +110,9 @@ impl Invalidation {
         Arc::new(Self {
             config: config.clone(),
             table: Table::new(config.names),
-            log: redis.map(|redis| Log::new(redis, config.length)),
             pending: Mutex::default(),
+            known: AtomicBool::new(redis.is_none()),
+            log: redis.map(|redis| Log::new(redis, config.length)),
             lost: ArcSwap::from_pointee(lost),
             instances: AtomicUsize::new(1),
             cleared: watch::Sender::new(()),
@@ -135,6 +138,11 @@ impl Invalidation {
     pub(crate) fn trusted_until(&self, stored: SystemTime) -> Option<SystemTime> {
         let lost = **self.lost.load();
         lost.map(|lost| stored.max(lost) + self.config.distrust.0)
+    }
+
+    /// Whether what was purged before this instance began is known. Until then only its own fetches are to be trusted.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Acquire)
     }
 
     /// How many instances there are, as far as is known.
@@ -179,7 +187,7 @@ impl Invalidation {
         let until = Instant::now() + HEARD;
         loop {
             // Where they can't be asked, that it is in the log is all that can be said.
-            let (heard, others) = log.heard(id).await.unwrap_or_default();
+            let (heard, others) = log.heard(id).await.unwrap_or((0, self.instances() - 1));
             let receipt = Receipt { confirmed: true, applied: heard + 1, instances: others + 1 };
             if heard >= others || Instant::now() > until {
                 return receipt;

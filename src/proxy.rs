@@ -384,6 +384,8 @@ fn connection_bounds(session: &mut Session, ctx: &Context) {
     session.set_write_timeout(Some(limits.write_time.0));
     session.set_total_drain_timeout(Some(Duration::from_secs(1)));
     session.set_close_on_response_before_downstream_finish(true);
+    // Who reads slowly holds up neither the fetch nor those who wait for it.
+    session.set_proxy_tasks_enabled(true);
     // Passed on by `respond::interim`.
     session.as_downstream_mut().set_ignore_info_resp(true);
 }

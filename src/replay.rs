@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use addrgate_filters::client::Client;
 use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::reply::wants_problem;
 use addrgate_filters::verdict::Verdict;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream;
@@ -42,7 +43,7 @@ pub(crate) struct Recipe {
     pub(crate) target: String,
     /// Where the route's key has the host in it.
     pub(crate) host: String,
-    /// The fields that the answer's `Vary` names.
+    /// The fields that the answer's `Vary` names, and what is in the key besides.
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
     /// The canonical body of a body-keyed request.
     pub(crate) body: Bytes,
@@ -60,6 +61,9 @@ impl Recipe {
             head.headers.each(name.as_str(), |value| {
                 fields.extend(HeaderValue::from_bytes(value).ok().map(|value| (name.clone(), value)));
             });
+        }
+        if wants_problem(head.headers) && !vary.contains(&header::ACCEPT) {
+            fields.push((header::ACCEPT, HeaderValue::from_static("application/problem+json")));
         }
         Self {
             // HEAD is answered from what GET stored.
@@ -135,6 +139,8 @@ impl Replays {
         let stop = {
             let length = recipe.body.len().to_string();
             let mut fields = vec![httparse::Header { name: "host", value: recipe.host.as_bytes() }];
+            let own = recipe.fields.iter();
+            fields.extend(own.map(|(name, value)| httparse::Header { name: name.as_str(), value: value.as_bytes() }));
             if !recipe.body.is_empty() {
                 fields.push(httparse::Header { name: "content-type", value: b"application/json" });
                 fields.push(httparse::Header { name: "content-length", value: length.as_bytes() });

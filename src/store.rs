@@ -55,6 +55,8 @@ pub(crate) struct Limits {
 pub(crate) struct Held {
     /// What the request means, as far as it is known which fields select a variant.
     pub(crate) id: Id,
+    /// [`Store::changes`] before the look.
+    pub(crate) changes: u32,
     entry: Option<Arc<Entry>>,
 }
 
@@ -178,15 +180,17 @@ impl Store {
 
     /// What memory has for a request.
     pub(crate) fn find(&self, key: &Key, request: Headers<'_>) -> Held {
+        let changes = self.changes(key);
         let primary = Id::primary(*key);
-        match self.memory.get(&primary) {
-            None => Held { id: primary, entry: None },
-            Some(Slot::Answer(entry)) => Held { id: primary, entry: Some(entry) },
+        let (id, entry) = match self.memory.get(&primary) {
+            None => (primary, None),
+            Some(Slot::Answer(entry)) => (primary, Some(entry)),
             Some(Slot::Variants(variants)) => {
                 let id = Id { key: *key, variance: Some(vary::variance(&variants.fields, request)) };
-                Held { id, entry: self.entry(&id) }
+                (id, self.entry(&id))
             }
-        }
+        };
+        Held { id, changes, entry }
     }
 
     /// Whether a request can be answered without a fetch, or along with one.
@@ -277,6 +281,14 @@ impl Store {
             let id = entry.id;
             self.memory.insert(id, Slot::Answer(entry));
             self.changes.note(&id.key);
+        }
+    }
+
+    /// Puts what the second tier has into memory, unless that has something newer: what was fetched while Redis was away.
+    fn promote(&self, entry: Arc<Entry>) {
+        let held = self.entry(&entry.id);
+        if held.is_none_or(|held| held.kept.stored <= entry.kept.stored) {
+            self.insert(entry);
         }
     }
 

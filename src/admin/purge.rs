@@ -11,13 +11,12 @@
 
 use std::sync::Arc;
 
-use addrgate_filters::cache_key::{Unkeyed, keys};
+use addrgate_filters::cache_key::{Unkeyed, find};
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, Reply};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::json_reply;
 use crate::config::Plan;
 use crate::invalidation::{Name, Purge, Target};
 use crate::shared::Shared;
@@ -53,11 +52,14 @@ pub(super) async fn purge(shared: &Arc<Shared>, body: &[u8]) -> Result<Reply, Ca
     let what = if wanted.all { "everything".to_owned() } else { format!("{count} URLs and tags") };
     let receipt = shared.invalidation.purge(Purge { target, soft: wanted.soft }).await;
     tracing::info!(what, soft = wanted.soft, ?receipt, "purged");
-    let mut reply = json_reply(&json!({
-        "confirmed": receipt.confirmed,
-        "applied": receipt.applied,
-        "instances": receipt.instances,
-    }));
+    let mut reply = Reply::json(
+        200,
+        &json!({
+            "confirmed": receipt.confirmed,
+            "applied": receipt.applied,
+            "instances": receipt.instances,
+        }),
+    );
     if !receipt.confirmed {
         reply.status = 202;
     }
@@ -70,16 +72,15 @@ fn names(plan: &Plan, wanted: &Wanted) -> Result<Vec<Name>, Cause> {
         let (method, url, body) = target.parts();
         let head = Head::new(method, url, Headers::Raw(&[]));
         let body = body.map(Value::to_string);
-        let keys = keys(&plan.filters, &head, body.as_deref().map(str::as_bytes), None).map_err(|unkeyed| {
+        let key = find(&plan.filters, &head, body.as_deref().map(str::as_bytes)).map_err(|unkeyed| {
             let message = match unkeyed {
                 Unkeyed::NoRoute => "No route has this URL.",
-                Unkeyed::PerClient => "Each client has entries of its own there; purge by tag.",
                 Unkeyed::Body => "The body can't be in a key.",
                 Unkeyed::NotKept => "Answers to this request are not kept.",
             };
             Cause::new(Code::InvalidRequest, "purge", message).detail("url", url)
         })?;
-        names.extend(keys.iter().map(Name::key));
+        names.push(Name::key(&key));
     }
     Ok(names)
 }

@@ -263,6 +263,7 @@ impl Invalidation {
     }
 
     fn found(&self) {
+        self.known.store(true, Ordering::Release);
         if self.lost.load().is_some() {
             self.lost.store(Arc::new(None));
             tracing::info!("the invalidation log is read");

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use addrgate_filters::cache_key::{has_body, keys};
+use addrgate_filters::cache_key::{common, find, has_body};
 use addrgate_filters::cache_policy::conditional::is_not_modified;
 use addrgate_filters::cache_policy::directives::RequestDirectives;
 use addrgate_filters::cache_policy::freshness::Exchange;
@@ -23,7 +23,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
-use super::forward::{gone, is_at_fallback};
+use super::forward::{answered, gone, is_at_fallback};
 use crate::coalesce::{End, Turn};
 use crate::context::Context;
 use crate::invalidation::{Name, Purge, Target};
@@ -57,13 +57,14 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     let shared = Arc::clone(&ctx.shared);
     let store = shared.caching.store;
     let mut held = store.find(&key, Headers::Map(&session.req_header().headers));
+    // Some of its own time must be left.
+    let until = ctx.begun + shared.caching.wait.min(route.config.timeout.0.mul_f64(0.6));
     // Who wants a part fetches that part alone.
-    if ctx.cached.wanted.is_none() && !ctx.cached.lead.is_held() && !store.serves(&held) {
-        // Some of its own time must be left.
-        let patience = shared.caching.wait.min(route.config.timeout.0.mul_f64(0.6));
+    while ctx.cached.wanted.is_none() && !ctx.cached.lead.is_held() && !store.serves(&held) {
+        let asked = held.id;
         let turn = tokio::select! {
             biased;
-            turn = shared.caching.coalesce.turn(held.id, patience, ctx.verdict.class) => turn,
+            turn = shared.caching.coalesce.turn(asked, until, ctx.verdict.class) => turn,
             // There is nothing to be read any more, so this ends when the client leaves.
             idle = session.as_downstream_mut().read_body_or_idle(true) => return Err(gone(idle)),
         };
@@ -71,11 +72,16 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
             Turn::Lead(lead) => ctx.cached.lead.hold(lead),
             Turn::Look => ctx.cached.waited = true,
             Turn::Alone => {}
-            Turn::Pass => ctx.cached.passing = true,
+            Turn::Pass => {
+                ctx.cached.passing = true;
+                break;
+            }
         }
-        if !ctx.cached.passing {
-            // Another's fetch may have ended since the look before.
-            held = store.find(&key, Headers::Map(&session.req_header().headers));
+        // Another's fetch may have ended since the look before. Where it told that this is another variant, that one has
+        // waiters of its own.
+        held = store.find(&key, Headers::Map(&session.req_header().headers));
+        if held.id == asked {
+            break;
         }
     }
     ctx.cached.held = Some(held);
@@ -206,6 +212,20 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
     if is_at_fallback(ctx) {
         storable.lifetime = storable.lifetime.min(caching.policy.fallback);
     }
+    let key = common(&caching.config.key, &super::head_of(session), &ctx.verdict);
+    let vary: Option<Arc<[_]>> = match &storable.vary {
+        Vary::Fields(names) => Some(names.clone().into()),
+        Vary::Nothing | Vary::Everything => None,
+    };
+    if let Some((_, kept)) = &validated
+        && vary.as_deref().map(|names| variance(names, Headers::Map(request))) != kept.variance()
+    {
+        // The 304 changed the fields that select the answer (RFC 9111 section 4.1): as what it was kept it may not be found.
+        let target = Target::Names(vec![Name::key(&key)]);
+        ctx.shared.invalidation.purge_soon(Purge { target, soft: false });
+        ctx.cached.lead.end(End::Unkept);
+        return uncacheable("vary-changed");
+    }
     let mut headers = headers.into_owned();
     fields::strip_unstorable(&mut headers, &storable.directives);
     let kept = Kept {
@@ -213,11 +233,8 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         windows: storable.windows,
         stored: received,
         keep: storable.keep,
-        vary: match storable.vary {
-            Vary::Fields(names) => Some(Arc::from(names)),
-            Vary::Nothing | Vary::Everything => None,
-        },
-        names: ctx.verdict.key.map(|key| names(&key, &headers)).unwrap_or_default(),
+        vary,
+        names: names(&key, &headers),
         clock: ctx.cached.clock,
     };
     Ok(RespCacheable::Cacheable(kept.into_cache_meta(with_fields(answer, status, &headers)?)))
@@ -262,15 +279,24 @@ fn refresh(session: &Session, kept: &Kept, meta: &CacheMeta, ctx: &Context) {
 }
 
 /// Whether a stale answer goes out because the upstream failed; Pingora has looked at its window. While it is refreshed
-/// it goes out by [`found`].
+/// it goes out by [`found`]. What was purged while the upstream was asked does not.
 pub(super) fn stale(session: &mut Session, ctx: &mut Context, error: Option<&Error>) -> bool {
     let Some(error) = error.filter(|error| *error.esource() != ErrorSource::Downstream && !ctx.verdict.background)
     else {
         return false;
     };
-    if !matches!(error.etype(), ErrorType::HTTPStatus(_)) {
+    let kept = session.cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Kept>());
+    if kept.is_none_or(|kept| ctx.shared.caching.store.view(kept).is_none()) {
+        return false;
+    }
+    match error.etype() {
+        // Pingora does not show this answer to any other phase.
+        ErrorType::HTTPStatus(status) => {
+            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            answered(ctx, status, true);
+        }
         // Pingora gives the connection up after a failed exchange, so the client must hear that it ends.
-        session.set_keepalive(None);
+        _ => session.set_keepalive(None),
     }
     (ctx.refusal, ctx.refused) = (None, None);
     true
@@ -290,10 +316,11 @@ pub(super) fn invalidate(session: &Session, answer: &ResponseHeader, ctx: &Conte
     let authority = head.host().and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
     let own = std::iter::once(ctx.verdict.target.clone());
     for target in own.chain(invalidation::also(&answer.headers, authority, &ctx.verdict.target)) {
-        let head = Head::new("GET", &target, Headers::Map(&request.headers));
+        let mut wanted = Head::new("GET", &target, Headers::Map(&request.headers));
+        wanted.authority = head.authority;
         // What is not kept needs no purge.
-        let Ok(keys) = keys(&ctx.plan.filters, &head, None, ctx.verdict.client.as_ref()) else { continue };
-        let target = Target::Names(keys.iter().map(Name::key).collect());
+        let Ok(key) = find(&ctx.plan.filters, &wanted, None) else { continue };
+        let target = Target::Names(vec![Name::key(&key)]);
         ctx.shared.invalidation.purge_soon(Purge { target, soft: false });
     }
 }

@@ -3,7 +3,8 @@
 //! The module takes the first coding of `Accept-Encoding` and ignores weights, so we choose and leave it one. It also has
 //! no idea of answers that are too small to be worth it.
 
-use http::header;
+use addrgate_filters::cache_policy::list;
+use http::header::{self, HeaderName};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::modules::http::compression::ResponseCompression;
@@ -40,15 +41,14 @@ pub(super) fn choose(session: &mut Session, answer: &mut ResponseHeader, config:
     let length = answer.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     let small = length.is_some_and(|length| is_small(config, length));
     let partial = answer.status == http::StatusCode::PARTIAL_CONTENT;
-    let kept = answer.headers.get(header::CACHE_CONTROL).is_some_and(|v| contains(v.as_bytes(), b"no-transform"));
+    let kept = has_member(answer, &header::CACHE_CONTROL, b"no-transform");
     if (small || partial || kept)
         && let Some(module) = session.downstream_modules_ctx.get_mut::<ResponseCompression>()
         && module.is_header_phase()
     {
         module.adjust_level(0);
     }
-    let named = answer.headers.get_all(header::VARY).iter().any(|v| contains(v.as_bytes(), b"accept-encoding"));
-    if !small && !named {
+    if !small && !has_member(answer, &header::VARY, b"accept-encoding") {
         answer.append_header(header::VARY, "Accept-Encoding")?;
     }
     Ok(())
@@ -86,8 +86,9 @@ fn thousandths(text: &[u8]) -> u32 {
     if (0.0..=1.0).contains(&value) { (value * 1000.0) as u32 } else { 0 }
 }
 
-fn contains(value: &[u8], word: &[u8]) -> bool {
-    value.to_ascii_lowercase().windows(word.len()).any(|part| part == word)
+fn has_member(answer: &ResponseHeader, name: &HeaderName, wanted: &[u8]) -> bool {
+    let lines = answer.headers.get_all(name).iter();
+    lines.flat_map(|line| list::members(line.as_bytes())).any(|member| member.eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]

@@ -282,7 +282,7 @@ impl Entry {
     }
 }
 
-/// Measured: resident memory over the wire bytes for each of a million entries (`store::tests::memory_is_bounded`).
+/// Measured: resident memory over the wire bytes for each of a million entries (`make bench-memory`).
 const OVERHEAD: usize = 720;
 
 /// The head as it is sent: the fields of one connection are left out, and `Age`, which is made anew at each use.
@@ -347,7 +347,8 @@ fn may_have_body(head: &[u8]) -> bool {
     status(head).is_some_and(|status| status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED)
 }
 
-/// What an answer can be purged by: its key and the members of all its `Cache-Tag` lines.
+/// What an answer can be purged by: what its key has in common with those of everybody who asks the same, and the members
+/// of all its `Cache-Tag` lines.
 pub(crate) fn names(key: &Key, headers: &HeaderMap<http::HeaderValue>) -> Arc<[Name]> {
     const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
     let lines = headers.get_all(CACHE_TAG).iter().filter_map(|line| line.to_str().ok());

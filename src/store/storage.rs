@@ -15,7 +15,7 @@ use pingora::{
 };
 
 use super::{
-    End, Held, PoisonError, Request, Slot, Store, Variants, View,
+    End, Held, PoisonError, Request, Second, Slot, Store, Variants, View,
     entry::{Entry, Id, Meta},
     envelope::Value,
     hit::{Joined, Whole},
@@ -55,7 +55,7 @@ impl Store {
             (None, Some(request)) => Ok(request.held.clone()),
             (variance, _) => {
                 let id = Id { key, variance };
-                Ok(Held { id, entry: self.entry(&id) })
+                Ok(Held { id, changes: self.changes(&key), entry: self.entry(&id) })
             }
         }
     }
@@ -70,10 +70,15 @@ impl Store {
         Some((entry, view?))
     }
 
+    /// The second tier, once it is known what of it was purged.
+    fn trusted_second(&self) -> Option<&Second> {
+        self.second.as_ref().filter(|_| self.invalidation.is_known())
+    }
+
     /// What the second tier has, put into memory. A leader that finds nothing there asks for the lease; where another
     /// instance has it, it waits for what that one fetches.
     async fn fetch_second(&self, id: Id, request: &Request) -> Option<Arc<Entry>> {
-        let second = self.second.as_ref()?;
+        let second = self.trusted_second()?;
         let found = second.get(&id).await;
         if let Some(entry) = self.take(found, id, request).await {
             return Some(entry);
@@ -109,7 +114,7 @@ impl Store {
             Value::Varies(..) => return None,
         };
         self.view(&entry.kept)?;
-        self.insert(Arc::clone(&entry));
+        self.promote(Arc::clone(&entry));
         Some(entry)
     }
 
@@ -159,16 +164,22 @@ type Found = Option<(CacheMeta, HitHandler)>;
 #[async_trait]
 impl Storage for Store {
     async fn lookup(&'static self, key: &CacheKey, _: &SpanHandle) -> Result<Found> {
-        let Held { id, entry } = self.held(key)?;
-        let (held, view) = self.judge(entry).unzip();
-        let is_fresh = view.is_some_and(|view| view.times.is_fresh(SystemTime::now()));
-        // An answer that is coming in is fresher than one that is stale.
-        if !is_fresh
-            && let Some(fill) = self.joinable(&id)
-            && let Some(meta) = fill.meta.to_cache_meta()
-        {
-            return Ok(Some((meta, Box::new(Joined::new(fill)))));
+        let Held { id, changes, entry } = self.held(key)?;
+        let (mut held, mut view) = self.judge(entry).unzip();
+        let is_fresh = |view: Option<View>| view.is_some_and(|view| view.times.is_fresh(SystemTime::now()));
+        if !is_fresh(view) {
+            // An answer that is coming in is fresher than one that is stale.
+            if let Some(fill) = self.joinable(&id)
+                && let Some(meta) = fill.meta.to_cache_meta()
+            {
+                return Ok(Some((meta, Box::new(Joined::new(fill)))));
+            }
+            // It may have come in since memory was looked at.
+            if self.changes(&id.key) != changes {
+                (held, view) = self.judge(self.entry(&id)).unzip();
+            }
         }
+        let is_fresh = is_fresh(view);
         let request = key.extensions.get::<Request>();
         if let Some(wanted) = request.and_then(|request| request.wanted).filter(|_| !is_fresh && id.variance.is_none())
             && let Some((part, _)) = self.judge(self.entry(&Id::part(id.key)))
@@ -193,11 +204,11 @@ impl Storage for Store {
             }
         } else if let Some((request, wanted)) =
             request.and_then(|request| request.wanted.map(|wanted| (request, wanted)))
-            && let Some(second) = self.second.as_ref().filter(|_| request.second && id.variance.is_none())
+            && let Some(second) = self.trusted_second().filter(|_| request.second && id.variance.is_none())
             && let Some(Value::Answer(part)) = second.get(&Id::part(id.key)).await
             && let Some(found) = self.hand_out_part(&part, wanted, Tier::Second)
         {
-            self.insert(part);
+            self.promote(part);
             return Ok(Some(found));
         }
         Ok(held.and_then(|entry| self.hand_out(entry, Tier::First)))

@@ -139,8 +139,12 @@ pub(crate) fn shape(
         set(headers, "x-forwarded-proto", if origin.tls { "https" } else { "http" })?;
     }
     if let Some(body) = &verdict.body {
+        // The canonical form, which is what the key was made of.
+        set(headers, "content-type", "application/json")?;
         set(headers, "content-length", itoa::Buffer::new().format(body.len()))?;
         headers.remove(header::TRANSFER_ENCODING);
+    } else if verdict.key.is_some() {
+        headers.remove(header::CONTENT_TYPE);
     }
     *request = parts.into();
     // Nearly always it is as it came, and parsing it again is a fifth of all this.

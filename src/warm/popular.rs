@@ -47,7 +47,7 @@ impl Popular {
             && let Some(key) = verdict.key
         {
             let vary = entry.kept.vary.as_deref().unwrap_or_default();
-            self.note(key, uses, is_own(verdict), || recipe(vary));
+            self.note(key, uses, is_own(verdict, vary), || recipe(vary));
         }
     }
 
@@ -114,9 +114,12 @@ impl Popular {
     }
 }
 
-/// Whether answers are kept for one client alone.
-fn is_own(verdict: &Verdict) -> bool {
-    verdict.route.as_ref().and_then(|route| route.cache.as_ref()).is_some_and(|cache| cache.config.key.client)
+/// Whether answers are kept for one client alone. A recipe with a credential in it would carry that into Redis.
+fn is_own(verdict: &Verdict, vary: &[HeaderName]) -> bool {
+    let credential = |name: &HeaderName| matches!(name.as_str(), "authorization" | "cookie" | "x-api-key");
+    let per_client =
+        verdict.route.as_ref().and_then(|route| route.cache.as_ref()).is_some_and(|cache| cache.config.key.client);
+    per_client || vary.iter().any(credential)
 }
 
 #[cfg(test)]
@@ -157,5 +160,12 @@ mod tests {
         assert_eq!(popular.len(), 0);
         popular.note(Key([2; 32]), 4, true, || recipe(2));
         assert!(popular.shareable().is_empty(), "one client's own");
+    }
+
+    #[test]
+    fn what_varies_by_a_credential_is_one_clients_own() {
+        let is_own = |name| is_own(&Verdict::default(), &[HeaderName::from_static(name)]);
+        assert!(is_own("authorization") && is_own("cookie") && is_own("x-api-key"));
+        assert!(!is_own("accept-language"));
     }
 }

@@ -1,0 +1,180 @@
+//! Rules of the cache that show only where its parts meet: what a purge, a failure, a validation or a foreign field does to
+//! what is kept.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/lib.rs"]
+mod support;
+
+use serde_json::json;
+use support::gateway::plain;
+use support::origin::pause;
+use support::redis::Redis;
+use support::{Answer, Gateway, Origin, Reply, until};
+
+/// Fresh for an instant, and then good only where the upstream fails.
+const FALLS_BACK: &str = "max-age=1, stale-while-revalidate=0, stale-if-error=600";
+
+async fn ask(gateway: &Gateway, method: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
+    let request = gateway.client.request(method, path);
+    gateway.client.send(fields.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+}
+
+/// Asks until what is kept is no longer fresh, so that the upstream is asked again.
+async fn asked_again(gateway: &Gateway, origin: &Origin, path: &str) -> Reply {
+    let before = origin.count(path);
+    for _ in 0..100 {
+        let reply = gateway.client.get(path).await;
+        if origin.count(path) > before {
+            return reply;
+        }
+        pause(50).await;
+    }
+    panic!("{path} stays fresh");
+}
+
+#[tokio::test]
+async fn an_error_behind_a_stale_answer_counts_as_any_other() {
+    let origin = Origin::start(|asked| async move {
+        match asked.number {
+            1 => Answer::json("1").with("cache-control", FALLS_BACK),
+            _ => Answer::ok("").status(503),
+        }
+    })
+    .await;
+    // Opens where half of two calls failed, and stays so.
+    let breaker = "breaker: { window: 10, minimum: 2, open: 60s, open_max: 60s, probe_every: 60s }\n";
+    let gateway = Gateway::start(&(plain(&origin.place) + breaker)).await;
+    assert_eq!(gateway.client.get("/a").await.text(), "1");
+    assert_eq!(asked_again(&gateway, &origin, "/a").await.header("x-cache"), "STALE");
+    assert_eq!(gateway.metric("addrgate_upstream_total{outcome=\"server_error\"").await, 1.0);
+    let asked = origin.count("/a");
+    assert_eq!(gateway.client.get("/a").await.header("x-cache"), "STALE");
+    assert_eq!(origin.count("/a"), asked, "its breaker is open");
+    gateway.stop(&["a breaker opened", "level of degradation"]).await;
+}
+
+#[tokio::test]
+async fn what_is_purged_while_the_upstream_fails_does_not_go_out() {
+    let origin = Origin::start(|asked| async move {
+        match asked.number {
+            1 => Answer::json("1").with("cache-control", FALLS_BACK),
+            _ => {
+                pause(500).await;
+                Answer::ok("").status(503)
+            }
+        }
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    assert_eq!(gateway.client.get("/a").await.text(), "1");
+    let purged = async {
+        until("the upstream is asked", async || origin.count("/a") == 2).await;
+        gateway.admin("POST", "/admin/v1/cache/purge", Some(json!({"urls": ["/a"]}))).await
+    };
+    let (reply, purged) = tokio::join!(asked_again(&gateway, &origin, "/a"), purged);
+    assert_eq!((reply.status, purged.status), (503, 200), "{}", reply.text());
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn a_304_that_changes_what_selects_an_answer_ends_it() {
+    let origin = Origin::start(|asked| async move {
+        let language = asked.headers.get("accept-language").cloned().unwrap_or_default();
+        let answer = Answer::json(language).with("etag", "\"a\"");
+        match (asked.number, asked.headers.contains_key("if-none-match")) {
+            (1, _) => answer.with("cache-control", "max-age=1, stale-while-revalidate=0"),
+            (_, true) => Answer::ok("").status(304).with("etag", "\"a\"").with("vary", "accept-language"),
+            (_, false) => answer.with("vary", "accept-language"),
+        }
+    })
+    .await;
+    let config = plain(&origin.place)
+        .replace("cache: { methods: [GET]", "forward: [accept-language]\n    cache: { methods: [GET]");
+    let gateway = Gateway::start(&config).await;
+    let get = async |language| ask(&gateway, "GET", "/a", &[("accept-language", language)]).await.text();
+    assert_eq!(get("en").await, "en");
+    until("it is validated", async || {
+        assert_eq!(get("en").await, "en");
+        origin.count("/a") == 2
+    })
+    .await;
+    assert_eq!((get("de").await, get("en").await), ("de".to_owned(), "en".to_owned()));
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn what_every_client_has_of_its_own_is_purged_for_all() {
+    let origin = Origin::start(|asked| async move { Answer::json(asked.number.to_string()) }).await;
+    let config = plain(&origin.place)
+        .replace("cache: { methods: [GET]", "cache: { methods: [GET], key: { client: true }")
+        .replace("auth: none", "auth: api_key");
+    let clients = "clients:
+  a: { keys: [\"sha256:8430bbd45dc32025ba28e6c4063c8cea793c4a9b01a6ab847f82cb22d8880b92\"] }
+  b: { keys: [\"sha256:f3f767a83a51f8e9c8c2bb5fddfcfc7a13b05a6a5a7dd0a9298809fccbe6987e\"] }
+";
+    let gateway = Gateway::start(&(config + clients)).await;
+    let [a, b] = ["demo-interactive", "demo-batch"].map(|key| gateway.client.with_key(key));
+    let all = async || [a.get("/a").await.text(), b.get("/a").await.text()];
+    let first = all().await;
+    assert_ne!(first[0], first[1], "each has its own");
+    assert_eq!(all().await, first);
+    assert_eq!(a.send(a.request("DELETE", "/a")).await.status, 200);
+    let second = all().await;
+    assert!(second.iter().all(|text| !first.contains(text)), "{first:?} {second:?}");
+    let purged = gateway.admin("POST", "/admin/v1/cache/purge", Some(json!({"urls": ["/a"]}))).await;
+    assert_eq!(purged.status, 200, "{}", purged.text());
+    assert!(all().await.iter().all(|text| !second.contains(text)));
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_in_the_key_makes_no_difference() {
+    // Takes what it is told for true: the coding of a body, the form of errors.
+    let origin = Origin::start(|asked| async move {
+        let field = |name: &str| asked.headers.get(name).cloned().unwrap_or_default();
+        Answer::json(format!("{} {}", field("content-type"), field("accept")))
+            .with("cache-control", "max-age=1, stale-while-revalidate=60")
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let post = async |kind: &str| {
+        let request = gateway.client.request("POST", "/read/a").header("content-type", kind);
+        gateway.client.send(request.body("{\"a\":1}")).await.text()
+    };
+    assert_eq!(post("application/json; charset=utf-16").await, "application/json application/json");
+    assert_eq!(post("application/problem+json").await, "application/json application/json");
+    let get = async |fields: &[(&str, &str)]| ask(&gateway, "GET", "/a", fields).await;
+    let problem = [("accept", "application/problem+json"), ("content-type", "text/plain")];
+    let problem_text = " application/problem+json, application/json";
+    assert_eq!(get(&problem).await.text(), problem_text);
+    assert_eq!(get(&[("content-type", "text/plain")]).await.text(), " application/json");
+    // The refresh behind the reply asks for the same form.
+    until("it is refreshed", async || {
+        assert_eq!(get(&problem).await.text(), problem_text);
+        origin.count("/a") > 2
+    })
+    .await;
+    assert_eq!(get(&[]).await.text(), " application/json");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn nothing_of_redis_is_used_before_the_log_was_read() {
+    let (origin, redis) =
+        (Origin::start(|asked| async move { Answer::json(asked.number.to_string()) }).await, Redis::start().await);
+    let config = format!("{}redis: {{ urls: [\"{}\"], timeout: 1s }}\n", plain(&origin.place), redis.url());
+    let status = async |gateway: &Gateway| gateway.admin("GET", "/admin/v1/status", None).await.json();
+    let one = Gateway::start(&config).await;
+    until("the log is read", async || status(&one).await["invalidation"]["log"] == "read").await;
+    assert_eq!(one.client.get("/a").await.text(), "1");
+    until("it is shared", async || !redis.ask::<Vec<String>>(&["KEYS", "addrgate:e:*"]).await.is_empty()).await;
+    one.stop(&[]).await;
+    // What was purged meanwhile can't be known: the log is no log.
+    redis.ask::<()>(&["SET", "addrgate:{log}", "x"]).await;
+    let two = Gateway::start(&config).await;
+    until("Redis is connected", async || status(&two).await["cache"]["second"]["redis"]["connected"] == true).await;
+    assert_eq!(two.client.get("/a").await.text(), "2");
+    redis.ask::<()>(&["DEL", "addrgate:{log}"]).await;
+    until("the log is read", async || status(&two).await["invalidation"]["log"] == "read").await;
+    two.stop(&["invalidation log", "Redis"]).await;
+}
