@@ -30,7 +30,7 @@ impl BackgroundService for Pressure {
             let plan = self.0.plan_kept();
             for pool in &plan.pools {
                 if let Some(breaker) = plan.filters.breaker.upstreams().get(pool.name()) {
-                    running.spawn(Arc::clone(breaker).watch(probe(pool, plan.file.breaker.probe_time.0)));
+                    running.spawn(Arc::clone(breaker).watch(probe(pool)));
                     running.spawn(tell(Arc::clone(breaker)));
                 }
             }
@@ -57,11 +57,12 @@ impl BackgroundService for Pressure {
     }
 }
 
-fn probe(pool: &Arc<Pool>, time: Duration) -> impl Fn() -> futures::future::BoxFuture<'static, bool> + use<> {
+/// Bounded by the breaker's own time for a probe.
+fn probe(pool: &Arc<Pool>) -> impl Fn() -> futures::future::BoxFuture<'static, bool> + use<> {
     let pool = Arc::clone(pool);
     move || {
         let pool = Arc::clone(&pool);
-        Box::pin(async move { pool.works(time).await })
+        Box::pin(async move { pool.works().await })
     }
 }
 

@@ -26,7 +26,9 @@ use addrgate_filters::units::{Percent, Secret, Span};
 use arc_swap::ArcSwapOption;
 use redis::{Cmd, FromRedisValue, ScriptInvocation};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -80,20 +82,35 @@ pub(crate) struct Config {
     /// The longest time for a new connection.
     pub(crate) connect_time: Span,
     /// When it is not asked for a while.
+    #[serde(deserialize_with = "breaker_from")]
     pub(crate) breaker: breaker::Config,
+}
+
+/// Quicker to open and to try again than an upstream's: to go on without Redis costs little.
+fn own_breaker() -> breaker::Config {
+    breaker::Config {
+        window: 20,
+        minimum: 5,
+        slow_rate: Percent::of(100),
+        open: Span::secs(1),
+        open_max: Span::secs(5),
+        probe_every: Span::millis(500),
+        ..breaker::Config::default()
+    }
+}
+
+/// What is left out is as in [`own_breaker`].
+fn breaker_from<'de, D: Deserializer<'de>>(from: D) -> Result<breaker::Config, D::Error> {
+    let written = Map::deserialize(from)?;
+    let mut all = serde_json::to_value(own_breaker()).map_err(D::Error::custom)?;
+    if let Value::Object(all) = &mut all {
+        all.extend(written);
+    }
+    serde_json::from_value(all).map_err(D::Error::custom)
 }
 
 impl Default for Config {
     fn default() -> Self {
-        let breaker = breaker::Config {
-            window: 20,
-            minimum: 5,
-            slow_rate: Percent::of(100),
-            open: Span::secs(1),
-            open_max: Span::secs(5),
-            probe_every: Span::millis(500),
-            ..breaker::Config::default()
-        };
         Self {
             mode: Mode::default(),
             urls: Vec::new(),
@@ -105,7 +122,7 @@ impl Default for Config {
             prefix: "addrgate".to_owned(),
             timeout: Span::millis(50),
             connect_time: Span::secs(1),
-            breaker,
+            breaker: own_breaker(),
         }
     }
 }
@@ -169,6 +186,12 @@ impl Redis {
         }
         if config.timeout.0.is_zero() || config.connect_time.0.is_zero() {
             return Err("`timeout` and `connect_time` must be more than zero".to_owned());
+        }
+        if config.breaker.mode == addrgate_filters::Mode::Observe {
+            return Err(
+                "`breaker.mode` can't be `observe`: without its breaker each request would wait for a dead Redis"
+                    .to_owned(),
+            );
         }
         let Some(connector) = Connector::new(config, folder)? else { return Ok(None) };
         Ok(Some(Arc::new(Self {

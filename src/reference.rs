@@ -54,7 +54,7 @@ A change is taken over while the gateway runs, unless the part says that it need
     for (name, part) in schema["properties"].as_object().into_iter().flatten() {
         page += &format!("\n## {name}\n\n{}\n\n", text(part));
         let mut rows = Vec::new();
-        walk.list(name, part, &mut rows);
+        walk.list(name, part, part.get("default"), &mut rows);
         match rows.is_empty() {
             true => page += &format!("{}.\n", walk.kind(part)),
             false => page += &format!("| setting | value | default | meaning |\n|---|---|---|---|\n{}", rows.concat()),
@@ -68,21 +68,22 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// A row for each setting below `part`.
-    fn list(&self, path: &str, part: &'a Value, rows: &mut Vec<String>) {
+    /// A row for each setting below `part`, whose own default comes before those of its members.
+    fn list(&self, path: &str, part: &'a Value, whole: Option<&'a Value>, rows: &mut Vec<String>) {
         let part = self.resolved(part);
         if let Some(items) = part.get("items") {
-            return self.list(&format!("{path}[]"), items, rows);
+            return self.list(&format!("{path}[]"), items, None, rows);
         }
         if let Some(values) = part.get("additionalProperties").filter(|values| values.is_object()) {
-            return self.list(&format!("{path}.*"), values, rows);
+            return self.list(&format!("{path}.*"), values, None, rows);
         }
         let none = Map::new();
         let members = part.get("properties").and_then(Value::as_object).unwrap_or(&none);
         let required: Vec<&str> = part["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for (name, member) in members {
             let path = format!("{path}.{name}");
-            let default = match member.get("default") {
+            let given = whole.and_then(|whole| whole.get(name)).or_else(|| member.get("default"));
+            let default = match given {
                 Some(Value::Object(_)) | None if !required.contains(&name.as_str()) => String::new(),
                 None => "required".to_owned(),
                 Some(Value::String(text)) if text.is_empty() => String::new(),
@@ -91,7 +92,7 @@ impl<'a> Walk<'a> {
             };
             let own = if text(member).is_empty() { text(self.resolved(member)) } else { text(member) };
             rows.push(format!("| `{path}` | {} | {} | {} |\n", cell(&self.kind(member)), cell(&default), cell(&own)));
-            self.list(&path, member, rows);
+            self.list(&path, member, given, rows);
         }
     }
 

@@ -40,8 +40,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     let settings = plan.file.server.clone();
     let admin_listen = plan.file.admin.listen.clone();
     let keepalive = plan.file.limits.keepalive.0;
-    let out: Option<Box<dyn std::io::Write + Send>> = Some(Box::new(std::io::stdout()));
-    let access = AccessLog::start(out.filter(|_| plan.file.log.access)).context("the access log can't be started")?;
+    let access = AccessLog::start(Box::new(std::io::stdout())).context("the access log can't be started")?;
     let threads = match settings.threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         n => n,

@@ -1,5 +1,5 @@
 //! The configuration as an operator writes it. Every field has a default that is safe alone, unless it says otherwise.
-//! What `print` shows, what `schema` describes; past [`super::Plan`] nothing reads it.
+//! What `print` shows and `schema` describes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::{caching, invalidation, redis, warm};
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen`, `cache`, `invalidation`, `redis` and `log.level`"))]
+#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen`, `cache`, `invalidation`, `redis`, `limits.bodies`, `warm.keys` and `log.level`"))]
 pub(crate) struct File {
     /// The version of this format: 1.
     pub(crate) version: u32,
@@ -334,7 +334,7 @@ impl Algorithm {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Log {
-    /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `info,pingora_core=warn`.
+    /// What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `info,pingora_core=warn`. Needs a restart.
     pub(crate) level: String,
     /// Whether each request gets a line.
     pub(crate) access: bool,

@@ -1,5 +1,4 @@
-//! The configuration as the process uses it: checked, defaults in, compiled. Nothing past this reads the file's form but
-//! `print` and the comparison at a reload.
+//! The configuration as the process uses it: checked, defaults in, compiled.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -179,6 +178,8 @@ impl Plan {
             ("cache", new.cache != old.cache),
             ("invalidation", new.invalidation != old.invalidation),
             ("redis", new.redis != old.redis),
+            ("limits.bodies", new.limits.bodies != old.limits.bodies),
+            ("warm.keys", new.warm.keys != old.warm.keys),
             ("log.level", new.log.level != old.log.level),
         ] {
             if differs {

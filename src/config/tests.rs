@@ -129,3 +129,45 @@ fn the_schema_knows_every_part() {
     }
     assert_eq!(schema["additionalProperties"], false);
 }
+
+#[test]
+fn what_needs_a_restart_is_said_at_a_reload() {
+    let schema = schema();
+    let schema = schema.as_value();
+    let needs = |part: &serde_json::Value| {
+        part["description"].as_str().is_some_and(|text| text.replace('\n', " ").contains("Needs a restart"))
+    };
+    let mut documented = Vec::new();
+    for (name, part) in schema["properties"].as_object().unwrap() {
+        let kind = part["$ref"].as_str().unwrap_or_default().trim_start_matches("#/$defs/");
+        let members = schema["$defs"][kind]["properties"].as_object().into_iter().flatten();
+        match needs(part) {
+            true => documented.push(name.clone()),
+            false => {
+                documented.extend(members.filter(|(_, part)| needs(part)).map(|(member, _)| format!("{name}.{member}")))
+            }
+        }
+    }
+    documented.sort();
+    let told = schema["x-reload"].as_str().unwrap();
+    assert!(documented.iter().all(|name| told.contains(&format!("`{name}`"))), "{documented:?} {told}");
+    let others =
+        "admin: { listen: \"127.0.0.1:9\" }\ncache: { memory: 1MiB }\ninvalidation: { poll: 60ms }\nredis: { urls: [] }
+limits: { bodies: 300MiB }\nwarm: { keys: 5 }\nlog: { level: warn }\n";
+    let changed = read(&(SMALLEST.replace("3001", "3009") + others)).unwrap();
+    let mut said = changed.restart_needed(&read(SMALLEST).unwrap());
+    said.sort_unstable();
+    assert_eq!(said, documented);
+}
+
+#[test]
+fn what_is_left_out_of_redis_own_breaker_is_not_the_general_one() {
+    let plan = read(&(SMALLEST.to_owned() + "redis: { breaker: { open: 2s } }\n")).unwrap();
+    let breaker = plan.file.redis.unwrap().breaker;
+    assert_eq!((breaker.window, breaker.open.0.as_secs(), breaker.open_max.0.as_secs()), (20, 2, 5));
+    assert!(
+        error(&(SMALLEST.to_owned() + "redis: { urls: [\"redis://a\"], breaker: { mode: observe } }\n"))
+            .contains("can't be `observe`")
+    );
+    assert!(error(&(SMALLEST.to_owned() + "redis: { breaker: { opn: 2s } }\n")).contains("opn"));
+}

@@ -38,8 +38,8 @@ pub(crate) struct Line<'a> {
 }
 
 /// The bounded buffer.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct AccessLog(Option<Arc<Buffer>>);
+#[derive(Debug, Clone)]
+pub(crate) struct AccessLog(Arc<Buffer>);
 
 #[derive(Debug, Default)]
 struct Buffer {
@@ -58,9 +58,8 @@ struct State {
 const LIMIT: usize = 4 << 20;
 
 impl AccessLog {
-    /// Writes to `out` from a thread of its own; without one nothing is logged.
-    pub(crate) fn start(out: Option<Box<dyn Write + Send>>) -> std::io::Result<Self> {
-        let Some(mut out) = out else { return Ok(Self(None)) };
+    /// Writes to `out` from a thread of its own.
+    pub(crate) fn start(mut out: Box<dyn Write + Send>) -> std::io::Result<Self> {
         let buffer = Arc::new(Buffer::default());
         let reader = Arc::clone(&buffer);
         std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
@@ -85,13 +84,12 @@ impl AccessLog {
                 }
             }
         })?;
-        Ok(Self(Some(buffer)))
+        Ok(Self(buffer))
     }
 
     /// Appends a line.
     pub(crate) fn write(&self, line: &Line<'_>) {
-        let Some(buffer) = &self.0 else { return };
-        let mut state = buffer.lock();
+        let mut state = self.0.lock();
         if state.bytes.len() > LIMIT {
             METRICS.access_dropped.inc();
         } else {
@@ -101,11 +99,10 @@ impl AccessLog {
 
     /// Writes out what is there, within a second; nothing is logged afterwards.
     pub(crate) fn close(&self) {
-        let Some(buffer) = &self.0 else { return };
-        let mut state = buffer.lock();
+        let mut state = self.0.lock();
         state.closed = true;
-        buffer.wake.notify_all();
-        let done = buffer.wake.wait_timeout_while(state, Duration::from_secs(1), |state| !state.written);
+        self.0.wake.notify_all();
+        let done = self.0.wake.wait_timeout_while(state, Duration::from_secs(1), |state| !state.written);
         drop(done);
     }
 }
@@ -229,7 +226,7 @@ mod tests {
             }
         }
         let sink = Sink::default();
-        let log = AccessLog::start(Some(Box::new(sink.clone()))).unwrap();
+        let log = AccessLog::start(Box::new(sink.clone())).unwrap();
         for _ in 0..100 {
             log.write(&line("/a"));
         }

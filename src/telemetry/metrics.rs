@@ -293,7 +293,7 @@ impl Metrics {
                 &table,
                 IntCounter::new(
                     "addrgate_access_log_dropped_total",
-                    "Access log lines dropped: the reader was too slow.",
+                    "Access log lines dropped: the reader was too slow, or they could not be written.",
                 ),
             ),
             reloads: counters("addrgate_config_reload_total", "Reloads of the configuration by result.", &["result"]),

@@ -13,16 +13,20 @@ use super::Pool;
 
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
 
+/// Longer than any probe may take.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// The largest body that is read.
 pub(crate) const LARGEST: usize = 256 << 10;
 
 impl Pool {
     /// Whether the upstream does its work: 200 for the probe's path, or where none is given that it takes connections.
-    pub(crate) async fn works(&self, time: Duration) -> bool {
+    /// The caller bounds the time.
+    pub(crate) async fn works(&self) -> bool {
         let health = &self.config.health;
         match health.probe.as_ref().or(health.path.as_ref()) {
-            Some(path) => self.get(path, time).await.is_some_and(|(status, _)| status == 200),
-            None => timeout(time, self.connects()).await.unwrap_or(false),
+            Some(path) => self.get(path, LONGEST).await.is_some_and(|(status, _)| status == 200),
+            None => self.connects().await,
         }
     }
 

@@ -67,8 +67,15 @@ pub(super) fn file(file: &File) -> Vec<Problem> {
             let message = "`timeout` is longer than `interval`: checks would overlap".to_owned();
             wrong(&["upstreams", name, "health", "timeout"], message);
         }
-        if health.path.as_ref().is_some_and(|path| !path.starts_with('/')) {
-            wrong(&["upstreams", name, "health", "path"], "a path starts with `/`".to_owned());
+        for (field, path) in [("path", &health.path), ("probe", &health.probe)] {
+            let is_path = |path: &String| path.starts_with('/') && path.parse::<http::uri::PathAndQuery>().is_ok();
+            if path.as_ref().is_some_and(|path| !is_path(path)) {
+                let message = "a path starts with `/` and has no spaces or control characters".to_owned();
+                wrong(&["upstreams", name, "health", field], message);
+            }
+        }
+        if upstream.host.as_ref().is_some_and(|host| http::HeaderValue::from_str(host).is_err()) {
+            wrong(&["upstreams", name, "host"], "can't be in a field `Host`".to_owned());
         }
         for (i, route) in file.routes.iter().flatten().enumerate() {
             let ours = route.upstream.as_deref().unwrap_or(name) == name && route.answer.is_none();
