@@ -12,6 +12,7 @@ use crate::error::ApiError;
 use crate::input::{BatchJson, Deadline, Fields, Text, refuse};
 use crate::reply::{Answer, Lifetime, Reply};
 use crate::tags::Tags;
+use crate::validate::FLAG;
 use crate::{boundaries, proximity, statistics};
 
 const MOST: usize = 100;
@@ -58,7 +59,7 @@ pub(crate) async fn analyze(
     let operations = operations(&fields)?;
     let options = fields.object("options", "INVALID_OPTIONS")?.unwrap_or_default();
     let batch_size = options.integer("batchSize", 1..=MOST as i64, "INVALID_BATCH_SIZE")?.unwrap_or(10);
-    let fail_fast = options.flag("failFast", false, "INVALID_BOOLEAN_FLAG")?;
+    let fail_fast = options.flag("failFast", false, FLAG)?;
 
     let total = operations.len();
     let mut tags = Tags::new(&app.facts.release());

@@ -11,6 +11,7 @@ use crate::input::{Deadline, Fields, Json};
 use crate::location::Location;
 use crate::reply::{Answer, Lifetime, Reply};
 use crate::tags::Tags;
+use crate::validate::FLAG;
 
 const ELECTORATES: &str = include_str!("sql/electorates.sql");
 
@@ -25,7 +26,6 @@ pub(crate) async fn boundaries(
 
 /// The answer to one question, alone or in a batch.
 pub(crate) async fn answer(app: &App, deadline: Instant, fields: &Fields) -> Result<Answer, ApiError> {
-    const FLAG: &str = "INVALID_BOOLEAN_FLAG";
     let location = Location::read_coordinates(fields)?;
     let with_lga = fields.flag("includeLGA", true, FLAG)?;
     let with_electorates = fields.flag("includeElectoral", false, FLAG)?;

@@ -67,7 +67,7 @@ const REFRESH: &str = "REFRESH MATERIALIZED VIEW CONCURRENTLY area_statistics;
 /// Runs the import and prints the closing table.
 ///
 /// # Errors
-/// Whatever stopped it; what is served is then as it was before.
+/// Whatever stopped it; what is served is then as it was before, unless the error says that the data is published.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let found = Found::below(&options.paths)?;
     for path in &found.unknown {
@@ -87,11 +87,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     publish::publish(&mut client, &changes).await?;
     let report = Report::collect(&client, &read, &changes).await?;
     client.batch_execute("DROP SCHEMA import_staging CASCADE").await?;
-    report.write(&mut std::io::stdout().lock()).context("cannot print the result")?;
     if changes.values().any(|change| change.any()) {
         tidy(&client).await?;
     }
-    Ok(())
+    report.write(&mut std::io::stdout().lock()).context("the data is published, but the result can't be printed")
 }
 
 /// `address-service refresh`: recounts the statistics per area.
@@ -124,7 +123,10 @@ async fn tidy(client: &Client) -> anyhow::Result<()> {
     let served = TABLES.iter().map(|table| table.name);
     let derived = ["area_piece", "locality_name", "locality_postcode", "street_name", "street_word"];
     for table in served.chain(derived) {
-        client.batch_execute(&format!("VACUUM (ANALYZE) public.{table}")).await?;
+        client
+            .batch_execute(&format!("VACUUM (ANALYZE) public.{table}"))
+            .await
+            .with_context(|| format!("the data is published, but not all is vacuumed; run `VACUUM ANALYZE {table}`"))?;
     }
     step.end();
     let step = Step::begin("recounting statistics per area");

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) use self::head::{Head, Unit};
 pub(crate) use self::middle::{Locality, Street};
 use self::normal::{Word, Words, words};
-pub(crate) use self::tail::Tail;
+pub(crate) use self::tail::{Tail, says_where};
 
 /// Readings kept of one text, the likeliest; the worst of real addresses gives about eighty.
 pub(crate) const MAX_READINGS: usize = 128;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::degrade::no_fuzzy;
 use crate::error::ApiError;
-use crate::input::{Deadline, Fields, Json, refuse};
+use crate::input::{Deadline, Fields, Json};
 use crate::location::Location;
 use crate::place::{distinct, number, round};
 use crate::reply::{Answer, Lifetime, Reply};
@@ -116,9 +116,6 @@ fn kinds(fields: &Fields) -> Result<Vec<&'static str>, ApiError> {
             return Err(error.with_details(json!({"allowed": names})));
         };
         kinds.extend(meant.iter().filter(|kind| !kinds.contains(*kind)).copied().collect::<Vec<_>>());
-        if kinds.len() > TYPES.len() {
-            return refuse(CODE, "`propertyTypes` is too long");
-        }
     }
     Ok(kinds)
 }

@@ -16,8 +16,7 @@ use crate::parse::codes::STATE;
 use crate::rank::Scored;
 use crate::reply::{Lifetime, Reply};
 use crate::tags::Tags;
-
-const FLAG: &str = "INVALID_BOOLEAN_FLAG";
+use crate::validate::FLAG;
 
 /// What a client asks for.
 pub(crate) struct Question {

@@ -37,7 +37,7 @@ fn statements() -> Vec<PathBuf> {
         entries.filter(|path| path.extension().is_some_and(|extension| extension == "sql")).collect()
     };
     // The statements of the import are meant to read whole tables, and so is the sum per state over all localities, of which
-    // the country has 16,000; its answer is kept for a day.
+    // the country has 16,000; its answer is kept for minutes.
     let mut found = [of(&folder), of(&folder.join("lookup"))].concat();
     found.retain(|path| !path.ends_with("coverage.sql"));
     found.sort();

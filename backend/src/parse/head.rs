@@ -56,7 +56,7 @@ fn is_letters(text: &str, most: usize) -> bool {
     text.len() <= most && text.bytes().all(|b| b.is_ascii_uppercase())
 }
 
-/// The first index from `from` where a number, or a letter before a slash, stands.
+/// The first index from `from` where a number stands.
 fn next_number(words: &[Word], from: usize) -> Option<usize> {
     (from..words.len()).find(|&at| is_number(&words[at].text))
 }

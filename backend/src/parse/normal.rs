@@ -1,6 +1,6 @@
 //! The normal form under which names are compared, and the words of a text together with what stood before each.
 //!
-//! `search_form` in `migrations/V1__gnaf.sql` makes the same form of every name in the data; a test
+//! `search_form` in `migrations/V6__apostrophes.sql` makes the same form of every name in the data; a test
 //! below holds the two together.
 
 /// Characters considered of one input; the endpoints refuse more before they get here.
@@ -34,8 +34,6 @@ pub(crate) struct Words {
     pub list: Vec<Word>,
     /// Whether anything follows the last word, so that it can't be half typed.
     pub closed: bool,
-    /// Whether words beyond [`MAX_WORDS`] or characters beyond [`MAX_CHARS`] were left out.
-    pub cut: bool,
 }
 
 /// Apostrophes vanish inside a word (`O'Connell` is `OCONNELL`), in all the shapes that keyboards produce.
@@ -95,7 +93,7 @@ pub(crate) fn words(text: &str) -> Words {
         }
         open = true;
     }
-    Words { list, closed: !open || cut, cut }
+    Words { list, closed: !open || cut }
 }
 
 /// The form under which names are stored and compared: words joined by one space.
@@ -139,6 +137,8 @@ mod tests {
         let odd = [
             "O'Connell",
             "D’Arcy",
+            "O‘Brien",
+            "Oʼ Hara´s",
             "12 St. Mary`s (Upper)",
             "  ",
             "",

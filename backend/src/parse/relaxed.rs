@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::codes::STATE;
 use super::head::{heads, is_number};
 use super::middle::{localities, streets};
 use super::normal::{Mark, Word};
-use super::tail::{Tail, is_postcode, tails};
+use super::tail::{Tail, is_postcode, says_where, tails};
 use super::{Head, Reading, in_order};
 
 /// Words passed over after an address that has no state or postcode to mark its end.
@@ -119,14 +118,9 @@ fn number_after_street(words: &[Word], open: bool, readings: &mut Vec<Reading>) 
     }
 }
 
-/// A state or postcode is never passed over: it may contradict the rest.
-fn says_where(word: &Word) -> bool {
-    is_postcode(&word.text) || (word.text.len() <= 3 && STATE.code(&word.text).is_some())
-}
-
 /// `12 Smith St Horsham VIC 3400 near the pool`: the last state or postcode ends the address.
 fn junk_after_end(words: &[Word], readings: &mut Vec<Reading>) {
-    let ends = |at: &usize| says_where(&words[*at]) && !says_where(&words[at + 1]);
+    let ends = |at: &usize| says_where(&words[*at].text) && !says_where(&words[at + 1].text);
     for at in (2..words.len().saturating_sub(1)).rev().filter(ends).take(2) {
         let junk = words[at + 1..].iter().map(|w| w.text.clone()).collect();
         let junk = Tail { junk, junk_apart: true, ..Tail::default() };
@@ -140,7 +134,7 @@ fn junk_after_end(words: &[Word], readings: &mut Vec<Reading>) {
 fn junk_after_locality(words: &[Word], readings: &mut Vec<Reading>) {
     for count in 1..=JUNK_WORDS.min(words.len().saturating_sub(2)) {
         let (inside, junk) = words.split_at(words.len() - count);
-        if junk.iter().any(says_where) {
+        if junk.iter().any(|word| says_where(&word.text)) {
             break;
         }
         let junk_apart = junk[0].mark == Mark::Comma;

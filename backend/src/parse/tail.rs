@@ -30,6 +30,11 @@ pub(super) fn is_postcode(text: &str) -> bool {
     text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// A state or postcode is never passed over: it may contradict the rest.
+pub(crate) fn says_where(text: &str) -> bool {
+    is_postcode(text) || (text.len() <= 3 && STATE.code(text).is_some())
+}
+
 /// A state written in the last words before `end`: its code and where it begins.
 fn state_before(words: &[Word], end: usize) -> Option<(&'static str, usize)> {
     (1..=STATE.longest().min(end)).rev().find_map(|count| {

@@ -95,9 +95,9 @@ proptest! {
 
     #[test]
     fn every_word_is_kept_somewhere(words in proptest::collection::vec("[B-Z]{4,7}", 1..8)) {
-        // A finished last word is never rewritten away: it is in the street, the locality or the state.
-        let text = words.join(" ");
-        let parsed = Parsed::new(&text, Typing::Done);
-        prop_assert!(!parsed.readings.is_empty());
+        // No word is lost: it is in the street, the locality, the tail, or told as ignored.
+        let parsed = Parsed::new(&words.join(" "), Typing::Done);
+        let readings: Vec<String> = parsed.readings.iter().map(|reading| format!("{reading:?}")).collect();
+        prop_assert!(readings.iter().any(|reading| words.iter().all(|word| reading.contains(word))), "{readings:?}");
     }
 }

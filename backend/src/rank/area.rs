@@ -2,7 +2,7 @@
 
 use super::issue::Verdict;
 use super::spelling::{edits, prefix_edits};
-use super::street::CORRECTED;
+use super::street::corrected;
 use crate::lookup::{Record, Spot};
 use crate::parse::{Locality, Tail};
 
@@ -33,8 +33,7 @@ pub(super) fn locality(typed: &Locality, spot: &Spot, tolerant: bool) -> Option<
         return None;
     }
     let found = if typed.open { prefix_edits(&typed.name, meant) } else { edits(&typed.name, meant) }?;
-    let points = CORRECTED + 3 * (found.max(1) as u16 - 1);
-    Some(alias().and(Verdict::differs(points, format!("\"{}\" was read as {meant}", typed.name))))
+    Some(alias().and(corrected(found, &typed.name, meant)))
 }
 
 /// No locality was written: the postcode may stand for it.

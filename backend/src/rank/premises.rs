@@ -2,8 +2,7 @@
 
 use super::issue::Verdict;
 use crate::lookup::Record;
-use crate::parse::codes::STATE;
-use crate::parse::{Head, Unit};
+use crate::parse::{Head, Unit, says_where};
 
 /// Not the number that was asked for: never an answer, at most a suggestion.
 const OTHER_NUMBER: u16 = 50;
@@ -109,11 +108,8 @@ pub(super) fn leftover(ignored: &[String], junk: &[String], apart: bool) -> Verd
     let before = match ignored {
         [] => Verdict::good(),
         words => {
-            // A state or postcode among them may contradict the rest.
-            let says_where = words.iter().any(|w| {
-                (w.len() <= 3 && STATE.code(w).is_some()) || (w.len() == 4 && w.bytes().all(|b| b.is_ascii_digit()))
-            });
-            Verdict::differs(if says_where { 22 } else { 3 }, format!("\"{}\" was passed over", words.join(" ")))
+            let contradicts = words.iter().any(|word| says_where(word));
+            Verdict::differs(if contradicts { 22 } else { 3 }, format!("\"{}\" was passed over", words.join(" ")))
         }
     };
     let after = match junk {

@@ -6,7 +6,7 @@ use crate::lookup::Spot;
 use crate::parse::Street;
 
 /// What one corrected word costs; a further edit costs [`EDIT`] more.
-pub(super) const CORRECTED: u16 = 14;
+const CORRECTED: u16 = 14;
 const EDIT: u16 = 3;
 /// Another street type than the one written: below valid.
 const OTHER_TYPE: u16 = 28;
@@ -39,7 +39,8 @@ fn name(typed: &Street, spot: &Spot, tolerant: bool) -> Option<Verdict> {
     Some(alias().and(corrected(found, &typed.name, meant)))
 }
 
-fn corrected(edits: usize, typed: &str, meant: &str) -> Verdict {
+/// A name that was not written quite so.
+pub(super) fn corrected(edits: usize, typed: &str, meant: &str) -> Verdict {
     let points = CORRECTED + EDIT * (edits.max(1) as u16 - 1);
     Verdict::differs(points, format!("\"{typed}\" was read as {meant}"))
 }

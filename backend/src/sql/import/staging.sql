@@ -65,13 +65,14 @@ CREATE FUNCTION source_rank(source text) RETURNS integer LANGUAGE sql IMMUTABLE 
   RETURN CASE WHEN source LIKE 'gnaf:%' THEN 1 WHEN source LIKE 'generated:%' THEN 2 ELSE 3 END;
 
 -- The next two are not STRICT so that the planner can inline them; null comes out null all the same.
--- All of Australia with its external territories: Cocos 96.8 E to Norfolk 168 E, Torres Strait 9.1 S to Macquarie 54.8 S.
+-- All of Australia with its external territories: Cocos 96.8 E to Norfolk 168 E, Torres Strait 9.1 S to Macquarie 54.8 S. The same
+-- box as in src/input/coordinates.rs.
 CREATE FUNCTION in_australia(longitude double precision, latitude double precision) RETURNS boolean
   LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  RETURN longitude BETWEEN 96 AND 169 AND latitude BETWEEN -55.5 AND -8.5;
+  RETURN longitude BETWEEN 96 AND 169 AND latitude BETWEEN -55 AND -8;
 
 -- A published point in GDA2020; null outside of Australia.
 CREATE FUNCTION place(longitude double precision, latitude double precision, srid integer)
   RETURNS public.geography LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  RETURN CASE WHEN longitude BETWEEN 96 AND 169 AND latitude BETWEEN -55.5 AND -8.5
+  RETURN CASE WHEN in_australia(longitude, latitude)
     THEN public.ST_Transform(public.ST_SetSRID(public.ST_MakePoint(longitude, latitude), srid), 7844)::public.geography END;
