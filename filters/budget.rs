@@ -1,14 +1,14 @@
-//! How many second tries there may be: retries, hedges, fallbacks. Without a bound, trouble is answered with more requests.
+//! How many second tries there may be: retries and hedges. Without a bound, trouble is answered with more requests.
 //!
 //! ```yaml
-//! retries:             # the same form for hedges and fallbacks
+//! retries:
 //!   share: 10%         # of the requests of the window
 //!   minimum: 3         # so many in a window are allowed at least, so that a quiet service can retry, too
 //!   window: 10s
 //! ```
 //!
-//! Retries at one layer only, and a tenth at most: Google's SRE book, "Handling Overload". One budget per upstream and
-//! purpose. It counts in tenths of the window.
+//! Retries at one layer only, and a tenth at most: Google's SRE book, "Handling Overload". One budget per upstream.
+//! It counts in tenths of the window.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -227,12 +227,6 @@ impl Clients {
         self.by_key.is_empty() && self.tokens.is_none()
     }
 
-    /// The client with this key.
-    #[must_use]
-    pub fn identify(&self, key: &[u8]) -> Option<&Arc<Client>> {
-        self.by_key.find(key)
-    }
-
     fn show(&self, head: &Head<'_>, auth: Auth, verdict: &Verdict) -> Result<Arc<Client>, Cause> {
         match auth {
             Auth::Jwt => self.by_token(head, verdict),

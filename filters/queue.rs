@@ -11,8 +11,7 @@
 //! ```
 //!
 //! **How many are let through.** Between `floor` and `ceiling` the limit grows by one per round of good answers and shrinks
-//! by a tenth on a timeout, on an overload answer (429, 503), on an answer that took 80 % of the route's timeout, and where
-//! the upstream tells that requests queue inside it. AIMD was chosen over gradient methods (Vegas, Gradient2) because it
+//! by a tenth on a timeout, on an overload answer (429, 503), and on an answer that took 80 % of the route's timeout. AIMD was chosen over gradient methods (Vegas, Gradient2) because it
 //! has no baseline of latency that drifts while the upstream is sick or when the mix of routes changes
 //! (docs/decisions/0010).
 //!
@@ -246,7 +245,7 @@ impl Queue {
 
     fn learn(&self, class: Class, answered: Answered, elapsed: Duration, slow: Duration, began: Instant) {
         let (state, counts) = &mut *self.lock();
-        let good = matches!(answered, Answered::Ok | Answered::Waited(_));
+        let good = answered == Answered::Ok;
         counts.failed += u64::from(!good && class >= Class::Normal);
         let running = state.running();
         state.limit.learn(answered, elapsed, slow, began, running);

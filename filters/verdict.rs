@@ -71,8 +71,6 @@ pub struct Verdict {
 pub enum Answered {
     /// An answer that says nothing against the upstream: any status below 500 but 429.
     Ok,
-    /// The same, and the upstream tells how long the request had waited for a place there.
-    Waited(Duration),
     /// It says that it has too much to do: 429 or 503.
     Overloaded,
     /// No answer in time.
@@ -108,7 +106,7 @@ impl Verdict {
             slot.tell(answered, elapsed, self.slow());
         }
         match (self.breaker.take(), answered) {
-            (Some(permit), Answered::Ok | Answered::Waited(_)) => permit.success(elapsed),
+            (Some(permit), Answered::Ok) => permit.success(elapsed),
             (Some(permit), Answered::Overloaded | Answered::TimedOut | Answered::Failed) => permit.failure(),
             (None, _) => {}
         }
@@ -117,11 +115,6 @@ impl Verdict {
     /// From when an answer of the upstream counts as slow.
     pub(crate) fn slow(&self) -> Duration {
         self.route.as_ref().map_or(Duration::MAX, |route| route.slow())
-    }
-
-    /// The handle by which others can lend the request their class: those who wait for the answer that it fetches.
-    pub fn lend(&mut self) -> Lend {
-        self.lend.get_or_insert_default().clone()
     }
 
     /// The correlation id to send back.

@@ -288,7 +288,8 @@ async fn a_cluster_and_a_sentinel_serve_as_well_also_after_a_master_died() {
             one.client.get(&format!("/{mode}{n}")).await;
         }
         let asked = origin.asked().len();
-        pause(300).await;
+        let written = "addrgate_second_tier_total{operation=\"put\",outcome=\"kept\"}";
+        until("all are shared", async || one.metric(written).await >= 30.0).await;
         for n in 0..30 {
             let reply = two.client.get(&format!("/{mode}{n}")).await;
             assert_eq!(reply.header("x-cache"), "HIT", "{mode} {n}");

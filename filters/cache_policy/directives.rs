@@ -47,7 +47,7 @@ impl RequestDirectives {
         found
     }
 
-    /// Whether any fresh stored response will do: the only case that a hot hit needs to look at.
+    /// Whether any fresh stored response will do.
     pub fn is_plain(&self) -> bool {
         !self.no_cache && self.max_age.is_none() && self.min_fresh.is_none()
     }

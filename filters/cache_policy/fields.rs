@@ -33,9 +33,8 @@ const OF_THE_BODY: [HeaderName; 7] = [
     HeaderName::from_static("repr-digest"),
 ];
 
-/// Removes the hop-by-hop fields and those that `Connection` nominates. `Transfer-Encoding` stays when `keep_framing`,
-/// for a head that Pingora still has to frame; it is dropped from what is stored.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_framing: bool) {
+/// Removes the hop-by-hop fields and those that `Connection` nominates.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -43,17 +42,14 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_framing: bool) {
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect();
     for name in nominated.iter().chain(&HOP_BY_HOP) {
-        let framing = *name == header::TRANSFER_ENCODING || *name == header::CONTENT_LENGTH;
-        if !(keep_framing && framing) {
-            headers.remove(name);
-        }
+        headers.remove(name);
     }
 }
 
 /// Removes what must not be stored or used without validation: fields listed by `private="…"` and `no-cache="…"`
 /// (RFC 9111 sections 5.2.2.4, 5.2.2.7), and `Age`, which is made anew at each use.
 pub fn strip_unstorable(headers: &mut HeaderMap, directives: &ResponseDirectives) {
-    strip_hop_by_hop(headers, false);
+    strip_hop_by_hop(headers);
     headers.remove(header::AGE);
     for scope in [&directives.private, &directives.no_cache] {
         if let Scope::Fields(names) = scope {
@@ -68,7 +64,7 @@ pub fn strip_unstorable(headers: &mut HeaderMap, directives: &ResponseDirectives
 /// (RFC 9111 section 3.2). What describes the stored body stays.
 pub fn update(stored: &mut HeaderMap, fresh: &HeaderMap) {
     let mut fresh = fresh.clone();
-    strip_hop_by_hop(&mut fresh, false);
+    strip_hop_by_hop(&mut fresh);
     for name in OF_THE_BODY {
         fresh.remove(name);
     }
@@ -109,18 +105,8 @@ mod tests {
             ("proxy-connection", "x"),
             ("transfer-encoding", "chunked"),
         ]);
-        let mut framed = map.clone();
-        strip_hop_by_hop(&mut map, false);
+        strip_hop_by_hop(&mut map);
         assert_eq!(map, headers(&[("c", "3")]));
-        strip_hop_by_hop(&mut framed, true);
-        assert_eq!(framed, headers(&[("c", "3"), ("transfer-encoding", "chunked")]));
-    }
-
-    #[test]
-    fn nominating_the_framing_does_not_remove_it_from_a_live_head() {
-        let mut map = headers(&[("connection", "content-length"), ("content-length", "5")]);
-        strip_hop_by_hop(&mut map, true);
-        assert_eq!(map, headers(&[("content-length", "5")]));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct Exchange {
     pub received: SystemTime,
 }
 
-/// Which rule gave a lifetime; shown by `explain` and in logs.
+/// Which rule gave a lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// `s-maxage`
@@ -31,20 +31,6 @@ pub enum Source {
     Heuristic,
     /// `no-cache`: stored to be validated.
     NoCache,
-}
-
-impl Source {
-    /// In a word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SharedMaxAge => "s-maxage",
-            Self::MaxAge => "max-age",
-            Self::Expires => "expires",
-            Self::Setting => "setting",
-            Self::Heuristic => "heuristic",
-            Self::NoCache => "no-cache",
-        }
-    }
 }
 
 /// The lifetime that the answer itself names, if any. With a targeted field, `Expires` is ignored as `Cache-Control` is

@@ -12,9 +12,6 @@ use crate::verdict::Answered;
 /// What a bad sign leaves of the limit.
 const BACKOFF: f64 = 0.9;
 
-/// From here the time that a request waited inside the upstream is a bad sign (the threshold of DAGOR, SoCC 2018).
-const WAITED: Duration = Duration::from_millis(20);
-
 #[derive(Debug)]
 pub(super) struct Limit {
     value: f64,
@@ -54,7 +51,6 @@ impl Limit {
     ) {
         let bad = match answered {
             Answered::Ok => elapsed >= slow,
-            Answered::Waited(time) => time >= WAITED || elapsed >= slow,
             Answered::Overloaded | Answered::TimedOut => true,
             // Quick failures say nothing about how much it can bear; the breaker counts them.
             Answered::Failed => return,
@@ -84,8 +80,6 @@ mod tests {
     #[rstest]
     #[case(Answered::Ok, 100, false)]
     #[case(Answered::Ok, 1000, true)]
-    #[case(Answered::Waited(19 * MS), 100, false)]
-    #[case(Answered::Waited(20 * MS), 100, true)]
     #[case(Answered::Overloaded, 1, true)]
     #[case(Answered::TimedOut, 1000, true)]
     #[case(Answered::Failed, 1, false)]

@@ -213,7 +213,8 @@ async fn who_waits_for_the_answer_lends_its_class() {
     let others: Vec<_> = (0..5).map(|_| request(&queues, verdict("others", Class::Low))).collect();
     sleep(MS).await;
     let mut batch = verdict("batch", Class::Low);
-    let (while_it_waits, also) = (batch.lend(), batch.lend());
+    let while_it_waits = batch.lend.get_or_insert_default().clone();
+    let also = while_it_waits.clone();
     let batch = request(&queues, batch);
     sleep(MS).await;
     also.raise(Class::Background);
@@ -223,7 +224,7 @@ async fn who_waits_for_the_answer_lends_its_class() {
         BTreeMap::from([("background", 0), ("low", 5), ("normal", 0), ("high", 1), ("critical", 0),])
     );
     let mut before = verdict("batch", Class::Low);
-    before.lend().raise(Class::Critical);
+    before.lend.get_or_insert_default().raise(Class::Critical);
     let before = request(&queues, before);
     sleep(MS).await;
     first.answered(Answered::Ok, MS);
@@ -242,7 +243,7 @@ async fn no_priority_inversion() {
     let _flood: Vec<_> = (0..200).map(|i| call(&queues, verdict(["a", "b", "c"][i % 3], Class::Low))).collect();
     sleep(210 * MS).await;
     let mut leader = verdict("batch", Class::Low);
-    let lend = leader.lend();
+    let lend = leader.lend.get_or_insert_default().clone();
     let leader = call(&queues, leader);
     sleep(MS).await;
     let begun = Instant::now();

@@ -32,7 +32,7 @@ pub struct Scenario {
 
 macro_rules! scenarios {
     ($($name:literal, $run:path, $what:literal;)*) => {
-        /// All of them, in the order of issue 4.
+        /// All of them, in the order in which they run.
         pub const ALL: &[Scenario] = &[$(Scenario { name: $name, what: $what, run: |scale| Box::pin($run(scale)) }),*];
     };
 }

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Scale {
     /// Seconds, beside other tests.
     Short,
-    /// As issue 4 says, alone on the machine.
+    /// As written, alone on the machine.
     Full,
 }
 
