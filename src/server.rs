@@ -104,6 +104,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
 
     METRICS.ready.set(1);
     tracing::info!(listen = ?settings.listen, admin = %admin_listen, threads, hash = %hash, "addrgate starts");
+    let phases = server.watch_execution_phase();
     let (stage, stages) = watch::channel(Stage::Running);
     let signals = Signals { shared: Arc::clone(&shared), delay: delay.0, stage };
     let ended = std::thread::Builder::new()
@@ -111,7 +112,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
         .spawn(move || server.run(RunArgs { shutdown_signal: Box::new(signals) }))
         .context("the server can't be started")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let cut_off = runtime.block_on(drained(&shared, stages, drain.0));
+    let cut_off = runtime.block_on(drained(&shared, stages, phases, drain.0));
     if ended.is_finished() && ended.join().is_err() {
         anyhow::bail!("the server failed; its last log lines say why");
     }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
+use pingora::server::{ExecutionPhase, ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -54,7 +55,6 @@ impl ShutdownSignalWatch for Signals {
                 ShutdownSignal::GracefulTerminate
             }
             ShutdownSignal::GracefulUpgrade => {
-                // Pingora hands the sockets over first, which takes it 5 seconds.
                 self.stage.send_replace(Stage::Draining);
                 ShutdownSignal::GracefulUpgrade
             }
@@ -90,13 +90,30 @@ async fn interrupted() {
     }
 }
 
+/// When Pingora has told its listeners and connections to stop. Before that, at an upgrade, it hands the sockets over, which
+/// takes it some five seconds, ten where the new process is late.
+async fn told(mut phases: broadcast::Receiver<ExecutionPhase>) {
+    const LONGEST: Duration = Duration::from_secs(20);
+    let told =
+        async { while !matches!(phases.recv().await, Ok(ExecutionPhase::ShutdownStarted) | Err(RecvError::Closed)) {} };
+    if tokio::time::timeout(LONGEST, told).await.is_err() {
+        tracing::warn!("the listeners do not close; stopping all the same");
+    }
+}
+
 /// Waits for the stop and then until nothing is in flight, at most `drain`. Says whether something was cut off.
-pub(crate) async fn drained(shared: &Shared, mut stage: watch::Receiver<Stage>, drain: Duration) -> bool {
+pub(crate) async fn drained(
+    shared: &Shared,
+    mut stage: watch::Receiver<Stage>,
+    phases: broadcast::Receiver<ExecutionPhase>,
+    drain: Duration,
+) -> bool {
     // The sender lives as long as the server; without it there is nothing left to wait for.
     let reached = stage.wait_for(|stage| *stage != Stage::Running).await.map(|stage| *stage);
     if reached.is_ok_and(|stage| stage == Stage::Fast) {
         return shared.in_flight() > 0;
     }
+    told(phases).await;
     let end = Instant::now() + drain;
     // Listeners close within this moment; what they took just before shows as in flight by then.
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -8,8 +8,9 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::gateway::plain;
+use support::origin::pause;
 use support::stack::ADMIN_TOKEN;
-use support::{Answer, Gateway, Origin, project};
+use support::{Answer, Gateway, Origin, Process, program, project};
 
 #[tokio::test]
 async fn the_admin_calls_of_the_page_work() {
@@ -41,4 +42,28 @@ async fn the_admin_calls_of_the_page_work() {
         }
     }
     assert!(gateway.process.end().await.success(), "a drain is an orderly stop");
+}
+
+#[tokio::test]
+async fn an_upgrade_loses_no_request() {
+    let (origin, folder) = (Origin::start(|_| async { Answer::json("{}") }).await, tempfile::tempdir().unwrap());
+    let socket = format!("threads: 2, upgrade_socket: {:?}", folder.path().join("upgrade"));
+    let mut old = Gateway::start(&plain(&origin.place).replace("threads: 2", &socket)).await;
+    let mut command = Command::new(program("addrgate"));
+    command.args(["run", "--upgrade", "--config"]).arg(old.folder.path().join("config.yaml"));
+    let mut new = Process::start("addrgate", command);
+    old.process.signal("QUIT");
+    let ask = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    while old.process.is_running() {
+        assert_eq!(old.client.raw(ask).await.status, 200);
+        pause(10).await;
+    }
+    assert!(old.process.end().await.success());
+    for _ in 0..10 {
+        assert_eq!(old.client.raw(ask).await.status, 200, "the new process serves");
+    }
+    assert!(new.stop().await.success());
+    // Whichever is first tries again.
+    new.assert_clean(&["transfer_fd"]);
+    old.process.assert_clean(&["transfer_fd"]);
 }
