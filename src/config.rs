@@ -42,8 +42,21 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads and compiles a file; variables come from `env`.
-pub(crate) fn load(path: &Path, env: &impl Fn(&str) -> Option<String>) -> Result<Plan, ConfigError> {
+/// What a process runs with while it reads its file again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Running<'a> {
+    /// What it knows of upstreams that stay the same goes on.
+    pub(crate) plan: &'a Plan,
+    /// Whether it shares Redis, which only a restart changes.
+    pub(crate) has_redis: bool,
+}
+
+/// Reads and compiles a file, for a process that begins or one that is running; variables come from `env`.
+pub(crate) fn load(
+    path: &Path,
+    env: &impl Fn(&str) -> Option<String>,
+    running: Option<Running<'_>>,
+) -> Result<Plan, ConfigError> {
     const LARGEST: u64 = 4 << 20;
     let fail = |at, message: String| ConfigError { path: path.to_owned(), problems: vec![(at, message)] };
     let unreadable = |e: std::io::Error| fail(None, format!("can't be read: {e}"));
@@ -51,18 +64,23 @@ pub(crate) fn load(path: &Path, env: &impl Fn(&str) -> Option<String>) -> Result
         return Err(fail(None, "larger than 4 MiB".to_owned()));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    parse(&text, path, env)
+    parse(&text, path, env, running)
 }
 
 /// The same from text, for tests; `path` names it in errors, and relative files are next to it.
-pub(crate) fn parse(text: &str, path: &Path, env: &impl Fn(&str) -> Option<String>) -> Result<Plan, ConfigError> {
+pub(crate) fn parse(
+    text: &str,
+    path: &Path,
+    env: &impl Fn(&str) -> Option<String>,
+    running: Option<Running<'_>>,
+) -> Result<Plan, ConfigError> {
     let fail = |problems| ConfigError { path: path.to_owned(), problems };
     let one = |e: tree::Error| fail(vec![(e.at, e.message)]);
     let mut tree = tree::Node::parse(text).map_err(one)?;
     tree.expand(&|text: &str| vars::expand(text, env)).map_err(one)?;
     let file = File::deserialize(&tree).map_err(one)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    Plan::compile(file, folder).map_err(|problems| {
+    Plan::compile(file, folder, running).map_err(|problems| {
         let placed = |problem: plan::Problem| {
             let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
             (Some(tree.place(&path)), problem.message)

@@ -97,7 +97,7 @@ struct FileArgument {
 
 impl FileArgument {
     fn load(&self) -> anyhow::Result<config::Plan> {
-        Ok(config::load(&self.config, &config::reload::environment)?)
+        Ok(config::load(&self.config, &config::reload::environment, None)?)
     }
 }
 

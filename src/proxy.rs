@@ -174,15 +174,21 @@ impl ProxyHttp for Gateway {
         if ctx.refusal.is_some() {
             return Err(Error::new(REFUSED));
         }
-        // After the primary failed: the fallback has a breaker and a queue of its own.
-        if ctx.tries > 0 && ctx.verdict.slot.is_none() {
-            match forward::admit(session, ctx).await {
-                Ok(()) => {}
-                Err(Denied::Gone(e)) => return Err(e),
-                Err(Denied::Refused(by, cause)) => return Err(forward::refusal(ctx, by, cause)),
+        loop {
+            // After the primary failed: the fallback has a breaker and a queue of its own.
+            if ctx.tries > 0 && ctx.verdict.slot.is_none() {
+                match forward::admit(session, ctx).await {
+                    Ok(()) => {}
+                    Err(Denied::Gone(e)) => return Err(e),
+                    Err(Denied::Refused(by, cause)) => return Err(forward::refusal(ctx, by, cause)),
+                }
+            }
+            match forward::peer(session, ctx) {
+                // Nothing was tried, so Pingora would not ask again.
+                Err(_unknown) if forward::to_fallback(session, ctx) => {}
+                found => return found,
             }
         }
-        forward::peer(session, ctx)
     }
 
     async fn upstream_request_filter(

@@ -1,8 +1,8 @@
 //! What lives as long as the process: the current plan, whether traffic is taken, how many requests are in flight.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use addrgate_filters::reply::{Cause, Code};
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     in_flight: AtomicUsize,
     /// Asks for a stop as SIGTERM does; the admin API's drain uses it.
     pub(crate) drain: tokio::sync::Notify,
+    /// Held from reading a new configuration until it is in place: of two, the later one read stays.
+    pub(crate) reloading: Mutex<()>,
     /// What the last reload said.
     pub(crate) last_reload: ArcSwap<String>,
     /// Memory for request bodies, in KiB.
@@ -71,6 +73,7 @@ impl Shared {
             ready: AtomicBool::new(true),
             in_flight: AtomicUsize::new(0),
             drain: tokio::sync::Notify::new(),
+            reloading: Mutex::default(),
             last_reload: ArcSwap::from_pointee("none since the start".to_owned()),
             access,
             recent: Recent::default(),

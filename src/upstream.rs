@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use addrgate_filters::budget::{self, Budget, Metered};
@@ -39,6 +39,7 @@ pub(crate) struct Pool {
     name: String,
     config: Upstream,
     balancer: LoadBalancer<RoundRobin>,
+    budget: budget::Config,
     /// How many second tries it bears.
     pub(crate) retries: Budget,
     stand_in: Option<Metered>,
@@ -57,7 +58,7 @@ impl Pool {
     pub(crate) fn new(name: &str, config: &Upstream, retries: &budget::Config) -> Result<Arc<Self>, String> {
         retries.check().map_err(|e| format!("`retries`: {e}"))?;
         let stand_in = config.stand_in.map(Metered::new).transpose().map_err(|e| format!("`stand_in`: {e}"))?;
-        let mut backends = Backends::new(Box::new(Resolve(config.addresses.clone())));
+        let mut backends = Backends::new(Box::new(Resolve::new(&config.addresses)));
         backends.set_health_check(check(config));
         let balancer = LoadBalancer::from_backends(backends);
         match config.addresses.iter().all(|address| address.parse::<SocketAddr>().is_ok()) {
@@ -65,8 +66,21 @@ impl Pool {
             true => drop(balancer.update().now_or_never()),
             false => resolve(&balancer),
         }
-        let (retries, metrics) = (Budget::new(retries), METRICS.upstream(name));
-        Ok(Arc::new(Self { name: name.to_owned(), config: config.clone(), balancer, retries, stand_in, metrics }))
+        Ok(Arc::new(Self {
+            name: name.to_owned(),
+            config: config.clone(),
+            balancer,
+            budget: *retries,
+            retries: Budget::new(retries),
+            stand_in,
+            metrics: METRICS.upstream(name),
+        }))
+    }
+
+    /// Whether another one of these settings would be the same: then what this one knows, of its addresses and of budgets
+    /// that are spent, need not be lost.
+    pub(crate) fn is_made_of(&self, config: &Upstream, retries: &budget::Config) -> bool {
+        self.config == *config && self.budget == *retries
     }
 
     /// Whether it may be asked in place of another upstream; that is counted then.
@@ -128,8 +142,8 @@ impl Pool {
 
     /// Resolves and checks once.
     async fn check(&self) {
-        if let Err(e) = self.balancer.update().await {
-            tracing::warn!(upstream = %self.name, error = %e, "addresses can't be resolved; the known ones stay");
+        if let Err(error) = self.balancer.update().await {
+            tracing::warn!(upstream = %self.name, %error, "its addresses can't be used");
         }
         self.balancer.backends().run_health_check(true).await;
     }
@@ -149,21 +163,41 @@ fn resolve(balancer: &LoadBalancer<RoundRobin>) {
     });
 }
 
-/// The addresses of the configuration, resolved.
-struct Resolve(Vec<String>);
+/// The addresses of the configuration, resolved. Of a name that can't be resolved the known ones stay.
+struct Resolve {
+    addresses: Vec<String>,
+    known: Mutex<HashMap<String, Vec<SocketAddr>>>,
+}
+
+impl Resolve {
+    fn new(addresses: &[String]) -> Self {
+        Self { addresses: addresses.to_vec(), known: Mutex::default() }
+    }
+
+    async fn resolve(&self, address: &String) -> Vec<SocketAddr> {
+        if let Ok(number) = address.parse() {
+            return vec![number];
+        }
+        let lookup = tokio::time::timeout(Duration::from_secs(5), tokio::net::lookup_host(address)).await;
+        let found = lookup.unwrap_or_else(|elapsed| Err(elapsed.into())).map(Iterator::collect::<Vec<_>>);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Ok(found) => known.entry(address.clone()).insert_entry(found).get().clone(),
+            Err(error) => {
+                let known = known.get(address).cloned().unwrap_or_default();
+                tracing::warn!(address, %error, known = known.len(), "an address can't be resolved; the known ones stay");
+                known
+            }
+        }
+    }
+}
 
 #[async_trait]
 impl ServiceDiscovery for Resolve {
     async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
         let mut found = BTreeSet::new();
-        for address in &self.0 {
-            if let Ok(addr) = address.parse::<SocketAddr>() {
-                found.insert(Backend::new(&addr.to_string())?);
-                continue;
-            }
-            let lookup = tokio::time::timeout(Duration::from_secs(5), tokio::net::lookup_host(address));
-            let resolved = lookup.await.unwrap_or_else(|e| Err(e.into()));
-            for addr in resolved.map_err(|e| pingora::Error::because(pingora::ConnectError, address.clone(), e))? {
+        for address in &self.addresses {
+            for addr in self.resolve(address).await {
                 found.insert(Backend::new(&addr.to_string())?);
             }
         }

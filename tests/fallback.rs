@@ -150,7 +150,32 @@ async fn a_fallback_stands_in_no_more_often_than_its_budget_allows() {
         statuses.push(client.get("/nocache/a").await.status);
     }
     assert_eq!(statuses, [200, 200, 200, 500, 500, 500]);
+    assert_eq!(gateway.admin("POST", "/admin/v1/reload", None).await.status, 200);
+    assert_eq!(client.get("/nocache/a").await.status, 500, "a reload is no new budget");
     gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn where_the_primary_is_not_known_the_fallback_answers() {
+    let (fallback, _) = named("fallback").await;
+    let (gateway, client) = with_fallback("nowhere.invalid:80", &fallback.place).await;
+    let reply = client.get("/nocache/a").await;
+    assert_eq!((reply.status, reply.header("x-source")), (200, "fallback"), "{}", reply.text());
+    gateway.stop(&["can't be resolved", "a breaker opened", "level of degradation"]).await;
+}
+
+#[tokio::test]
+async fn a_level_that_asks_the_fallback_asks_the_primary_where_that_is_down() {
+    let ((primary, _), (fallback, _)) = (named("primary").await, named("fallback").await);
+    let text = profile() + "degrade: { reduced: { enter: { delay: 50ms }, effects: [fallback] } }\n";
+    let gateway = Gateway::with(&text, &[("UPSTREAM", &primary.place), ("FALLBACK", &fallback.place)]).await;
+    let open = Some(json!({"state": "open"}));
+    assert_eq!(gateway.admin("PUT", "/admin/v1/breakers/fallback", open).await.status, 200);
+    let level = json!({"level": "reduced", "for": "1m"});
+    assert_eq!(gateway.admin("PUT", "/admin/v1/degradation", Some(level)).await.status, 200);
+    let reply = gateway.client.with_key("demo-interactive").get("/nocache/a").await;
+    assert!(reply.status == 200 && reply.text().contains("primary"), "{}", reply.text());
+    gateway.stop(&["level of degradation", "breaker"]).await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use addrgate_filters::{
     request_id, rollout,
 };
 
+use super::Running;
 use super::file::{File, Limits};
 use crate::redis;
 use crate::telemetry::{METRICS, RouteMetrics};
@@ -54,7 +55,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Checks and compiles; finds as many problems as it can.
-    pub(super) fn compile(file: File, folder: &Path) -> Result<Self, Vec<Problem>> {
+    pub(super) fn compile(file: File, folder: &Path, running: Option<Running<'_>>) -> Result<Self, Vec<Problem>> {
         let file = without_unset(file);
         let mut problems = check::file(&file);
         let configs = routes(&file);
@@ -67,6 +68,10 @@ impl Plan {
             Routes::default()
         });
         let pools = file.upstreams.iter().filter_map(|(name, upstream)| {
+            let known = running.and_then(|running| running.plan.pool_named(name));
+            if let Some(known) = known.filter(|known| known.is_made_of(upstream, &file.retries)) {
+                return Some(Arc::clone(known));
+            }
             let pool = Pool::new(name, upstream, &file.retries);
             pool.map_err(|message| problems.push(Problem::new(&["upstreams", name], message))).ok()
         });
@@ -91,7 +96,8 @@ impl Plan {
             problems.push(Problem::new(&["cors"], message));
             cors::Cors::default()
         });
-        let alone = !file.redis.as_ref().is_some_and(redis::Config::is_used);
+        let has_redis = file.redis.as_ref().is_some_and(redis::Config::is_used);
+        let alone = !running.map_or(has_redis, |running| running.has_redis);
         let limits = rate_limit::Config { shared: file.rate_limit.shared && !alone, ..file.rate_limit.clone() };
         let rate_limit = rate_limit::RateLimit::new(&limits).unwrap_or_else(|message| {
             problems.push(Problem::new(&["rate_limit"], message));

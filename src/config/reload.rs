@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use addrgate_filters::client::TokenConfig;
@@ -16,7 +16,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{ConfigError, load};
+use super::{ConfigError, Running, load};
 use crate::shared::Shared;
 use crate::telemetry::METRICS;
 
@@ -39,9 +39,11 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 /// # Errors
 /// The reasons, with their places. They are also in the log, the metrics and the admin status.
 pub(crate) fn reload(shared: &Shared, path: &Path) -> Result<Vec<&'static str>, ConfigError> {
-    match load(path, &environment) {
+    let _one_at_a_time = shared.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+    let old = shared.plan_kept();
+    let running = Running { plan: &old, has_redis: shared.redis.is_some() };
+    match load(path, &environment, Some(running)) {
         Ok(plan) => {
-            let old = shared.plan_kept();
             let restart = plan.restart_needed(&old);
             for warning in &plan.warnings {
                 tracing::warn!("{warning}");

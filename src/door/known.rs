@@ -200,7 +200,7 @@ mod tests {
     fn plan() -> Arc<Plan> {
         let text =
             "version: 1\nserver: { listen: [\"127.0.0.1:1\"] }\nupstreams: { api: { addresses: [\"127.0.0.1:2\"] } }\n";
-        Arc::new(crate::config::parse(text, Path::new("config.yaml"), &|_: &str| None).unwrap())
+        Arc::new(crate::config::parse(text, Path::new("config.yaml"), &|_: &str| None, None).unwrap())
     }
 
     fn request(plan: &Arc<Plan>, peer: u8) -> Request<'_> {

@@ -77,7 +77,9 @@ fn turn_to_fallback(ctx: &mut Context, route: &Route) -> bool {
     let Some(name) = route.config.fallback.as_deref() else { return false };
     let plan = Arc::clone(&ctx.plan);
     let Some(pool) = plan.pool_named(name) else { return false };
-    if ctx.verdict.upstream.as_deref() == Some(name) || !pool.may_stand_in() {
+    // What its breaker would refuse is not counted as a call.
+    let is_open = plan.filters.breaker.upstreams().get(name).is_some_and(|breaker| breaker.state().refuses());
+    if ctx.verdict.upstream.as_deref() == Some(name) || is_open || !pool.may_stand_in() {
         return false;
     }
     METRICS.fallbacks.with_label_values(&[pool.name()]).inc();
@@ -117,6 +119,8 @@ pub(super) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>
         peer
     });
     peer.ok_or_else(|| {
+        count(ctx, CallOutcome::Unreachable, None);
+        ctx.verdict.answered(Answered::Failed, Duration::ZERO);
         refusal(ctx, "upstream", answer::unavailable("no_upstream", "The service behind is not known yet."))
     })
 }
