@@ -96,7 +96,8 @@ pub struct Identity {
     /// A file with more clients, of the form of `clients`. It is watched: a key taken out stops working within seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clients_file: Option<PathBuf>,
-    /// How many wrong keys and tokens one address may show; more are answered 429. A right one always passes. `null`: any
+    /// How many wrong keys and tokens one address may show; more are answered 429. A right key always passes, and a token
+    /// that was seen before; a new one is not verified then. `null`: any
     /// number.
     pub failures: Option<Rate>,
     /// Whether `routes`, `addresses` and `failures` refuse or only count. A wrong key is refused in either mode.

@@ -5,7 +5,7 @@
 //!   mode: enforce        # or observe: levels change and are shown, but have no effect
 //!   smooth: 5s           # signals are averaged over about so long
 //!   stay: 10s            # the shortest time at a level before it goes down by one
-//!   leave: 70%           # of what a level is entered at: below that, in all signals, it is left
+//!   leave: 70%           # of what a level is entered at: below that, in all signals, it is left; of memory always 95%
 //!   reduced:             # one signal is enough to enter; what is left out does not count
 //!     enter: { delay: 50ms, refused: 10%, errors: 10%, breakers: 1%, memory: 80% }
 //!     effects: [stale_x4]
@@ -68,7 +68,8 @@ pub struct Config {
     pub smooth: Span,
     /// The shortest time at a level before it goes down by one.
     pub stay: Span,
-    /// Below this share of what a level is entered at, in all signals, it is left.
+    /// Below this share of what a level is entered at, in all signals, it is left; for memory the share is 95 % at least,
+    /// because a full cache alone takes much.
     pub leave: Percent,
     /// The first level.
     pub reduced: Step,

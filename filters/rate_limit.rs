@@ -32,7 +32,7 @@ use crate::head::Head;
 use crate::reply::{Cause, Code};
 use crate::units::{Rate, Span};
 use crate::verdict::Verdict;
-use crate::{Filter, Flow, Mode, address};
+use crate::{Filter, Flow, Mode, address, route};
 
 mod account;
 mod budget;
@@ -161,7 +161,9 @@ impl RateLimit {
 
     /// The first half: takes the request from its budgets, at `at`.
     pub fn count(&self, at: Instant, verdict: &mut Verdict) -> Flow {
-        if verdict.background {
+        let answer = verdict.route.as_ref().and_then(|route| route.config.answer);
+        // Who polls whether traffic is taken must hear so, however often it asks.
+        if verdict.background || matches!(answer, Some(route::Answer::Livez | route::Answer::Readyz)) {
             return Flow::Continue;
         }
         match self.judge(at, verdict) {

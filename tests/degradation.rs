@@ -60,8 +60,9 @@ async fn origin() -> (Origin, Arc<AtomicBool>) {
 #[tokio::test]
 async fn stale_windows_are_widened_and_narrow_again() {
     let (origin, fails) = origin().await;
-    // Errors of that class are no signal, so that only the operator sets the level.
-    let config = config(&origin.place, "breaker: { mode: observe }").replace("name: all,", "name: all, class: low,");
+    // Errors of that class are no signal, and no breaker opens, so that only the operator sets the level.
+    let breaker = "breaker: { mode: observe, window: 10000, minimum: 10000 }";
+    let config = config(&origin.place, breaker).replace("name: all,", "name: all, class: low,");
     let gateway = Gateway::start(&config).await;
     let first = gateway.client.get("/a").await;
     assert_eq!(first.status, 200);

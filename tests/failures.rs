@@ -127,6 +127,17 @@ async fn a_named_upstream_is_known_from_the_first_request_on_also_after_a_reload
 }
 
 #[tokio::test]
+async fn who_polls_whether_traffic_is_taken_is_never_over_a_limit() {
+    let origin = Origin::start(|_| async { Answer::json("{}") }).await;
+    let gateway = Gateway::start(&(plain(&origin.place) + "rate_limit: { address: [20/1m] }\n")).await;
+    for _ in 0..30 {
+        assert!(gateway.client.reaches("/readyz").await && gateway.client.reaches("/livez").await);
+    }
+    assert_eq!(gateway.client.get("/a").await.status, 200, "nor does it count");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn a_wrong_file_changes_nothing_and_says_what_is_wrong() {
     let origin = Origin::start(|_| async { Answer::json("{}") }).await;
     let mut gateway = Gateway::start(&plain(&origin.place)).await;

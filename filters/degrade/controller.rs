@@ -102,6 +102,9 @@ pub struct Snapshot {
     pub signals: Averages,
 }
 
+/// Below this share of what a level is entered at by memory it is left: a full cache alone takes much, always.
+const MEMORY: f64 = 0.95;
+
 /// With fewer calls than these in the average, errors are chance; the breaker still counts each.
 const ENOUGH: f64 = 20.0;
 
@@ -203,12 +206,16 @@ impl Controller {
     fn reaches(&self, enter: Enter, share: f64) -> bool {
         let Averages { delay_ms, refused, errors, breakers, memory } = self.averages;
         let delay = enter.delay.map(|delay| delay.0.as_secs_f64() * 1000.0);
-        let percents =
-            [(refused, enter.refused), (errors, enter.errors), (breakers, enter.breakers), (memory, enter.memory)];
-        let thresholds = percents.into_iter().map(|(signal, percent)| (signal, percent.map(|p| p.fraction())));
-        [(delay_ms, delay)]
-            .into_iter()
-            .chain(thresholds)
-            .any(|(signal, enter)| enter.is_some_and(|e| signal >= e * share))
+        let [refusals, failures, open, full] =
+            [enter.refused, enter.errors, enter.breakers, enter.memory].map(|percent| percent.map(|p| p.fraction()));
+        [
+            (delay_ms, delay, share),
+            (refused, refusals, share),
+            (errors, failures, share),
+            (breakers, open, share),
+            (memory, full, share.max(MEMORY)),
+        ]
+        .into_iter()
+        .any(|(signal, enter, share)| enter.is_some_and(|enter| signal >= enter * share))
     }
 }

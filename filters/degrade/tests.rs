@@ -69,6 +69,15 @@ async fn a_short_spike_is_no_trouble() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_cache_keeps_no_level_that_a_spike_has_led_to() {
+    let degrade = degrade(Mode::Enforce);
+    feed(&degrade, memory(0.97), 60).await;
+    assert_eq!(degrade.level(), Level::Emergency);
+    feed(&degrade, memory(0.75), 600).await;
+    assert_eq!(degrade.level(), Level::Normal);
+}
+
+#[tokio::test(start_paused = true)]
 async fn up_at_once_and_down_one_by_one_after_a_stay_at_each() {
     let degrade = degrade(Mode::Enforce);
     let mut changes = degrade.changes();
