@@ -187,6 +187,8 @@ async fn ask(
             tracing::warn!(statement = name(sql), "a statement ran into its timeout");
             Failure::TooSlow
         }
+        // Cancelled for the sake of others, as on a replica for what the primary has changed: asked again it may pass.
+        Some(code) if code.code().starts_with("40") => Failure::Gone(error),
         // The server is stopping, or a migration changed a table under a prepared statement.
         Some(code)
             if code.code().starts_with("57P")
@@ -200,9 +202,9 @@ async fn ask(
             tracing::error!(%error, statement = name(sql), "the schema is missing or old: run `address-service migrate`");
             Failure::Refused(ApiError::unavailable("The data is not loaded yet", 30))
         }
-        // Out of connections, memory or disk: the server's state, not the statement's fault.
-        Some(code) if code.code().starts_with("53") || code.code().starts_with("58") => {
-            tracing::error!(%error, statement = name(sql), "the database is short of something");
+        // Out of connections, memory or disk, locked, broken off or broken: the server's state, not the statement's fault.
+        Some(code) if ["08", "53", "55", "58", "XX"].iter().any(|class| code.code().starts_with(class)) => {
+            tracing::error!(%error, statement = name(sql), "the database can't answer");
             away(5)
         }
         Some(_) => {

@@ -89,6 +89,24 @@ impl Client {
         })
     }
 
+    /// A page of the search, which knows of no text that it does not find: 404 means that something else answers.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(super) async fn search<T: DeserializeOwned>(
+        &self,
+        deadline: Instant,
+        query: &str,
+    ) -> Result<Page<T>, ApiError> {
+        match self.get(deadline, &["addresses"], Some(query)).await? {
+            Some(page) => Ok(page),
+            None => {
+                self.answers.store(false, Ordering::Relaxed);
+                Err(silent("status 404 for its search", "addresses"))
+            }
+        }
+    }
+
     /// GET of a path below the base, with an encoded query; `None` when it says 404.
     ///
     /// # Errors
@@ -118,10 +136,7 @@ impl Client {
             Err(_) => Err("no answer before the deadline".to_owned()),
         };
         self.answers.store(answer.is_ok(), Ordering::Relaxed);
-        answer.map_err(|reason| {
-            tracing::warn!(reason, path = path.join("/"), "addressr did not answer");
-            ApiError::unavailable("The fallback source does not answer", 2)
-        })
+        answer.map_err(|reason| silent(&reason, &path.join("/")))
     }
 
     async fn ask<T: DeserializeOwned>(&self, url: Url) -> Result<Option<Page<T>>, String> {
@@ -175,6 +190,11 @@ fn next_query(links: &str) -> Option<String> {
         });
         is_next.then(|| target.split_once('?').map(|(_, query)| query.to_owned()))?
     })
+}
+
+fn silent(reason: &str, path: &str) -> ApiError {
+    tracing::warn!(reason, path, "addressr did not answer");
+    ApiError::unavailable("The fallback source does not answer", 2)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl Asked {
 /// Finds what `text` may mean, from the lines of the instance's own search.
 ///
 /// # Errors
-/// Those of [`Client::get`].
+/// Those of [`Client::search`].
 pub(super) async fn find(
     client: &Client,
     deadline: Instant,
@@ -60,8 +60,7 @@ pub(super) async fn find(
     let (mut next, mut scored) = (Some(query), Vec::new());
     for _ in 0..PAGES {
         let Some(query) = next.take_if(|_| scored.len() < wanted.from + wanted.count) else { break };
-        let page = client.get::<Vec<Line>>(deadline, &["addresses"], Some(&query)).await?;
-        let Some(page) = page else { break };
+        let page = client.search::<Vec<Line>>(deadline, &query).await?;
         let judged = page.value.iter().filter_map(Line::record).filter_map(|record| asked.judged(record));
         scored.extend(judged.filter(|one| wanted.allows(one) && (asked.lists() || one.score.confidence >= WORST)));
         next = page.next;

@@ -120,6 +120,7 @@ pub(crate) async fn publish(client: &mut Client, changes: &BTreeMap<&'static str
     let change = |table: &Table| changes.get(table.name).copied().unwrap_or_default();
     let altered = altered_sources(client).await?;
     let transaction = client.transaction().await?;
+    let empty = bulk::empty(&transaction).await?;
     if changes.values().any(|change| change.any()) {
         // One purge of everything, before the first change, so that none of the million rows writes its own.
         transaction.execute(PURGE, &[&format!("import of {}", altered.join(", "))]).await?;
@@ -134,7 +135,7 @@ pub(crate) async fn publish(client: &mut Client, changes: &BTreeMap<&'static str
         transaction.batch_execute(&table.change()).await?;
     }
     for table in TABLES.iter().filter(|table| change(table).new > 0) {
-        let restore = bulk::strip(&transaction, table.name, change(table).new).await?;
+        let restore = bulk::strip(&transaction, &empty, table.name, change(table).new).await?;
         transaction.batch_execute(&table.add()).await?;
         restore.run(&transaction).await?;
     }

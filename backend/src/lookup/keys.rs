@@ -58,8 +58,11 @@ pub(super) fn postcode(readings: &[Reading]) -> Option<String> {
     readings.iter().find_map(|r| r.tail.postcode.clone().filter(|_| !r.tail.postcode_open))
 }
 
-/// The state that all readings with a state agree on.
+/// The state that all readings agree on; one without a state allows any.
 pub(super) fn state(readings: &[Reading]) -> Option<String> {
+    if readings.iter().any(|r| r.tail.states.is_empty()) {
+        return None;
+    }
     let states: BTreeSet<_> = readings.iter().flat_map(|r| &r.tail.states).collect();
     (states.len() == 1).then(|| states.first().map(|state| (**state).to_owned())).flatten()
 }
@@ -195,6 +198,14 @@ mod tests {
         assert_eq!(listed.len(), pairs.streets.len());
         assert!(listed.contains(&(&"COLLINS".to_owned(), &"MELBOURNE".to_owned())));
         assert_eq!((postcode(&parsed.readings), state(&parsed.readings)), (Some("3000".into()), Some("VIC".into())));
+    }
+
+    #[test]
+    fn a_word_that_only_may_be_a_state_limits_nothing() {
+        // North Melbourne, on the way; a town in New South Wales.
+        for (text, typing) in [("108 haines st no", Typing::Going), ("mount victoria", Typing::Done)] {
+            assert_eq!(state(&Parsed::new(text, typing).readings), None, "{text}");
+        }
     }
 
     #[test]

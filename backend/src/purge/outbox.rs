@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::{AsyncMessage, Client, Transaction};
+use tokio_postgres::{AsyncMessage, Client, Row, Transaction};
 
 use super::{Batch, Failure};
 use crate::db::Server;
@@ -63,8 +63,10 @@ impl Outbox {
     pub(super) async fn take(&mut self) -> Result<(Taken<'_>, Batch), Failure> {
         let transaction = in_time(SILENCE, self.client.transaction()).await?;
         let rows = in_time(SILENCE, transaction.query(TAKE, &[&ROWS])).await?;
-        let rows = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2)));
-        let batch = Batch::of(rows);
+        // Tags may be written by hand, with nothing among them.
+        let tags =
+            |row: &Row| row.get::<_, Option<Vec<Option<String>>>>(1).map(|tags| tags.into_iter().flatten().collect());
+        let batch = Batch::of(rows.iter().map(|row| (row.get(0), tags(row), row.get(2))));
         Ok((Taken(transaction), batch))
     }
 
