@@ -161,6 +161,7 @@ async fn where_the_primary_is_not_known_the_fallback_answers() {
     let (gateway, client) = with_fallback("nowhere.invalid:80", &fallback.place).await;
     let reply = client.get("/nocache/a").await;
     assert_eq!((reply.status, reply.header("x-source")), (200, "fallback"), "{}", reply.text());
+    assert_eq!(gateway.metric("addrgate_refused_total").await, 0.0, "it was answered");
     gateway.stop(&["can't be resolved", "a breaker opened", "level of degradation"]).await;
 }
 

@@ -200,7 +200,7 @@ pub(super) fn to_fallback(session: &Session, ctx: &mut Context) -> bool {
     let may = is_replayable(session, ctx) && left(ctx) > Duration::ZERO;
     let turns = may && turn_to_fallback(ctx, &route);
     if turns {
-        ctx.refusal = None;
+        (ctx.refusal, ctx.refused) = (None, None);
     }
     turns
 }
