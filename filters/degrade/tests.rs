@@ -106,9 +106,9 @@ async fn between_the_thresholds_nothing_changes() {
         feed(&degrade, memory(0.81), 7).await;
         assert_eq!(degrade.level(), Level::Reduced);
     }
-    feed(&degrade, memory(0.57), 60).await;
-    assert_eq!(degrade.level(), Level::Reduced, "not below 70 % of 80 %");
-    feed(&degrade, memory(0.55), 60).await;
+    feed(&degrade, memory(0.77), 60).await;
+    assert_eq!(degrade.level(), Level::Reduced, "not below 95 % of 80 %");
+    feed(&degrade, memory(0.75), 60).await;
     assert_eq!(degrade.level(), Level::Normal);
 }
 
