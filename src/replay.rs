@@ -77,20 +77,25 @@ impl Recipe {
         }
     }
 
-    fn wire(&self) -> Vec<u8> {
-        let mut wire = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", self.method, self.target, self.host).into_bytes();
-        let mut field = |name: &str, value: &[u8]| {
-            wire.extend_from_slice(name.as_bytes());
-            wire.extend_from_slice(b": ");
-            wire.extend_from_slice(value);
-            wire.extend_from_slice(b"\r\n");
-        };
-        for (name, value) in &self.fields {
-            field(name.as_str(), value.as_bytes());
-        }
+    /// All fields of the request, as the filters judge them and as Pingora reads them; `length` is that of the body.
+    fn headers<'a>(&'a self, length: &'a str) -> Vec<httparse::Header<'a>> {
+        let mut headers = vec![httparse::Header { name: "host", value: self.host.as_bytes() }];
+        let own = self.fields.iter();
+        headers.extend(own.map(|(name, value)| httparse::Header { name: name.as_str(), value: value.as_bytes() }));
         if !self.body.is_empty() {
-            field("content-type", b"application/json");
-            field("content-length", self.body.len().to_string().as_bytes());
+            headers.push(httparse::Header { name: "content-type", value: b"application/json" });
+            headers.push(httparse::Header { name: "content-length", value: length.as_bytes() });
+        }
+        headers
+    }
+
+    fn wire(&self, headers: &[httparse::Header<'_>]) -> Vec<u8> {
+        let mut wire = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
+        for header in headers {
+            wire.extend_from_slice(header.name.as_bytes());
+            wire.extend_from_slice(b": ");
+            wire.extend_from_slice(header.value);
+            wire.extend_from_slice(b"\r\n");
         }
         wire.extend_from_slice(b"\r\n");
         wire.extend_from_slice(&self.body);
@@ -136,19 +141,11 @@ impl Replays {
         let plan = shared.plan_kept();
         let (client, upstream) = (recipe.client.clone(), recipe.upstream.clone());
         let mut verdict = Verdict { background: true, client, upstream, ..Verdict::default() };
-        let stop = {
-            let length = recipe.body.len().to_string();
-            let mut fields = vec![httparse::Header { name: "host", value: recipe.host.as_bytes() }];
-            let own = recipe.fields.iter();
-            fields.extend(own.map(|(name, value)| httparse::Header { name: name.as_str(), value: value.as_bytes() }));
-            if !recipe.body.is_empty() {
-                fields.push(httparse::Header { name: "content-type", value: b"application/json" });
-                fields.push(httparse::Header { name: "content-length", value: length.as_bytes() });
-            }
-            let head = Head::new(&recipe.method, &recipe.target, Headers::Raw(&fields));
-            plan.filters.request(&head, &mut verdict).err()
-        };
-        let wire = recipe.wire();
+        let length = recipe.body.len().to_string();
+        let headers = recipe.headers(&length);
+        let head = Head::new(&recipe.method, &recipe.target, Headers::Raw(&headers));
+        let stop = plan.filters.request(&head, &mut verdict).err();
+        let wire = recipe.wire(&headers);
         let (mut client, server) = tokio::io::duplex(wire.len().max(16 << 10));
         client.write_all(&wire).await.ok()?;
         let carried = Carried { verdict, stop, plan, started: Instant::now(), last: true, date: Arc::default(), lead };

@@ -61,6 +61,7 @@ async fn who_sends_slowly_holds_no_place_at_the_upstream() {
         asking.write_all(begins.as_bytes()).await.unwrap();
         asking
     };
+    let asking_little = asking("Content-Length: 10", "x").await;
     let (asking, asking_in_chunks) =
         (asking("Content-Length: 200000", &piece).await, asking("Transfer-Encoding: chunked", "1\r\n").await);
     pause(200).await;
@@ -73,6 +74,7 @@ async fn who_sends_slowly_holds_no_place_at_the_upstream() {
         (sized, piece.clone(), "200000"),
         (chunked, format!("186a0\r\n{piece}\r\n0\r\n\r\n"), "200000"),
         (small, "x".repeat(9), "10"),
+        (asking_little, "x".repeat(9), "10"),
         (asking, piece.clone(), "200000"),
         (asking_in_chunks, "x\r\n0\r\n\r\n".to_owned(), "1"),
     ];
