@@ -5,13 +5,14 @@
 use std::fmt::{self, Display, Formatter};
 
 /// Why an answer was fetched; the words of RFC 9211 section 2.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Forward {
     /// The route does not cache, or the key is known not to be worth it.
     Bypass,
     /// The method is not cached.
     Method,
     /// Nothing is kept under the key.
+    #[default]
     UriMiss,
     /// Something is, but for other selecting fields.
     VaryMiss,

@@ -97,15 +97,6 @@ impl Mode {
     }
 }
 
-/// How a request ended, for [`Filter::finish`].
-#[derive(Debug, Clone, Copy)]
-pub struct Outcome {
-    /// The status sent; 0 where the client left before one was.
-    pub status: u16,
-    /// From the end of the request head to the end of the answer.
-    pub elapsed: std::time::Duration,
-}
-
 /// One filter. Three moments and no more; response shaping is not one of them.
 #[async_trait]
 pub trait Filter: Send + Sync {
@@ -124,9 +115,9 @@ pub trait Filter: Send + Sync {
         Flow::Continue
     }
 
-    /// Always, exactly once, also when the client hangs up: release permits, count.
-    fn finish(&self, verdict: &mut Verdict, outcome: Outcome) {
-        let _ = (verdict, outcome);
+    /// Always, exactly once, also when the client hangs up: gives back what is held.
+    fn finish(&self, verdict: &mut Verdict) {
+        let _ = verdict;
     }
 }
 
@@ -229,9 +220,9 @@ impl Filters {
     }
 
     /// The same list, at the end.
-    pub fn finish(&self, verdict: &mut Verdict, outcome: Outcome) {
+    pub fn finish(&self, verdict: &mut Verdict) {
         for filter in self.order() {
-            filter.finish(verdict, outcome);
+            filter.finish(verdict);
         }
     }
 
@@ -319,7 +310,7 @@ mod tests {
         filters.degrade.force(Level::Emergency, Duration::from_secs(60));
         assert_eq!(refused(&filters, &mut second).await, ("degrade", "degraded_cache_only"));
 
-        filters.finish(&mut first, Outcome { status: 0, elapsed: Duration::ZERO });
+        filters.finish(&mut first);
         assert_eq!((running(&filters, "main"), running(&filters, "spare")), (0, 0));
     }
 

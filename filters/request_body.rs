@@ -80,6 +80,12 @@ pub fn too_large(route: &Route) -> Cause {
         .closing()
 }
 
+/// The refusal of a body that is not there in time, with the connection where its rest may follow.
+#[must_use]
+pub fn too_slow() -> Cause {
+    Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.").closing()
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;

@@ -8,6 +8,8 @@
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/processes.sh
+. scripts/processes.sh
 bash scripts/packages.sh build run test
 
 for stale in "${TMPDIR:-/tmp}"/addrgate-test-*/; do # of a run that was killed
@@ -19,7 +21,7 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/addrgate-test-XXXXXX")
 chmod 711 "$dir" # so that PostgreSQL's user can stand in it
 echo $$ >"$dir/owner"
 
-current='' totals='' begun=$SECONDS
+totals='' begun=$SECONDS
 finish() {
   local code=$?
   trap '' INT TERM HUP
@@ -36,18 +38,6 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-
-# In the background and in a process group of its own, so that a signal ends it and all that it started at once.
-step() {
-  local code=0
-  set -m
-  "$@" &
-  current=$!
-  set +m
-  wait "$current" || code=$?
-  current=''
-  return "$code"
-}
 
 # With all targets, so that the programs are built with the same features as the tests, once.
 step cargo build --workspace --all-targets

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, Reply, render};
+use addrgate_filters::request_body::too_slow;
 use addrgate_filters::request_id::NameRequest;
 use addrgate_filters::route::Answer;
 use addrgate_filters::verdict::Verdict;
@@ -33,6 +34,7 @@ use subtle::ConstantTimeEq;
 use crate::config::reload::reload;
 use crate::proxy::own_reply;
 use crate::shared::Shared;
+use crate::upstream::answer;
 
 mod control;
 mod purge;
@@ -103,8 +105,7 @@ impl Admin {
             ("GET", "/admin/v1/status") => Ok(Reply::json(200, &status::status(&self.shared))),
             ("GET", "/admin/v1/config") => {
                 let file = serde_json::to_value(&self.shared.plan().file);
-                file.map(|file| Reply::json(200, &file))
-                    .map_err(|e| Cause::new(Code::InternalError, "config", e.to_string()))
+                file.map(|file| Reply::json(200, &file)).map_err(|_unprintable| answer::internal())
             }
             ("GET", "/admin/v1/degradation") => Ok(control::degradation(&self.shared)),
             (_, path) => Err(elsewhere(path)),
@@ -208,6 +209,6 @@ async fn read(session: &mut ServerSession) -> Result<BytesMut, Cause> {
     };
     match tokio::time::timeout(Duration::from_secs(5), whole).await {
         Ok(done) => done.map(|()| body),
-        Err(_elapsed) => Err(Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.")),
+        Err(_elapsed) => Err(too_slow()),
     }
 }

@@ -10,7 +10,7 @@ use addrgate_filters::cache_status::Forward;
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::reply::Cause;
 use addrgate_filters::verdict::Verdict;
-use addrgate_filters::{Outcome, Stop, head::Head};
+use addrgate_filters::{Stop, head::Head};
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -72,7 +72,7 @@ pub(crate) struct Context {
 }
 
 /// The cache's part of a request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Cached {
     /// The cache was asked.
     pub(crate) on: bool,
@@ -102,27 +102,6 @@ pub(crate) struct Cached {
     pub(crate) upstream_status: Option<u16>,
     /// Why its answer was not kept.
     pub(crate) unkept: Option<Reason>,
-}
-
-impl Default for Cached {
-    fn default() -> Self {
-        Self {
-            on: false,
-            held: None,
-            wish: None,
-            wanted: None,
-            clock: Clock::default(),
-            lead: LeadSlot::default(),
-            passing: false,
-            waited: false,
-            updating: false,
-            requested: None,
-            validated: None,
-            forward: Forward::UriMiss,
-            upstream_status: None,
-            unkept: None,
-        }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -177,37 +156,33 @@ impl Context {
         }
         // Where the answer was kept or not, that was said already.
         self.cached.lead.end(if self.asked.is_some() { End::Unkept } else { End::Abandoned });
-        let elapsed = self.started.elapsed();
-        self.plan.filters.finish(&mut self.verdict, Outcome { status, elapsed });
+        self.plan.filters.finish(&mut self.verdict);
         if self.verdict.background {
             return;
         }
         let line = Line {
-            request_id: &self.verdict.request_id,
-            correlation: self.verdict.correlation.as_deref(),
-            client: self.verdict.client.as_ref().map(|client| &*client.name),
-            peer: self.verdict.address.or(self.seen.peer),
-            route: self.verdict.route.as_ref().map(|route| route.name()),
+            verdict: &self.verdict,
+            peer: self.seen.peer,
             method: &self.seen.method,
             path: &self.seen.path,
             status,
             bytes,
-            elapsed,
+            elapsed: self.started.elapsed(),
             cache: self.cache,
             upstream: self.upstream_time,
             refused: self.refused,
         };
-        record(&self.shared, &self.plan, &self.verdict, &line);
+        record(&self.shared, &self.plan, &line);
     }
 }
 
 /// The end of any request, the door's too, after the filters' own: metrics, one log line.
-pub(crate) fn record(shared: &Shared, plan: &Plan, verdict: &Verdict, line: &Line<'_>) {
-    plan.metrics(verdict.route.as_deref()).count(line.status, line.cache, line.elapsed);
+pub(crate) fn record(shared: &Shared, plan: &Plan, line: &Line<'_>) {
+    plan.metrics(line.verdict.route.as_deref()).count(line.status, line.cache, line.elapsed);
     if let Some((by, reason)) = line.refused {
         METRICS.refused.with_label_values(&[by, reason]).inc();
     }
-    for (by, reason) in &verdict.observed {
+    for (by, reason) in &line.verdict.observed {
         METRICS.observed.with_label_values(&[by, reason]).inc();
     }
     if plan.file.log.access {

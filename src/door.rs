@@ -421,11 +421,8 @@ impl Door {
         refused: Option<(&'static str, &'static str)>,
     ) {
         let line = Line {
-            request_id: &verdict.request_id,
-            correlation: verdict.correlation.as_deref(),
-            client: verdict.client.as_ref().map(|client| &*client.name),
-            peer: verdict.address.or(request.peer),
-            route: verdict.route.as_ref().map(|route| route.name()),
+            verdict,
+            peer: request.peer,
             method,
             path,
             status,
@@ -435,7 +432,7 @@ impl Door {
             upstream: None,
             refused,
         };
-        record(&self.shared, request.plan, verdict, &line);
+        record(&self.shared, request.plan, &line);
     }
 }
 

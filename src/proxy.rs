@@ -100,8 +100,7 @@ impl ProxyHttp for Gateway {
             return respond::stop(session, ctx, stop).await.map(|()| true);
         }
         let Some(route) = ctx.verdict.route.clone() else {
-            let cause = Cause::new(Code::InternalError, "no_route", "The gateway failed.");
-            return respond::refuse(session, ctx, "route", cause).await.map(|()| true);
+            return respond::refuse(session, ctx, "route", answer::internal()).await.map(|()| true);
         };
         if let Some(kind) = route.config.answer {
             return respond::own(session, ctx, kind).await.map(|()| true);
@@ -217,12 +216,12 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        session: &mut Session,
+        _: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        body::forward(session, ctx, body)
+        body::forward(ctx, body)
     }
 
     async fn upstream_response_filter(
@@ -429,8 +428,7 @@ fn stamp(session: &mut Session, answer: &mut ResponseHeader, ctx: &mut Context) 
     if answer.status != http::StatusCode::OK || coded || !answer::is_json(answer) {
         return Ok(());
     }
-    let length = answer.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    let Some(length) = length else { return Ok(()) };
+    let Some(length) = answer::length(answer) else { return Ok(()) };
     let stamp = Stamp::new(&ctx.verdict.request_id, ctx.started.elapsed(), chrono::Utc::now(), length);
     answer.set_content_length(length + stamp.growth())?;
     if session.req_header().method != http::Method::HEAD {

@@ -89,11 +89,18 @@ fn every_reason_is_used_and_every_refusal_has_one() {
     let calls = code.split("Cause::new(").chain(code.split("Flow::refuse(")).filter_map(|call| {
         let (code, rest) = call.split_once(',')?;
         let reason = rest.trim_start().strip_prefix('"')?.split('"').next()?;
-        code.trim().starts_with("Code::").then(|| reason.to_owned())
+        Some((code.trim().strip_prefix("Code::")?.to_owned(), reason.to_owned()))
     });
-    let calls: Vec<String> = calls.collect();
+    let calls: Vec<(String, String)> = calls.collect();
     assert!(calls.len() > 40, "the calls are found: {}", calls.len());
-    for reason in calls {
-        assert!(REASONS.contains(&reason.as_str()), "`{reason}` is not in REASONS and docs/refusals.md");
+    let rows = rows(&read("docs/refusals.md"));
+    for (code, reason) in calls {
+        let row = rows.iter().find(|row| row[0].trim_matches('`') == reason);
+        let row = row.unwrap_or_else(|| panic!("`{reason}` is not in REASONS and docs/refusals.md"));
+        let code = Code::ALL.iter().find(|known| format!("{known:?}") == code).unwrap();
+        // The code is the row's, or another that the row tells of.
+        let word = format!("`{}`", code.as_str());
+        assert_eq!(row[1], code.status().to_string(), "{reason}");
+        assert!(row[2] == word || row[3].contains(&word), "`{reason}` is answered with {word}");
     }
 }

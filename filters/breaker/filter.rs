@@ -8,7 +8,7 @@ use super::{Breaker, Config, Refused, State};
 use crate::per_upstream::PerUpstream;
 use crate::reply::{Cause, Code};
 use crate::verdict::Verdict;
-use crate::{Filter, Flow, Outcome};
+use crate::{Filter, Flow};
 
 /// The filter.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ impl Filter for Breakers {
     }
 
     /// A permit that is still there was not used: the call counts as cancelled.
-    fn finish(&self, verdict: &mut Verdict, _: Outcome) {
+    fn finish(&self, verdict: &mut Verdict) {
         verdict.breaker = None;
     }
 }
@@ -126,7 +126,7 @@ mod tests {
     async fn what_ends_unanswered_counts_as_nothing() {
         let (filter, mut verdict) = (filter(Mode::Enforce), verdict("main"));
         filter.forward(&mut verdict).await;
-        filter.finish(&mut verdict, Outcome { status: 0, elapsed: MS });
+        filter.finish(&mut verdict);
         assert_eq!(filter.upstreams().get("main").unwrap().snapshot().calls, 0);
         assert_eq!(filter.forward(&mut verdict).await, Flow::Continue);
     }

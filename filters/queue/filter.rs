@@ -16,7 +16,7 @@ use crate::breaker::{self, Permit, Refused};
 use crate::per_upstream::PerUpstream;
 use crate::reply::{Cause, Code};
 use crate::verdict::Verdict;
-use crate::{Filter, Flow, Mode, Outcome};
+use crate::{Filter, Flow, Mode};
 
 /// The filter.
 #[derive(Debug, Default)]
@@ -142,7 +142,7 @@ impl Filter for Queues {
     }
 
     /// A place that is still held is given back.
-    fn finish(&self, verdict: &mut Verdict, _: Outcome) {
+    fn finish(&self, verdict: &mut Verdict) {
         verdict.slot = None;
     }
 }

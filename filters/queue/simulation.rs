@@ -8,7 +8,7 @@ use tokio::time::{sleep, sleep_until};
 use super::*;
 use crate::client::Client;
 use crate::verdict::Verdict;
-use crate::{Filter, Flow, Outcome};
+use crate::{Filter, Flow};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ async fn request(queues: &Queues, upstream: &Upstream, load: &Load, random: f64,
         verdict.answered(if overloaded { Answered::Overloaded } else { Answered::Ok }, asked.elapsed());
         refused = overloaded.then_some("upstream");
     }
-    queues.finish(&mut verdict, Outcome { status: 0, elapsed: came.elapsed() });
+    queues.finish(&mut verdict);
     Seen { at: begin.elapsed(), waited, took: came.elapsed(), refused }
 }
 

@@ -68,7 +68,7 @@ async fn who_waits_is_woken_by_who_ends() {
     first.answered(Answered::Ok, 100 * MS);
     let (flow, second) = settled(second).await;
     assert_eq!((flow, second.slot.as_ref().unwrap().waited()), (Flow::Continue, 100 * MS));
-    queues.finish(&mut { second }, crate::Outcome { status: 200, elapsed: MS });
+    queues.finish(&mut { second });
     let snapshot = queue(&queues).snapshot();
     assert_eq!((snapshot.running, snapshot.waiting["normal"]), (0, 0));
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use addrgate_filters::proxy_protocol;
 use addrgate_filters::reply::{Cause, Code};
+use addrgate_filters::request_body::too_slow;
 use addrgate_filters::route::Route;
 use bytes::{Buf, BytesMut};
 use pingora::protocols::Stream;
@@ -170,8 +171,7 @@ impl Visit {
                 }
             }
         };
-        let slow = |_| Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.").closing();
-        timeout(time, read).await.map_err(slow)?
+        timeout(time, read).await.map_err(|_| too_slow())?
     }
 
     /// Sends what was put into the buffer, from `now` on no longer than `time`.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use addrgate_filters::Flow;
-use addrgate_filters::reply::{Cause, Code};
-use addrgate_filters::request_body::too_large;
+use addrgate_filters::reply::Cause;
+use addrgate_filters::request_body::{too_large, too_slow};
 use addrgate_filters::route::Route;
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
@@ -47,9 +47,7 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     let time = ctx.plan.file.limits.body_time.0;
     let body = match tokio::time::timeout(time, read(session, route)).await {
         Ok(body) => body?,
-        Err(_elapsed) => {
-            Err(Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.").closing())
-        }
+        Err(_elapsed) => Err(too_slow()),
     };
     Ok(body.and_then(|body| {
         if !by_body {
@@ -75,7 +73,7 @@ async fn read(session: &mut Session, route: &Route) -> Result<Result<Bytes, Caus
 }
 
 /// One piece on its way to the upstream: counted, or replaced by the canonical body.
-pub(super) fn forward(_: &Session, ctx: &mut Context, piece: &mut Option<Bytes>) -> Result<()> {
+pub(super) fn forward(ctx: &mut Context, piece: &mut Option<Bytes>) -> Result<()> {
     if let Some(canonical) = &ctx.verdict.body {
         *piece = (!std::mem::replace(&mut ctx.body_sent, true)).then(|| canonical.clone());
         return Ok(());

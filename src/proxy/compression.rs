@@ -11,6 +11,7 @@ use pingora::modules::http::compression::ResponseCompression;
 use pingora::proxy::Session;
 
 use crate::config::{Algorithm, Compression};
+use crate::upstream::answer;
 
 /// Before the module sees the request: reduces `Accept-Encoding` to our choice.
 pub(super) fn prepare(session: &mut Session, config: &Compression) {
@@ -38,8 +39,7 @@ pub(super) fn choose(session: &mut Session, answer: &mut ResponseHeader, config:
     if !config.enabled {
         return Ok(());
     }
-    let length = answer.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    let small = length.is_some_and(|length| is_small(config, length));
+    let small = answer::length(answer).is_some_and(|length| is_small(config, length));
     let partial = answer.status == http::StatusCode::PARTIAL_CONTENT;
     let kept = has_member(answer, &header::CACHE_CONTROL, b"no-transform");
     if (small || partial || kept)

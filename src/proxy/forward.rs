@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::Stop;
-use addrgate_filters::reply::{Cause, Code};
+use addrgate_filters::reply::Cause;
 use addrgate_filters::route::Route;
 use addrgate_filters::verdict::Answered;
 use http::{HeaderMap, StatusCode};
@@ -48,10 +48,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<()
             Err(Stop::Refused(_, cause)) if is_breaker(&cause) && turn_to_fallback(ctx, &route) => {}
             Err(Stop::Refused(by, cause)) => return Err(Denied::Refused(by, cause)),
             // No filter answers at this moment.
-            Err(Stop::Answered(_)) => {
-                let cause = Cause::new(Code::InternalError, "internal", "The gateway failed.");
-                return Err(Denied::Refused("route", cause));
-            }
+            Err(Stop::Answered(_)) => return Err(Denied::Refused("route", answer::internal())),
         }
     }
     if let Some(pool) = ctx.plan.pool_of(&ctx.verdict) {

@@ -8,20 +8,18 @@ use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use addrgate_filters::request_id::RequestId;
+use addrgate_filters::verdict::Verdict;
 
 use super::METRICS;
 use super::metrics::CacheOutcome;
 
 /// What a line tells; everything that a client chose is cut and escaped.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Line<'a> {
-    pub(crate) request_id: &'a RequestId,
-    /// Left out where it is the request id.
-    pub(crate) correlation: Option<&'a str>,
-    pub(crate) client: Option<&'a str>,
+    /// The request's names, its client and its route.
+    pub(crate) verdict: &'a Verdict,
+    /// Told where the verdict knows no better address.
     pub(crate) peer: Option<std::net::IpAddr>,
-    pub(crate) route: Option<&'a str>,
     pub(crate) method: &'a str,
     /// Without the query: what people look for is their own business.
     pub(crate) path: &'a str,
@@ -114,8 +112,9 @@ impl Buffer {
 }
 
 fn format(line: &Line<'_>, now: chrono::DateTime<chrono::Utc>, out: &mut Vec<u8>) {
+    let verdict = line.verdict;
     // Writing into a vector can't fail.
-    let _never_fails = write!(out, r#"{{"ts":"{}","id":"{}""#, now.format("%FT%T%.3fZ"), line.request_id.as_str());
+    let _never_fails = write!(out, r#"{{"ts":"{}","id":"{}""#, now.format("%FT%T%.3fZ"), verdict.request_id.as_str());
     let text = |out: &mut Vec<u8>, name: &str, value: Option<&str>| {
         if let Some(value) = value {
             let _never_fails = write!(out, r#","{name}":""#);
@@ -123,12 +122,12 @@ fn format(line: &Line<'_>, now: chrono::DateTime<chrono::Utc>, out: &mut Vec<u8>
             out.push(b'"');
         }
     };
-    text(out, "correlation", line.correlation);
-    text(out, "client", line.client);
-    if let Some(peer) = line.peer {
+    text(out, "correlation", verdict.correlation.as_deref());
+    text(out, "client", verdict.client.as_ref().map(|client| &*client.name));
+    if let Some(peer) = verdict.address.or(line.peer) {
         let _never_fails = write!(out, r#","peer":"{peer}""#);
     }
-    text(out, "route", line.route);
+    text(out, "route", verdict.route.as_ref().map(|route| route.name()));
     text(out, "method", Some(line.method));
     text(out, "path", Some(line.path));
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
@@ -170,22 +169,16 @@ fn escape(value: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::LazyLock;
 
     use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
 
-    static ID: LazyLock<RequestId> = LazyLock::new(RequestId::new);
-
-    fn line<'a>(path: &'a str) -> Line<'a> {
+    fn line<'a>(verdict: &'a Verdict, path: &'a str) -> Line<'a> {
         Line {
-            request_id: &ID,
-            correlation: None,
-            client: Some("web"),
+            verdict,
             peer: None,
-            route: Some("search"),
             method: "GET",
             path,
             status: 200,
@@ -201,7 +194,7 @@ mod tests {
         #[test]
         fn every_line_is_one_line_of_json(path in any::<String>()) {
             let mut out = Vec::new();
-            format(&line(&path), chrono::DateTime::UNIX_EPOCH, &mut out);
+            format(&line(&Verdict::default(), &path), chrono::DateTime::UNIX_EPOCH, &mut out);
             prop_assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
             let value: Value = serde_json::from_slice(&out).unwrap();
             prop_assert_eq!(&value["ms"], &Value::from(1.5));
@@ -228,7 +221,7 @@ mod tests {
         let sink = Sink::default();
         let log = AccessLog::start(Box::new(sink.clone())).unwrap();
         for _ in 0..100 {
-            log.write(&line("/a"));
+            log.write(&line(&Verdict::default(), "/a"));
         }
         log.close();
         assert_eq!(sink.0.lock().unwrap().iter().filter(|b| **b == b'\n').count(), 100);

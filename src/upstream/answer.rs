@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use addrgate_filters::reply::{Cause, Code};
+use addrgate_filters::request_body::too_slow;
 use addrgate_filters::route::{Kind, Route};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorSource, ErrorType};
@@ -36,9 +37,7 @@ pub(crate) fn cause(error: &Error) -> Option<Cause> {
     let upstream = |code, reason, message: &'static str| Some(Cause::new(code, reason, message).retry_after(SOON));
     match (error.esource(), error.etype()) {
         (ErrorSource::Downstream, E::WriteError | E::ReadError | E::ConnectionClosed | E::WriteTimedout) => None,
-        (ErrorSource::Downstream, E::ReadTimedout) => {
-            Some(Cause::new(Code::RequestTimeout, "body_time", "The request body came too slowly.").closing())
-        }
+        (ErrorSource::Downstream, E::ReadTimedout) => Some(too_slow()),
         (ErrorSource::Downstream, _) => {
             Some(Cause::new(Code::InvalidRequest, "malformed", "The request is malformed.").closing())
         }
@@ -68,15 +67,23 @@ pub(crate) fn cause(error: &Error) -> Option<Cause> {
         (ErrorSource::Upstream, _) => {
             upstream(Code::BadGateway, "upstream_invalid", "The service behind answered with something unexpected.")
         }
-        (ErrorSource::Internal | ErrorSource::Unset, _) => {
-            Some(Cause::new(Code::InternalError, "internal", "The gateway failed.").closing())
-        }
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(internal()),
     }
+}
+
+/// A failure of our own; what is left on the connection is in doubt.
+pub(crate) fn internal() -> Cause {
+    Cause::new(Code::InternalError, "internal", "The gateway failed.").closing()
 }
 
 /// Whether an answer of this content type may carry `meta`.
 pub(crate) fn is_json(answer: &ResponseHeader) -> bool {
     Kind::Json.admits(answer.headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes))
+}
+
+/// Bytes of the body, where the head tells.
+pub(crate) fn length(answer: &ResponseHeader) -> Option<usize> {
+    answer.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]
