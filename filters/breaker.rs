@@ -255,6 +255,18 @@ impl Breaker {
         self.gate.read().0
     }
 
+    /// Whether a call that it does not let through is refused; with `mode: observe` it is only counted.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        self.lock().config.mode == Mode::Enforce
+    }
+
+    /// Whether a call would be refused now.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        self.enforces() && self.lock().refuses(Instant::now())
+    }
+
     /// Every change from now on, for events. A receiver that falls behind by 32 changes misses some.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {

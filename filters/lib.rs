@@ -238,7 +238,7 @@ impl Filters {
             signals.delay = signals.delay.max(queue.delay());
         }
         let breakers = || self.breaker.upstreams().used(&self.route);
-        let open = breakers().filter(|breaker| breaker.state().refuses()).count();
+        let open = breakers().filter(|breaker| breaker.enforces() && breaker.state().refuses()).count();
         signals.breakers = open as f64 / breakers().count().max(1) as f64;
         self.degrade.tick(signals);
     }
@@ -267,11 +267,16 @@ mod tests {
 
     /// A route to `main`; `spare` is nobody's own upstream.
     fn filters() -> Filters {
+        filters_that(Mode::Enforce)
+    }
+
+    fn filters_that(mode: Mode) -> Filters {
         let routes = r#"[{"name": "r", "paths": ["/"], "upstream": "main"}]"#;
         let route = route::Routes::new(serde_json::from_str(routes).unwrap()).unwrap();
         let names = || ["main".to_owned(), "spare".to_owned()].into_iter();
-        let breaker = Breakers::new(&names().map(|name| (name, Default::default())).collect()).unwrap();
-        let queue = queue::Config { ceiling: 1, floor: 1, size: 0, ..queue::Config::default() };
+        let breaker = breaker::Config { mode, ..breaker::Config::default() };
+        let breaker = Breakers::new(&names().map(|name| (name, breaker)).collect()).unwrap();
+        let queue = queue::Config { mode, ceiling: 1, floor: 1, size: 0, ..queue::Config::default() };
         let queue = Queues::new(&names().map(|name| (name, queue)).collect::<BTreeMap<_, _>>()).unwrap();
         let degrade = degrade::Degrade::new(&degrade::Config::default()).unwrap();
         Filters { route, breaker, queue, degrade, ..Filters::default() }
@@ -340,6 +345,19 @@ mod tests {
             refused(&filters, &mut verdict(&filters)).await;
         }
         assert_eq!(level_after(1).await, Level::Minimal, "60 of 61 were refused, none failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_only_observes_lowers_no_level() {
+        let filters = filters_that(Mode::Observe);
+        filters.breaker.upstreams().get("main").unwrap().force(Force::Open);
+        for _ in 0..60 {
+            let mut verdict = verdict(&filters);
+            assert_eq!(filters.forward(&mut verdict).await, Ok(()));
+            tokio::time::advance(Duration::from_secs(1)).await;
+            filters.tick(0.1);
+        }
+        assert_eq!(filters.degrade.level(), Level::Normal);
     }
 
     #[tokio::test(start_paused = true)]

@@ -219,7 +219,7 @@ impl Queue {
             return Ok(Entered::Slot(self.slot(ask.class, Duration::ZERO, ask.now)));
         }
         let until = state.may_wait(ask).inspect_err(|no| {
-            counts.lost += matters;
+            counts.lost += matters * u64::from(state.config.mode == Mode::Enforce);
             match no {
                 No::Full(Full::Class) => counts.full += 1,
                 No::Full(Full::Share) => counts.share += 1,

@@ -96,8 +96,14 @@ impl Verdict {
         let breaker = self.breaker.as_ref().map(|permit| Arc::clone(permit.breaker()));
         self.tell(answered, elapsed);
         let Some(breaker) = breaker else { return Ok(()) };
-        let permit = breaker.admit().inspect_err(|_| self.slot = None)?;
-        self.breaker = Some(permit.slow_from(self.slow()));
+        match breaker.admit() {
+            Ok(permit) => self.breaker = Some(permit.slow_from(self.slow())),
+            Err(refused) if breaker.enforces() => {
+                self.slot = None;
+                return Err(refused);
+            }
+            Err(_) => {}
+        }
         Ok(())
     }
 

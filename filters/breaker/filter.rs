@@ -150,6 +150,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn observed_nobody_loses_a_place_or_a_second_try() {
+        let (filter, mut first, mut second) = (filter(Mode::Observe), verdict("main"), verdict("main"));
+        filter.forward(&mut first).await;
+        filter.forward(&mut second).await;
+        assert_eq!(first.again(Answered::Failed, MS), Ok(()), "the failure opened it");
+        let breaker = filter.upstreams().get("main").unwrap();
+        assert!(breaker.state().refuses() && !breaker.refuses());
+        let revoked = tokio::time::timeout(60_000 * MS, second.breaker.as_ref().unwrap().revoked()).await;
+        assert!(revoked.is_err(), "who waits goes on waiting");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_refuses_until_its_time_is_over_and_while_its_probes_are_out() {
+        let (filter, mut verdict) = (filter(Mode::Enforce), verdict("main"));
+        let breaker = Arc::clone(filter.upstreams().get("main").unwrap());
+        filter.forward(&mut verdict).await;
+        verdict.answered(Answered::Failed, MS);
+        assert!(breaker.refuses());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!breaker.refuses(), "nobody needs to come for that");
+        let _probes: Vec<_> = (0..3).map(|_| breaker.admit().unwrap()).collect();
+        assert!(breaker.refuses());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_reload_goes_on_with_the_state_and_the_new_settings() {
         let (old, mut verdict) = (filter(Mode::Enforce), verdict("main"));
         old.forward(&mut verdict).await;

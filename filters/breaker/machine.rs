@@ -213,6 +213,16 @@ impl Machine {
         }
     }
 
+    /// Whether [`Machine::admit`] would let no call through.
+    pub(super) fn refuses(&self, now: Instant) -> bool {
+        match self.phase {
+            Phase::Closed { .. } | Phase::ForcedClosed { .. } => false,
+            Phase::Open { until } => now < until,
+            Phase::HalfOpen { admitted, .. } => admitted >= self.config.probes,
+            Phase::ForcedOpen => true,
+        }
+    }
+
     /// Our own probe, begun in `generation`, was answered while the breaker was open: whether it may go on as a call.
     pub(super) fn answered(&mut self, generation: u64, now: Instant) -> bool {
         let Phase::Open { until } = self.phase else { return false };

@@ -58,7 +58,13 @@ impl Permit {
 
     /// Ends when the breaker refuses every call: whoever still waits to begin this one need not wait on.
     pub async fn revoked(&self) {
-        self.breaker.until(State::refuses).await;
+        loop {
+            self.breaker.until(State::refuses).await;
+            if self.breaker.enforces() {
+                return;
+            }
+            self.breaker.until(|state| !state.refuses()).await;
+        }
     }
 }
 

@@ -75,7 +75,7 @@ fn turn_to_fallback(ctx: &mut Context, route: &Route) -> bool {
     let plan = Arc::clone(&ctx.plan);
     let Some(pool) = plan.pool_named(name) else { return false };
     // What its breaker would refuse is not counted as a call.
-    let is_open = plan.filters.breaker.upstreams().get(name).is_some_and(|breaker| breaker.state().refuses());
+    let is_open = plan.filters.breaker.upstreams().get(name).is_some_and(|breaker| breaker.refuses());
     if ctx.verdict.upstream.as_deref() == Some(name) || is_open || !pool.may_stand_in() {
         return false;
     }
