@@ -21,10 +21,11 @@ use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::coalesce::Lead;
-use crate::config::Plan;
+use crate::config::{Limits, Plan};
 use crate::context::record;
 use crate::proxy::Gateway;
 use crate::replay::Recipe;
@@ -181,18 +182,29 @@ impl Door {
                 let stop = plan.filters.settle(&mut verdict).await.err();
                 step = self.settled(&mut visit, head, &request, &mut verdict, stop);
             }
-            let mut memory = None;
+            let mut memory: Option<OwnedSemaphorePermit> = None;
             if let Step::Body { body, asks } = step {
                 let route = verdict.route.clone()?;
-                let reserved = self.shared.reserve(body.most(&route));
-                step = match reserved.map(|permit| memory = Some(permit)) {
+                let Limits { write_time, body_time, .. } = plan.file.limits;
+                let reserve = |bytes| {
+                    let more = self.shared.reserve(bytes)?;
+                    match &mut memory {
+                        Some(memory) => memory.merge(more),
+                        None => memory = Some(more),
+                    }
+                    Ok(())
+                };
+                let length = match asks && !visit.ask(head, write_time.0).await {
+                    true => Ok(None),
+                    false => visit.body(head, body, &route, body_time.0, reserve).await,
+                };
+                step = match length {
+                    Ok(Some(length)) => self.judge_body(&mut visit, head, (body, length), &request, &mut verdict),
+                    Ok(None) => {
+                        self.left(&mut visit, head, &request, &verdict);
+                        return None;
+                    }
                     Err(cause) => Step::Refused("door", cause),
-                    Ok(()) if asks && !visit.ask(head, plan.file.limits.write_time.0).await => return None,
-                    Ok(()) => match visit.body(head, body, &route, plan.file.limits.body_time.0).await {
-                        Ok(Some(length)) => self.judge_body(&mut visit, head, (body, length), &request, &mut verdict),
-                        Ok(None) => return None,
-                        Err(cause) => Step::Refused("door", cause),
-                    },
                 };
             }
             match step {
@@ -410,7 +422,16 @@ impl Door {
         visit.close().await;
     }
 
-    /// The end of a hit, or of a refusal.
+    /// The client has left before all of its request was there.
+    fn left(&self, visit: &mut Visit, length: usize, request: &Request<'_>, verdict: &Verdict) {
+        let mut fields = FIELDS;
+        if let Ok(head) = parse(&visit.parts().0[..length], &mut fields, request) {
+            let elapsed = request.started.instant.elapsed();
+            self.record((head.method, head.path), request, verdict, (0, 0), elapsed, None);
+        }
+    }
+
+    /// The end of a hit, of a refusal, or of a request without an answer (status 0).
     fn record(
         &self,
         (method, path): (&str, &str),
@@ -428,7 +449,7 @@ impl Door {
             status,
             bytes,
             elapsed,
-            cache: if refused.is_some() { CacheOutcome::Own } else { CacheOutcome::Hit },
+            cache: if refused.is_some() || status == 0 { CacheOutcome::Own } else { CacheOutcome::Hit },
             upstream: None,
             refused,
         };
@@ -445,7 +466,7 @@ fn hand_over(head: &Head<'_>, length: usize, stop: Option<Stop>) -> Step {
     lend(head, whole, stop)
 }
 
-/// With so many bytes of the wire. An HTTP/1.0 connection is good for one request.
+/// With so many bytes of the wire. A connection is good for one request more where its end is not known, or with HTTP/1.0.
 fn lend(head: &Head<'_>, lent: usize, stop: Option<Stop>) -> Step {
-    Step::HandOver { lent, close: head.version == Version::HTTP_10, stop }
+    Step::HandOver { lent, close: lent == usize::MAX || head.version == Version::HTTP_10, stop }
 }

@@ -37,8 +37,17 @@ async fn rest(mut stream: TcpStream) -> String {
     all
 }
 
-async fn slow_upload(gateway: &Gateway) -> TcpStream {
-    connect(gateway, &post("Content-Length: 1000000", "x")).await
+/// Three that announce a million bytes and send `length` of them, and what they are answered.
+async fn slow_uploads(gateway: &Gateway, length: usize) -> Vec<String> {
+    let one = async |_| {
+        let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+        let upload = post("Content-Length: 1000000", &"x".repeat(length));
+        let _may_be_cut_short = stream.write_all(upload.as_bytes()).await;
+        rest(stream).await
+    };
+    let mut answers = futures::future::join_all((0..3).map(one)).await;
+    answers.sort();
+    answers
 }
 
 fn post(framing: &str, body: &str) -> String {
@@ -119,15 +128,9 @@ async fn bodies_have_a_bound_in_size_time_and_together() {
         let answer = rest(stream).await;
         assert!(answer.starts_with("HTTP/1.1 413 "), "{framing}: {answer}");
     }
-    let slow: Vec<TcpStream> = {
-        let all = (0..3).map(|_| slow_upload(&gateway));
-        futures::future::join_all(all).await
-    };
-    let mut answers = Vec::new();
-    for stream in slow {
-        answers.push(rest(stream).await);
-    }
-    answers.sort();
+    let answers = slow_uploads(&gateway, 1).await;
+    assert!(answers.iter().all(|answer| answer.starts_with("HTTP/1.1 408 ")), "announcing takes no room: {answers:?}");
+    let answers = slow_uploads(&gateway, 900_000).await;
     assert!(answers[0].starts_with("HTTP/1.1 408 ") && answers[1].starts_with("HTTP/1.1 408 "), "{answers:?}");
     assert!(answers[2].starts_with("HTTP/1.1 503 ") && answers[2].contains("retry-after: 1"), "{answers:?}");
     let after = async || rest(connect(&gateway, &post("Content-Length: 1000000", &"x".repeat(1_000_000))).await).await;

@@ -28,14 +28,6 @@ impl Body {
             false => Self::Bytes(head.headers.text("content-length").and_then(|text| text.parse().ok()).unwrap_or(0)),
         }
     }
-
-    /// Bytes on the wire at most.
-    pub(super) fn most(self, route: &Route) -> usize {
-        match self {
-            Self::Bytes(length) => length,
-            Self::Chunks => framed(route),
-        }
-    }
 }
 
 /// Whether the client sends its body only after a `100 Continue`; one of HTTP/1.0 does not (RFC 9110 section 10.1.1).

@@ -90,7 +90,7 @@ impl Conn {
 
     /// Whether Pingora has taken exactly the request: what it has left would be read as another one.
     pub(super) fn is_returned_whole(&self) -> bool {
-        matches!(self.lent, 0 | usize::MAX)
+        self.lent == 0
     }
 
     /// Reads more into the buffer.

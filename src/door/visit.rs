@@ -150,22 +150,29 @@ impl Visit {
     }
 
     /// Reads the body that follows a head of `head` bytes to its end; gives its length on the wire, `None` where the client
-    /// left before.
+    /// left before. `reserve` is asked for memory as the bytes come in: what is only announced takes none.
     pub(super) async fn body(
         &mut self,
         head: usize,
         body: Body,
         route: &Route,
         time: Duration,
+        mut reserve: impl FnMut(usize) -> Result<(), Cause> + Send,
     ) -> Result<Option<usize>, Cause> {
+        const STEP: usize = 16 << 10;
         let Some(conn) = &mut self.conn else { return Ok(None) };
         let mut chunks = Chunks::default();
+        let mut reserved = 0;
         let read = async {
             loop {
                 let end = match body {
                     Body::Bytes(length) => (conn.buf.len() >= head + length).then_some(length),
                     Body::Chunks => chunks.end(&conn.buf[head..], route)?,
                 };
+                while reserved < conn.buf.len() - head {
+                    reserve(STEP)?;
+                    reserved += STEP;
+                }
                 if end.is_some() || !matches!(poll_fn(|cx| conn.poll_fill(cx)).await, Ok(1..)) {
                     return Ok(end);
                 }

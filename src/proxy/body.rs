@@ -20,7 +20,7 @@ use crate::context::Context;
 const REPLAYED: u64 = 64 << 10;
 
 /// On body-keyed routes (which allow no larger bodies than are replayed) reads the body and finds the key. Any other body that
-/// can be replayed is read, too, so that who sends slowly holds no place at the upstream; over HTTP/1 the door has done that.
+/// can be replayed is read, too, so that who sends slowly holds no place at the upstream, and who leaves is heard.
 pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Route) -> Result<Result<(), Cause>> {
     let request = session.req_header();
     let is_http2 = request.version == Version::HTTP_2;
@@ -35,7 +35,7 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
             Err(cause) => return Ok(Err(cause)),
         }
     }
-    if session.is_body_empty() || !(by_body || is_http2 && length <= REPLAYED) {
+    if session.is_body_empty() || !(by_body || length <= REPLAYED) {
         return Ok(Ok(()));
     }
     session.as_mut().enable_retry_buffering();
