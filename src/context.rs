@@ -149,6 +149,12 @@ impl Context {
         self.seen = Seen { method: head.method.to_owned(), path: path.to_owned(), peer: head.peer };
     }
 
+    /// Whether the connection is a trusted proxy's, whose word counts.
+    pub(crate) fn is_from_trusted(&self) -> bool {
+        let trusted = &self.plan.filters.address.0.trusted_proxies;
+        self.seen.peer.is_some_and(|peer| trusted.contain(peer))
+    }
+
     /// Ends the request: filters, metrics, log line. Once, whatever happens.
     pub(crate) fn finish(&mut self, status: u16, bytes: u64) {
         if std::mem::replace(&mut self.finished, true) {

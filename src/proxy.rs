@@ -12,7 +12,7 @@ use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::route::Route;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header;
+use http::{StatusCode, header};
 use pingora::cache::key::HashBinary;
 use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -200,11 +200,10 @@ impl ProxyHttp for Gateway {
         let route = route_of(ctx)?;
         let plan = Arc::clone(&ctx.plan);
         let host = plan.pool_of(&ctx.verdict).map_or("", |pool| pool.host());
-        let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         let head = head_of(session);
         let origin = request::Origin {
             peer: ctx.verdict.address,
-            tls,
+            tls: is_over_tls(session, ctx),
             host: head.host().and_then(|h| std::str::from_utf8(h).ok()),
         };
         request::shape(upstream_request, &route, &ctx.verdict, host, &origin, forward::left(ctx))?;
@@ -230,7 +229,8 @@ impl ProxyHttp for Gateway {
         upstream_response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        if upstream_response.status.is_informational() {
+        // 101 is final, and nothing of ours asks for another protocol.
+        if upstream_response.status.is_informational() && upstream_response.status != StatusCode::SWITCHING_PROTOCOLS {
             return respond::interim(session, upstream_response).await;
         }
         let route = route_of(ctx)?;
@@ -245,7 +245,7 @@ impl ProxyHttp for Gateway {
         session.upstream_compression.adjust_level(0);
         // The version is the sender's own (RFC 9110 section 7.6).
         upstream_response.set_version(http::Version::HTTP_11);
-        let is_validation = upstream_response.status == http::StatusCode::NOT_MODIFIED;
+        let is_validation = upstream_response.status == StatusCode::NOT_MODIFIED;
         edit(upstream_response, |fields| {
             // For those that are added here and in `response_filter`: the table grows once.
             fields.reserve(16);
@@ -299,6 +299,10 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         if upstream_response.status.is_informational() {
             return Ok(());
+        }
+        if session.req_header().version == http::Version::HTTP_10 {
+            // Such a client knows no chunks: the end of the connection ends the body (RFC 9112 section 6.1).
+            upstream_response.remove_header(&header::TRANSFER_ENCODING);
         }
         status::tell(session, upstream_response, ctx)?;
         stamp(session, upstream_response, ctx)?;
@@ -412,6 +416,16 @@ fn route_of(ctx: &Context) -> Result<Arc<Route>> {
     ctx.verdict.route.clone().ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
 }
 
+/// Whether the client's connection is encrypted: as a proxy says that is trusted, where TLS ended before us.
+fn is_over_tls(session: &Session, ctx: &Context) -> bool {
+    let told = head_of(session).headers.text("x-forwarded-proto");
+    match told.filter(|_| ctx.is_from_trusted()) {
+        Some("https") => true,
+        Some("http") => false,
+        _ => session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+    }
+}
+
 /// Makes room for `meta` in a successful JSON answer whose length is known.
 fn stamp(session: &mut Session, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
     let wanted = ctx.verdict.route.as_ref().is_some_and(|route| route.config.meta);
@@ -425,7 +439,7 @@ fn stamp(session: &mut Session, answer: &mut ResponseHeader, ctx: &mut Context) 
     if let Some(weak) = answer.headers.get(header::ETAG).and_then(weak) {
         answer.insert_header(header::ETAG, weak)?;
     }
-    if answer.status != http::StatusCode::OK || coded || !answer::is_json(answer) {
+    if answer.status != StatusCode::OK || coded || !answer::is_json(answer) {
         return Ok(());
     }
     let Some(length) = answer::length(answer) else { return Ok(()) };

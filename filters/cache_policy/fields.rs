@@ -34,7 +34,7 @@ const OF_THE_BODY: [HeaderName; 7] = [
 ];
 
 /// Removes the hop-by-hop fields and those that `Connection` nominates.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()

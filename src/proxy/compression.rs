@@ -18,7 +18,9 @@ pub(super) fn prepare(session: &mut Session, config: &Compression) {
     // Several lines are one list (RFC 9110 section 5.3).
     let lines = session.req_header().headers.get_all(header::ACCEPT_ENCODING).iter();
     let accepted = lines.map(header::HeaderValue::as_bytes).collect::<Vec<_>>().join(&b","[..]);
-    let chosen = best(&accepted, config);
+    // A coded body has no length beforehand, and HTTP/1.0 knows no chunks.
+    let whole = session.req_header().version == http::Version::HTTP_10;
+    let chosen = best(&accepted, config).filter(|_| !whole);
     let request = session.req_header_mut();
     match chosen {
         Some(algorithm) if config.enabled => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::Stop;
+use addrgate_filters::cache_policy::fields::strip_hop_by_hop;
 use addrgate_filters::cors::EXPOSED;
 use addrgate_filters::degrade::Level;
 use addrgate_filters::reply::{Cause, Code, Reply, render, timestamp, wants_problem};
@@ -205,7 +206,7 @@ pub(super) fn tag(headers: &mut HeaderMap, is_validation: bool, route: &Route) -
 /// What an upstream says about itself or about this one exchange is not for clients, and not to be kept.
 pub(super) fn strip(headers: &mut HeaderMap) {
     // Names that are known at compile time are not parsed for each answer.
-    const STRIPPED: [HeaderName; 9] = [
+    const STRIPPED: [HeaderName; 7] = [
         header::SERVER,
         HeaderName::from_static("x-powered-by"),
         HeaderName::from_static("x-request-id"),
@@ -213,10 +214,14 @@ pub(super) fn strip(headers: &mut HeaderMap) {
         HeaderName::from_static("x-response-time"),
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderName::from_static("x-cache"),
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
     ];
     for name in &STRIPPED {
         headers.remove(name);
+    }
+    // Pingora has still to see how the body is framed.
+    let framing = headers.remove(header::TRANSFER_ENCODING);
+    strip_hop_by_hop(headers);
+    if let Some(framing) = framing {
+        headers.insert(header::TRANSFER_ENCODING, framing);
     }
 }

@@ -13,7 +13,11 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// Whether an answer may be passed on (and kept). An error answer must be the upstream's own envelope.
 pub(crate) fn judge(answer: &ResponseHeader, route: &Route) -> Result<(), Cause> {
-    let bodiless = matches!(answer.status.as_u16(), 100..=199 | 204 | 304);
+    if answer.status.is_informational() {
+        let message = "The service behind answered with something unexpected.";
+        return Err(Cause::new(Code::BadGateway, "upstream_invalid", message).retry_after(SOON));
+    }
+    let bodiless = matches!(answer.status.as_u16(), 204 | 304);
     let content_type = answer.headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
     if bodiless || route.config.answers.admits(content_type) {
         return Ok(());
@@ -101,6 +105,7 @@ mod tests {
     #[case(503, "text/plain", "json", Some((503, "upstream_unavailable")))]
     #[case(504, "text/plain", "json", Some((504, "upstream_timeout")))]
     #[case(304, "", "json", None)]
+    #[case(101, "text/html", "any", Some((502, "upstream_invalid")))]
     #[case(200, "text/html", "any", None)]
     fn judging(#[case] status: u16, #[case] kind: &str, #[case] answers: &str, #[case] refused: Option<(u16, &str)>) {
         let route = serde_json::json!([{"name": "r", "paths": ["/"], "answers": answers}]);

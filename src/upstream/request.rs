@@ -122,9 +122,9 @@ pub(crate) fn shape(
         let accept = if problem { "application/problem+json, application/json" } else { "application/json" };
         set(headers, "accept", accept)?;
     }
-    if !keeps_host(route) {
-        set(headers, "host", upstream_host)?;
-    }
+    // As it is in the key, from wherever it came: HTTP/1.0 may name it in the target alone.
+    let asked = origin.host.filter(|_| keeps_host(route)).map(str::to_ascii_lowercase);
+    set(headers, "host", asked.as_deref().unwrap_or(upstream_host))?;
     set(headers, "x-request-id", verdict.request_id.as_str())?;
     set(headers, "x-correlation-id", verdict.correlation())?;
     set(headers, "x-request-timeout", itoa::Buffer::new().format(left.as_millis()))?;
@@ -234,13 +234,14 @@ mod tests {
     #[test]
     fn the_list_can_be_widened() {
         let route = json!({"cache": {"key": {"host": true}}, "forward": ["x-any", "accept"]});
-        let request = shaped(route, &[("Host", "h"), ("X-Any", "1"), ("X-Other", "1"), ("Accept", "text/csv")]);
+        let request =
+            shaped(route, &[("Host", "PUBLIC.example"), ("X-Any", "1"), ("X-Other", "1"), ("Accept", "text/csv")]);
         assert_eq!(
             (&request.headers["x-any"], &request.headers["accept"]),
             (&"1".parse().unwrap(), &"text/csv".parse().unwrap())
         );
         assert!(!request.headers.contains_key("x-other"));
-        assert_eq!(request.headers["host"], "h");
+        assert_eq!(request.headers["host"], "public.example", "as it is in the key");
     }
 
     #[test]

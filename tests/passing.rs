@@ -1,0 +1,171 @@
+//! What passes through: how a request reaches the upstream, and how its answer reaches clients of every age.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/lib.rs"]
+mod support;
+
+use serde_json::json;
+use support::gateway::plain;
+use support::{Answer, Gateway, Origin, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Nothing is kept; all of a request is passed on.
+fn uncached(origin: &str) -> String {
+    let cached = "    forward: [accept-language]\n    cache: { methods: [GET], lifetimes: { jitter: 0 } }\n";
+    plain(origin).replace(cached, "")
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_no_chunks() {
+    let body = "{\"n\": \"a body that is worth coding\"}".repeat(100);
+    let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let fields = "Content-Type: application/json\r\nConnection: close\r\n";
+    let wire = format!("HTTP/1.1 200 OK\r\n{fields}Transfer-Encoding: chunked\r\n\r\n{chunks}");
+    let until_the_end = format!("HTTP/1.1 200 OK\r\n{fields}\r\n{body}");
+    let origin = Origin::start(move |asked| {
+        let answer = if asked.target == "/chunks" { wire.clone() } else { until_the_end.clone() };
+        async { Answer::Raw(answer.into_bytes()) }
+    })
+    .await;
+    let config = plain(&origin.place).replace("compression: { enabled: false }", "compression: { from: 10B }");
+    for config in [config.clone(), uncached(&origin.place).replace("enabled: false", "from: 10B")] {
+        let gateway = Gateway::start(&config).await;
+        for target in ["/chunks", "/end", "/chunks"] {
+            let ask = format!("GET {target} HTTP/1.0\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+            let reply = gateway.client.raw(ask.as_bytes()).await;
+            let fields = format!("{target} {:?}", reply.headers);
+            assert!(!reply.headers.contains_key("transfer-encoding"), "{fields}");
+            assert!(!reply.headers.contains_key("content-encoding"), "{fields}");
+            assert!(reply.text() == body, "{fields}: {}", reply.text());
+        }
+        gateway.stop(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_of_one_hop_stays_there() {
+    let origin = Origin::start(|_| async {
+        let answer = Answer::json("{}").with("connection", "x-internal, upgrade").with("upgrade", "h2c");
+        answer.with("x-internal", "secret").with("proxy-authenticate", "Basic").with("x-mine", "yes")
+    })
+    .await;
+    let gateway = Gateway::start(&uncached(&origin.place)).await;
+    let reply = gateway.client.get("/a").await;
+    assert_eq!(reply.header("x-mine"), "yes");
+    for name in ["x-internal", "upgrade", "proxy-authenticate"] {
+        assert!(!reply.headers.contains_key(name), "{name}: {:?}", reply.headers);
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn another_protocol_is_no_answer() {
+    let switching =
+        b"HTTP/1.1 101 Switching Protocols\r\nCache-Control: max-age=60\r\nConnection: upgrade\r\n\r\nhello";
+    let origin = Origin::start(|_| async { Answer::Raw(switching.to_vec()) }).await;
+    for config in [plain(&origin.place), uncached(&origin.place)] {
+        let gateway = Gateway::start(&config).await;
+        for _ in 0..2 {
+            let reply = gateway.client.raw(b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+            assert_eq!(reply.status, 502, "{:?}", reply.headers);
+        }
+        gateway.stop(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_whether_tls_ended_at_it() {
+    let origin = Origin::start(|asked| async move {
+        Answer::json(asked.headers.get("x-forwarded-proto").cloned().unwrap_or_default())
+    })
+    .await;
+    let trusting = "address: { trusted_proxies: [127.0.0.0/8] }\n";
+    for (more, expected) in [(trusting, "https"), ("", "http")] {
+        let gateway = Gateway::start(&(uncached(&origin.place) + more)).await;
+        let told = async |proto: &str| {
+            let request = gateway.client.request("GET", "/a").header("x-forwarded-proto", proto);
+            gateway.client.send(request).await.text()
+        };
+        assert_eq!(told("https").await, expected);
+        assert_eq!(told("gopher").await, "http");
+        gateway.stop(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_in_the_key_is_the_one_that_is_asked_for() {
+    let origin = Origin::start(|asked| async move { Answer::json(asked.headers["host"].clone()) }).await;
+    let config =
+        plain(&origin.place).replace("cache: { methods: [GET],", "cache: { methods: [GET], key: { host: true },");
+    let gateway = Gateway::start(&config).await;
+    let ask =
+        async |head: &str| gateway.client.raw(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await.text();
+    assert_eq!(ask("GET http://one.example/x HTTP/1.0").await, "one.example");
+    assert_eq!(ask("GET /x HTTP/1.1\r\nHost: One.Example").await, "one.example");
+    assert_eq!(ask("GET /x HTTP/1.1\r\nHost: TWO.example").await, "two.example");
+    assert_eq!(ask("GET /y HTTP/1.0").await, origin.place, "without any, the upstream's own");
+    assert_eq!(origin.asked().len(), 3);
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_who_is_still_sending() {
+    let origin = Origin::start(|_| async { Answer::json("{}") }).await;
+    let gateway = Gateway::start(&(plain(&origin.place) + "rate_limit: { address: [1/1h] }\n")).await;
+    assert_eq!(gateway.client.get("/a").await.status, 200);
+    let piece = vec![b'x'; 300_000];
+    for framing in ["Content-Length: 600000", "Transfer-Encoding: chunked"] {
+        let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+        let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        if framing.starts_with('T') {
+            stream.write_all(b"927c0\r\n").await.unwrap();
+        }
+        // It goes on although the answer is there by now.
+        for _ in 0..2 {
+            stream.write_all(&piece).await.expect("not reset");
+            support::origin::pause(50).await;
+        }
+        let mut answer = vec![0; 4096];
+        let read = stream.read(&mut answer).await.expect("not reset");
+        let answer = String::from_utf8_lossy(&answer[..read]);
+        assert!(answer.starts_with("HTTP/1.1 429 "), "{framing}: {answer}");
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn who_leaves_while_its_post_waits_frees_its_turn() {
+    let origin = Origin::start(|asked| async move {
+        if asked.target == "/slow" {
+            support::origin::pause(3_000).await;
+        }
+        Answer::json("{}")
+    })
+    .await;
+    let config = uncached(&origin.place) + "queue: { ceiling: 1, floor: 1, deadline: 8s }\n";
+    let gateway = Gateway::start(&config).await;
+    let client = gateway.client.clone();
+    let slow = tokio::spawn(async move { client.get("/slow").await.status });
+    until("the place is taken", async || origin.count("/slow") == 1).await;
+    let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+    let wire = "POST /left HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    stream.write_all(wire.as_bytes()).await.unwrap();
+    let waiting = async || {
+        let status = gateway.admin("GET", "/admin/v1/status", None).await.json();
+        status["upstreams"]["origin"]["queue"]["waiting"]
+            .as_object()
+            .unwrap()
+            .values()
+            .filter_map(|n| n.as_u64())
+            .sum::<u64>()
+    };
+    until("it waits", async || waiting().await == 1).await;
+    drop(stream);
+    until("it waits no more", async || waiting().await == 0).await;
+    assert_eq!(slow.await.unwrap(), 200);
+    assert_eq!(gateway.client.post("/next", &json!({})).await.status, 200);
+    assert_eq!(origin.count("/left"), 0);
+    gateway.stop(&[]).await;
+}
