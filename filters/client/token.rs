@@ -182,7 +182,9 @@ impl Tokens {
             return Err(refusal("token_algorithm", "The token is signed with an algorithm that is not accepted."));
         }
         let mut found = refusal("token_key", "The token is signed with a key that is not known.");
-        for key in of_algorithm().filter(|key| header.kid.is_none() || key.id == header.kid) {
+        // A key without a name may be anyone's, a secret for one.
+        let may_be = |id: &Option<String>| header.kid.is_none() || id.is_none() || *id == header.kid;
+        for key in of_algorithm().filter(|key| may_be(&key.id)) {
             match jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &key.validation) {
                 Ok(data) => return self.claims(&data.claims),
                 Err(e) => {

@@ -131,6 +131,13 @@ fn what_is_critical_and_what_is_long_is_refused() {
     assert_eq!(reason(&by_secret(), &signed(&with("more", json!("x".repeat(LONGEST))))), "token_form");
 }
 
+#[test]
+fn a_key_without_a_name_may_be_the_one_that_is_named() {
+    let named = Header { kid: Some("k1".to_owned()), ..Header::default() };
+    let token = encode(&named, &claims(), &EncodingKey::from_secret(SECRET)).unwrap();
+    assert_eq!(by_secret().verify(&token).unwrap().subject, "web");
+}
+
 /// A pair of keys of each kind, and their public set.
 struct Pairs {
     rsa: EncodingKey,
