@@ -130,7 +130,9 @@ fn methods(#[case] method: &str, #[case] reason: Option<&str>) {
 
 #[rstest]
 #[case("http://h/", "h", None)]
-#[case("http://H/", "h", None)]
+#[case("http://H/", "H", None)]
+#[case("http://H/", "h", Some("host"))]
+#[case("http://a%20b/", "a%20b", Some("host"))]
 #[case("http://h:80/", "h", Some("host"))]
 #[case("http://h/", "other", Some("host"))]
 fn host_and_target_agree(#[case] target: &str, #[case] host: &str, #[case] reason: Option<&str>) {
