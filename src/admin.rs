@@ -20,7 +20,6 @@ use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, Reply, render};
 use addrgate_filters::request_body::too_slow;
 use addrgate_filters::request_id::NameRequest;
-use addrgate_filters::route::Answer;
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Filter, Flow};
 use async_trait::async_trait;
@@ -32,7 +31,7 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use crate::config::reload::reload;
-use crate::proxy::own_reply;
+use crate::proxy::{livez, metrics, readyz};
 use crate::shared::Shared;
 use crate::upstream::answer;
 
@@ -96,12 +95,9 @@ impl Admin {
             return control::breaker(&self.shared, name);
         }
         match (head.method, head.path) {
-            ("GET" | "HEAD", "/livez") => Ok(own_reply(&self.shared, verdict, Answer::Livez)),
-            ("GET" | "HEAD", "/readyz") => Ok(own_reply(&self.shared, verdict, Answer::Readyz)),
-            ("GET", "/metrics") => {
-                status::gather(&self.shared);
-                Ok(own_reply(&self.shared, verdict, Answer::Metrics))
-            }
+            ("GET" | "HEAD", "/livez") => Ok(livez()),
+            ("GET" | "HEAD", "/readyz") => Ok(readyz(&self.shared, verdict)),
+            ("GET", "/metrics") => Ok(metrics(&self.shared)),
             ("GET", "/admin/v1/status") => Ok(Reply::json(200, &status::status(&self.shared))),
             ("GET", "/admin/v1/config") => {
                 let file = serde_json::to_value(&self.shared.plan().file);

@@ -33,13 +33,15 @@ mod body;
 mod cache;
 mod compression;
 mod forward;
+mod own;
 mod respond;
 mod shadow;
 mod status;
 
 pub(crate) use compression::{best, is_small};
 use forward::Denied;
-pub(crate) use respond::{fields as common_fields, own_reply};
+pub(crate) use own::{Services, livez, metrics, readyz};
+pub(crate) use respond::fields as common_fields;
 pub(crate) use shadow::Shadow;
 
 /// Ends a phase after the cause was put into the context; `fail_to_proxy` writes the answer.

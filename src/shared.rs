@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::caching::Caching;
 use crate::config::Plan;
 use crate::invalidation::Invalidation;
+use crate::proxy::Services;
 use crate::redis::Redis;
 use crate::replay::Replays;
 use crate::store::Writer;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) popular: Popular,
     /// How far warming is.
     pub(crate) warming: Progress,
+    /// What the upstreams said of their health.
+    pub(crate) services: Services,
     /// The last minutes' counters.
     pub(crate) recent: Recent,
     /// When the process began.
@@ -76,6 +79,7 @@ impl Shared {
             reloading: Mutex::default(),
             last_reload: ArcSwap::from_pointee("none since the start".to_owned()),
             access,
+            services: Services::default(),
             recent: Recent::default(),
             started: Instant::now(),
         });

@@ -1,14 +1,12 @@
 //! Writes the gateway's own answers, and dresses every answer in the contract's fields.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::Stop;
 use addrgate_filters::cache_policy::fields::strip_hop_by_hop;
 use addrgate_filters::cors::EXPOSED;
-use addrgate_filters::degrade::Level;
-use addrgate_filters::reply::{Cause, Code, Reply, render, timestamp, wants_problem};
+use addrgate_filters::reply::{Cause, Reply, render, wants_problem};
 use addrgate_filters::route::{Answer, Route};
 use addrgate_filters::verdict::Verdict;
 use http::header::{self, HeaderMap, HeaderName};
@@ -16,11 +14,9 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::{body, head_of};
+use super::{body, head_of, own};
 use crate::context::Context;
 use crate::edit::{add, edit, set};
-use crate::shared::Shared;
-use crate::telemetry::METRICS;
 
 /// Refuses: the one way in which a cause becomes an answer on Pingora's path.
 pub(super) async fn refuse(session: &mut Session, ctx: &mut Context, by: &'static str, cause: Cause) -> Result<()> {
@@ -41,74 +37,8 @@ pub(super) async fn stop(session: &mut Session, ctx: &mut Context, stop: Stop) -
 /// Answers itself.
 pub(super) async fn own(session: &mut Session, ctx: &mut Context, kind: Answer) -> Result<()> {
     let path = head_of(session).path.to_owned();
-    let reply = match kind {
-        Answer::Detailed => detailed(ctx, &path).await,
-        kind => own_reply(&ctx.shared, &ctx.verdict, kind),
-    };
+    let reply = own::reply(ctx, &path, kind).await;
     write(session, ctx, &reply).await
-}
-
-/// Health in detail, the services' own included.
-async fn detailed(ctx: &Context, path: &str) -> Reply {
-    const TIME: Duration = Duration::from_millis(800);
-    let asked = ctx.plan.pools.iter().map(async |pool| {
-        let (status, body) = pool.get(path, TIME).await.unwrap_or_default();
-        (pool.name(), status, serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default())
-    });
-    let services = futures::future::join_all(asked).await;
-    let well = services.iter().filter(|(_, status, _)| *status == 200).count();
-    let troubled = well < services.len() || ctx.plan.filters.degrade.level() != Level::Normal;
-    let mut body = crate::admin::status::parts(&ctx.shared);
-    let state = match (well, troubled) {
-        (0, _) => "unhealthy",
-        (_, true) => "degraded",
-        (_, false) => "healthy",
-    };
-    let own = [
-        ("status", state.into()),
-        ("timestamp", timestamp(chrono::Utc::now()).into()),
-        ("version", env!("CARGO_PKG_VERSION").into()),
-        ("services", services.into_iter().map(|(name, _, body)| (name.to_owned(), body)).collect()),
-    ];
-    body.extend(own.map(|(name, value)| (name.to_owned(), value)));
-    Reply::json(if well == 0 { 503 } else { 200 }, &body.into())
-}
-
-/// The gateway's own answers, for the admin listener too.
-pub(crate) fn own_reply(shared: &Arc<Shared>, verdict: &Verdict, kind: Answer) -> Reply {
-    let now = chrono::Utc::now();
-    match kind {
-        Answer::Livez => Reply::json(200, &serde_json::json!({"alive": true})),
-        Answer::Readyz if shared.is_ready() => Reply::json(200, &serde_json::json!({"ready": true})),
-        Answer::Readyz => {
-            let cause = Cause::new(Code::ServiceUnavailable, "draining", "This instance takes no more traffic.");
-            render(&cause.retry_after(Duration::from_secs(1)), verdict, false, now)
-        }
-        // What needs no upstream; the rest is `detailed`.
-        Answer::Detailed => Reply::json(200, &crate::admin::status::parts(shared).into()),
-        Answer::Alive => Reply::json(
-            200,
-            &serde_json::json!({
-                "alive": true,
-                "timestamp": timestamp(now),
-                "uptime": shared.started.elapsed().as_secs_f64(),
-            }),
-        ),
-        Answer::Recent => {
-            let mut body = shared.recent.report(&METRICS.totals(), shared.started.elapsed());
-            body["timestamp"] = timestamp(now).into();
-            Reply::json(200, &body)
-        }
-        Answer::Metrics => Reply {
-            status: 200,
-            fields: vec![
-                ("content-type", "text/plain; version=0.0.4".to_owned()),
-                ("cache-control", "no-store".to_owned()),
-            ],
-            body: METRICS.text().into(),
-            close: false,
-        },
-    }
 }
 
 async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Result<()> {
