@@ -1,5 +1,6 @@
 //! What keeps breakers and degradation going without requests: probes, the beat of the signals, and a line for each change.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,7 +107,7 @@ async fn each<T: Clone>(mut changes: Receiver<T>, tell: impl Fn(T)) {
     }
 }
 
-/// The share of its limit of memory that this process uses: the cgroup's limit where there is one, else the machine's.
+/// The share of its limit of memory that this process uses: its cgroup's limit where there is one, else the machine's.
 /// `None` where the system does not tell.
 fn memory() -> Option<f64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
@@ -116,7 +117,37 @@ fn memory() -> Option<f64> {
     };
     let resident = kib(&read("/proc/self/status")?, "VmRSS:")?;
     let machine = kib(&read("/proc/meminfo")?, "MemTotal:")?;
-    let own = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse::<f64>().ok());
+    let own = read("/proc/self/cgroup").and_then(|groups| group_limit(&groups, Path::new("/sys/fs/cgroup")));
     let limit = own.map_or(machine, |bytes| (bytes / 1024.0).min(machine));
     (limit > 0.0).then(|| resident / limit)
+}
+
+/// The least limit of the cgroup (version 2) that `groups` names and of those around it, in bytes. A container sees its own
+/// as the root.
+fn group_limit(groups: &str, root: &Path) -> Option<f64> {
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let limit = |group: &Path| std::fs::read_to_string(root.join(group).join("memory.max")).ok()?.trim().parse().ok();
+    Path::new(own).ancestors().filter_map(limit).reduce(f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_limit_around_the_process_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let limit = |group: &str| group_limit(&format!("1:name=x:/y\n0::/{group}\n"), root.path());
+        let inner = root.path().join("system.slice/addrgate.service");
+        std::fs::create_dir_all(&inner).unwrap();
+        assert_eq!(limit("system.slice/addrgate.service"), None);
+        std::fs::write(inner.join("memory.max"), "max\n").unwrap();
+        std::fs::write(root.path().join("system.slice/memory.max"), "2000\n").unwrap();
+        assert_eq!(limit("system.slice/addrgate.service"), Some(2000.0));
+        std::fs::write(inner.join("memory.max"), "1000\n").unwrap();
+        assert_eq!(limit("system.slice/addrgate.service"), Some(1000.0));
+        std::fs::write(root.path().join("memory.max"), "500\n").unwrap();
+        assert_eq!(limit(""), Some(500.0), "in a namespace of its own");
+        assert_eq!(group_limit("", root.path()), None);
+    }
 }

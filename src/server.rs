@@ -106,7 +106,8 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     tracing::info!(listen = ?settings.listen, admin = %admin_listen, threads, hash = %hash, "addrgate starts");
     let phases = server.watch_execution_phase();
     let (stage, stages) = watch::channel(Stage::Running);
-    let signals = Signals { shared: Arc::clone(&shared), delay: delay.0, stage };
+    let upgradable = settings.upgrade_socket.is_some();
+    let signals = Signals { shared: Arc::clone(&shared), delay: delay.0, upgradable, stage };
     let ended = std::thread::Builder::new()
         .name("server".to_owned())
         .spawn(move || server.run(RunArgs { shutdown_signal: Box::new(signals) }))
@@ -125,11 +126,10 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
 }
 
 /// For how many connections there are descriptors: one each, one each for its request at the upstream, and some for all
-/// else. The process's limit is raised as far as the system lets it.
+/// else. The process's limit is raised as far as the system lets it: a reload may want more connections than the start.
 fn room(wanted: usize) -> usize {
     const ELSE: u64 = 512;
-    let files = (wanted as u64).saturating_mul(2).saturating_add(ELSE);
-    let files = match rlimit::increase_nofile_limit(files) {
+    let files = match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(files) => files,
         Err(error) => {
             tracing::info!(%error, "the limit of open files is not known; `limits.connections` alone holds");

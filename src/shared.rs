@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::caching::Caching;
-use crate::config::Plan;
+use crate::config::{File, Plan};
 use crate::invalidation::Invalidation;
 use crate::proxy::Services;
 use crate::redis::Redis;
@@ -22,6 +22,8 @@ use crate::warm::{Popular, Progress};
 
 /// The handles. One per process.
 pub(crate) struct Shared {
+    /// The configuration that the process began with; some of it holds to its end.
+    pub(crate) at_start: File,
     plan: ArcSwap<Plan>,
     changed: watch::Sender<()>,
     ready: AtomicBool,
@@ -64,6 +66,7 @@ impl Shared {
         let (caching, writer) = Caching::new(&plan.file.cache, Arc::clone(&invalidation), redis.clone());
         let bodies = usize::try_from(plan.file.limits.bodies.0 / 1024).unwrap_or(usize::MAX);
         let shared = Arc::new(Self {
+            at_start: plan.file.clone(),
             bodies: Arc::new(Semaphore::new(bodies.min(Semaphore::MAX_PERMITS))),
             caching,
             invalidation,

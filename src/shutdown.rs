@@ -32,17 +32,17 @@ pub(crate) enum Stage {
 pub(crate) struct Signals {
     pub(crate) shared: Arc<Shared>,
     pub(crate) delay: Duration,
+    /// Whether there is a socket by which a new process can take over.
+    pub(crate) upgradable: bool,
     pub(crate) stage: watch::Sender<Stage>,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let asked = self.asked().await;
-        self.shared.not_ready();
-        METRICS.ready.set(0);
-        match asked {
+        match self.asked().await {
             ShutdownSignal::GracefulTerminate => {
+                not_ready(&self.shared);
                 tracing::info!(delay = ?self.delay, "stopping: not ready any more");
                 tokio::select! {
                     () = tokio::time::sleep(self.delay) => {}
@@ -59,6 +59,7 @@ impl ShutdownSignalWatch for Signals {
                 ShutdownSignal::GracefulUpgrade
             }
             ShutdownSignal::FastShutdown => {
+                not_ready(&self.shared);
                 self.stage.send_replace(Stage::Fast);
                 ShutdownSignal::FastShutdown
             }
@@ -72,13 +73,27 @@ impl Signals {
             tracing::error!("signals can't be caught; stopping");
             return ShutdownSignal::FastShutdown;
         };
-        tokio::select! {
-            _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
-            () = self.shared.drain.notified() => ShutdownSignal::GracefulTerminate,
-            _ = quit.recv() => ShutdownSignal::GracefulUpgrade,
-            () = interrupted() => ShutdownSignal::FastShutdown,
+        loop {
+            return tokio::select! {
+                _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
+                () = self.shared.drain.notified() => ShutdownSignal::GracefulTerminate,
+                _ = quit.recv() => {
+                    if !self.upgradable {
+                        // Nobody would serve afterwards.
+                        tracing::warn!("SIGQUIT without `server.upgrade_socket` does nothing; SIGTERM stops");
+                        continue;
+                    }
+                    ShutdownSignal::GracefulUpgrade
+                }
+                () = interrupted() => ShutdownSignal::FastShutdown,
+            };
         }
     }
+}
+
+fn not_ready(shared: &Shared) {
+    shared.not_ready();
+    METRICS.ready.set(0);
 }
 
 async fn interrupted() {
@@ -114,6 +129,8 @@ pub(crate) async fn drained(
         return shared.in_flight() > 0;
     }
     told(phases).await;
+    // A process that hands its sockets over is asked for as long as it holds them.
+    not_ready(shared);
     let end = Instant::now() + drain;
     // Listeners close within this moment; what they took just before shows as in flight by then.
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use support::gateway::plain;
 use support::origin::pause;
 use support::stack::ADMIN_TOKEN;
-use support::{Answer, Gateway, Origin, Process, program, project};
+use support::{Answer, Gateway, Origin, Process, program, project, until};
 
 #[tokio::test]
 async fn the_admin_calls_of_the_page_work() {
@@ -45,6 +45,18 @@ async fn the_admin_calls_of_the_page_work() {
 }
 
 #[tokio::test]
+async fn without_a_socket_nothing_is_handed_over() {
+    let origin = Origin::start(|_| async { Answer::json("{}") }).await;
+    let mut gateway = Gateway::start(&plain(&origin.place)).await;
+    gateway.process.signal("QUIT");
+    until("it says so", async || gateway.process.lines().iter().any(|line| line.contains("server.upgrade_socket")))
+        .await;
+    assert!(gateway.process.is_running());
+    assert_eq!(gateway.client.get("/readyz").await.status, 200);
+    gateway.stop(&["server.upgrade_socket"]).await;
+}
+
+#[tokio::test]
 async fn an_upgrade_loses_no_request() {
     let (origin, folder) = (Origin::start(|_| async { Answer::json("{}") }).await, tempfile::tempdir().unwrap());
     let socket = format!("threads: 2, upgrade_socket: {:?}", folder.path().join("upgrade"));
@@ -54,8 +66,13 @@ async fn an_upgrade_loses_no_request() {
     let mut new = Process::start("addrgate", command);
     old.process.signal("QUIT");
     let ask = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let ready = ask.strip_prefix(b"GET /a").map(|rest| [b"GET /readyz", rest].concat()).unwrap();
+    let begun = tokio::time::Instant::now();
     while old.process.is_running() {
+        assert!(begun.elapsed().as_secs() < 60, "the old process stays");
         assert_eq!(old.client.raw(ask).await.status, 200);
+        // Whoever is asked, a balancer sees no gap.
+        assert_eq!(old.client.raw(&ready).await.status, 200);
         pause(10).await;
     }
     assert!(old.process.end().await.success());

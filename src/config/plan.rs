@@ -174,9 +174,9 @@ impl Plan {
         &self.metrics[route.map_or(last, |route| route.index.min(last))]
     }
 
-    /// The settings that differ from `old` but need a restart.
-    pub(crate) fn restart_needed(&self, old: &Plan) -> Vec<&'static str> {
-        let (new, old) = (&self.file, &old.file);
+    /// The settings that differ from those of the process's start but need a restart.
+    pub(crate) fn restart_needed(&self, old: &File) -> Vec<&'static str> {
+        let new = &self.file;
         let mut changed = Vec::new();
         for (name, differs) in [
             ("server", new.server != old.server),

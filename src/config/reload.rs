@@ -44,7 +44,7 @@ pub(crate) fn reload(shared: &Shared, path: &Path) -> Result<Vec<&'static str>, 
     let running = Running { plan: &old, has_redis: shared.redis.is_some() };
     match load(path, &environment, Some(running)) {
         Ok(plan) => {
-            let restart = plan.restart_needed(&old);
+            let restart = plan.restart_needed(&shared.at_start);
             for warning in &plan.warnings {
                 tracing::warn!("{warning}");
             }

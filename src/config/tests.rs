@@ -90,6 +90,7 @@ fn the_version_counts(#[case] line: &str, #[case] message: &str) {
 #[case("limits:\n  head: 16KB\n", "config.yaml:5:9: `KB` is not a unit of size")]
 #[case("limits:\n  keepaliv: 60s\n", "config.yaml:5:3: unknown key `keepaliv`; did you mean `keepalive`?")]
 #[case("limits:\n  uri: 1GiB\n", "config.yaml:5:8: must be from 256B to 1MiB")]
+#[case("limits:\n  head_time: 0s\n", "config.yaml:5:14: must be more than zero")]
 #[case("log: { level: \"${MISSING}\" }\n", "config.yaml:4:15: the variable MISSING is not set")]
 #[case("log: { level: \"nonsense=loud\" }\n", "config.yaml:4:15: is not a log filter")]
 #[case("admin:\n  token: short\n", "config.yaml:5:10: a token needs at least 16 characters")]
@@ -116,9 +117,11 @@ fn mistakes_have_a_place_and_a_sentence(#[case] more: &str, #[case] message: &st
 }
 
 #[test]
-fn several_problems_are_told_at_once() {
-    let found = read("version: 3\nserver: { listen: [nowhere] }\nupstreams: {}\n").unwrap_err();
-    assert_eq!(found.problems.len(), 3, "{found}");
+fn an_upstream_needs_time() {
+    for setting in ["connect_time: 0ms", "health: { interval: 0s, timeout: 0s }", "health: { timeout: 0s }"] {
+        let found = error(&SMALLEST.replace("} }", &format!(", {setting} }} }}")));
+        assert!(found.contains("must be more than zero"), "{setting}: {found}");
+    }
 }
 
 #[test]
@@ -152,7 +155,7 @@ fn what_needs_a_restart_is_said_at_a_reload() {
         "admin: { listen: \"127.0.0.1:9\" }\ncache: { memory: 1MiB }\ninvalidation: { poll: 60ms }\nredis: { urls: [] }
 limits: { bodies: 300MiB }\nwarm: { keys: 5 }\nlog: { level: warn }\n";
     let changed = read(&(SMALLEST.replace("3001", "3009") + others)).unwrap();
-    let mut said = changed.restart_needed(&read(SMALLEST).unwrap());
+    let mut said = changed.restart_needed(&read(SMALLEST).unwrap().file);
     said.sort_unstable();
     assert_eq!(said, documented);
 }

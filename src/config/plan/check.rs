@@ -11,6 +11,9 @@ use super::{File, Problem};
 use crate::redis::Redis;
 use crate::upstream::Pool;
 
+/// Who means "without end" by zero would have none in time.
+const NO_TIME: &str = "must be more than zero";
+
 /// Everything that the file alone shows.
 pub(super) fn file(file: &File) -> Vec<Problem> {
     let mut found = Vec::new();
@@ -60,8 +63,16 @@ pub(super) fn file(file: &File) -> Vec<Problem> {
             }
         }
         let health = &upstream.health;
-        if health.fall == 0 || health.rise == 0 || health.interval.0.is_zero() {
-            wrong(&["upstreams", name, "health"], "`fall`, `rise` and `interval` must be more than zero".to_owned());
+        if health.fall == 0 || health.rise == 0 {
+            wrong(&["upstreams", name, "health"], "`fall` and `rise` must be more than zero".to_owned());
+        }
+        for (field, span) in [("interval", health.interval), ("timeout", health.timeout)] {
+            if span.0.is_zero() {
+                wrong(&["upstreams", name, "health", field], NO_TIME.to_owned());
+            }
+        }
+        if upstream.connect_time.0.is_zero() {
+            wrong(&["upstreams", name, "connect_time"], NO_TIME.to_owned());
         }
         if health.timeout > health.interval {
             let message = "`timeout` is longer than `interval`: checks would overlap".to_owned();
@@ -97,6 +108,14 @@ pub(super) fn file(file: &File) -> Vec<Problem> {
         let message =
             format!("too little for the largest body of a route ({}): must be more than twice that", Size(largest));
         wrong(&["limits", "bodies"], message);
+    }
+    let limits = &file.limits;
+    for (name, span) in
+        [("head_time", limits.head_time), ("body_time", limits.body_time), ("write_time", limits.write_time)]
+    {
+        if span.0.is_zero() {
+            wrong(&["limits", name], NO_TIME.to_owned());
+        }
     }
     if file.limits.fields == 0 || file.limits.fields > 256 {
         wrong(&["limits", "fields"], "must be from 1 to 256".to_owned());
