@@ -107,7 +107,7 @@ impl Batch {
         &self,
         at_once: usize,
         source: &'static str,
-        judge: impl Fn(String, Options) -> F,
+        judge: impl Fn(String, Options) -> F + Sync,
     ) -> Result<Response, ApiError>
     where
         F: Future<Output = Result<Validation, ApiError>> + Send,
@@ -140,7 +140,7 @@ impl Batch {
         &self,
         at_once: usize,
         source: &'static str,
-        judge: impl Fn(String, Options) -> F,
+        judge: impl Fn(String, Options) -> F + Sync,
     ) -> Result<Vec<Validation>, ApiError>
     where
         F: Future<Output = Result<Validation, ApiError>> + Send,
@@ -155,31 +155,24 @@ impl Batch {
             Err(error) => Task::Bad(error.clone()),
         });
         let tasks: Vec<Task> = tasks.collect();
-        let options = self.options;
-        let done = move |task: Task| {
-            let judged = match task {
-                Task::Judge(address) => Ok(judge(address, options)),
-                Task::SameAs(index) => Err(Ok(Err(index))),
+        let (judge, options) = (&judge, self.options);
+        let verdict = move |task: Task| async move {
+            match task {
+                Task::Judge(address) => judge(address, options).await.map(Verdict::New),
+                Task::SameAs(index) => Ok(Verdict::SameAs(index)),
                 Task::Bad(error) => {
                     let missing = error.code == "MISSING_ADDRESS";
                     let kind = if missing { Kind::MissingComponent } else { Kind::InvalidFormat };
-                    Err(Ok(Ok(Validation::invalid(kind, error.message, source))))
-                }
-            };
-            async move {
-                match judged {
-                    Ok(judged) => judged.await.map(Ok),
-                    Err(known) => known,
+                    Ok(Verdict::New(Validation::invalid(kind, error.message, source)))
                 }
             }
         };
-        let mut verdicts = std::pin::pin!(stream::iter(tasks).map(done).buffered(at_once));
+        let mut verdicts = std::pin::pin!(stream::iter(tasks).map(verdict).buffered(at_once));
         let mut validations: Vec<Validation> = Vec::with_capacity(self.items.len());
         while let Some(verdict) = verdicts.next().await {
-            let verdict: Result<Validation, usize> = verdict?;
-            let validation = match verdict {
-                Ok(validation) => validation,
-                Err(same) => validations.get(same).cloned().ok_or_else(ApiError::internal)?,
+            let validation = match verdict? {
+                Verdict::New(validation) => validation,
+                Verdict::SameAs(index) => validations.get(index).cloned().ok_or_else(ApiError::internal)?,
             };
             let ends = self.fail_fast && !validation.is_valid;
             validations.push(validation);
@@ -197,6 +190,12 @@ enum Task {
     /// As the item with this index, which comes before.
     SameAs(usize),
     Bad(ApiError),
+}
+
+/// What came of it.
+enum Verdict {
+    New(Validation),
+    SameAs(usize),
 }
 
 #[cfg(test)]
