@@ -22,6 +22,8 @@ use crate::validate::{ADDRESS, FLAG};
 const POINT: &str = include_str!("sql/lookup/point.sql");
 /// From here the place is right, though a unit may be unknown or the locality be the one next door.
 const PLACED: u8 = 70;
+/// Matches that are compared to see whether one place is meant.
+const COMPARED: usize = 50;
 
 /// What became of an address.
 pub(crate) struct Geocoded {
@@ -35,20 +37,22 @@ pub(crate) struct Geocoded {
 impl Geocoded {
     /// What to look for.
     pub(crate) fn wanted(second_stage: bool) -> Wanted {
-        Wanted { typing: Typing::Done, state: None, postcode: None, from: 0, count: 2, second_stage }
+        Wanted { typing: Typing::Done, state: None, postcode: None, from: 0, count: COMPARED, second_stage }
     }
 
     /// The place that is meant, if one is.
-    pub(crate) fn of(found: Found) -> Self {
+    pub(crate) fn of(mut found: Found) -> Self {
         let confidence = found.page.first().map_or(0, |best| best.score.confidence);
-        let mut best = found.page.iter().filter(|scored| scored.score.confidence == confidence);
+        let mut best = found.page.iter().take_while(|scored| scored.score.confidence == confidence);
         // Of several equals none is meant, unless they are in one place.
-        let place = match (best.next(), best.next()) {
-            (Some(one), other) if !found.listed && confidence >= PLACED => {
-                other.is_none_or(|other| other.record.point == one.record.point).then(|| one.record.place())
+        let place = match best.next() {
+            Some(one) if !found.listed && confidence >= PLACED => {
+                best.all(|other| other.record.point == one.record.point).then(|| one.record.place())
             }
             _ => None,
         };
+        // The answer shows, and is tagged with, one at most.
+        found.page.truncate(1);
         Self { place, confidence, found }
     }
 
@@ -177,4 +181,29 @@ fn body(place: &Place, confidence: u8, question: &Question) -> Value {
         fields.insert("components".into(), place.components());
     }
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lookup::Record;
+    use crate::rank::{Score, Scored};
+
+    #[rstest::rstest]
+    #[case::one(&[(90, 1.0)], true)]
+    #[case::the_best(&[(90, 1.0), (89, 2.0)], true)]
+    #[case::equals_in_one_place(&[(90, 1.0), (90, 1.0), (90, 1.0)], true)]
+    #[case::equals_in_two_places(&[(90, 1.0), (90, 2.0)], false)]
+    #[case::the_third_is_elsewhere(&[(90, 1.0), (90, 1.0), (90, 2.0)], false)]
+    #[case::none_fits(&[(69, 1.0)], false)]
+    #[case::nothing(&[], false)]
+    fn a_place_is_given_where_only_one_is_meant(#[case] matches: &[(u8, f64)], #[case] given: bool) {
+        let scored = |&(confidence, latitude): &(u8, f64)| Scored {
+            record: Record { point: Some(Position { latitude, longitude: 145.0 }), ..Record::default() },
+            score: Score { confidence, issues: Vec::new(), oddity: 0 },
+            label: String::new(),
+        };
+        let found = Found::page_of(matches.iter().map(scored).collect(), &Geocoded::wanted(true));
+        assert_eq!(Geocoded::of(found).place.is_some(), given);
+    }
 }
