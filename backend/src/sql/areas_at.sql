@@ -15,7 +15,7 @@ FROM held
 JOIN area a USING (level, code)
 CROSS JOIN here
 LEFT JOIN LATERAL (
-  SELECT l.pid, (SELECT lp.postcode FROM locality_postcode lp WHERE lp.locality_pid = l.pid
+  SELECT l.pid, (SELECT lp.postcode FROM locality_postcode lp WHERE lp.locality_pid = l.pid AND lp.postcode IS NOT NULL
                  ORDER BY lp.addresses DESC, lp.postcode LIMIT 1) AS postcode
   FROM locality l
   WHERE a.level = 'LOCALITY' AND search_form(l.name) = search_form(a.name) AND l.state = a.state

@@ -108,8 +108,25 @@ fn an_identifier_that_an_official_release_holds_stays_its() {
     database.import(&path).success();
     database.import(sample.path()).success();
     assert_eq!(database.one(&format!("SELECT source FROM address WHERE pid = '{}'", crate::sample::HOUSE)), "gnaf:VIC");
+    assert_eq!(database.one("SELECT addresses FROM dataset WHERE source = 'core:early'"), "0", "counted anew");
     let (path, _folder) = copy("late.psv");
     let output = database.import(&path).success();
     assert!(output.contains("flat: held by gnaf:VIC"), "{output}");
     assert_eq!(database.one("SELECT count(*) FROM address"), "451");
+}
+
+#[test]
+fn coverage_counts_addresses_without_a_postcode_and_no_aliases() {
+    let database = Database::new();
+    let (_folder, path) = file(&format!(
+        "{HEADER}|ALIAS_PRINCIPAL\n\
+         1 HIGH STREET, HORSHAM VIC 3400|||1|HIGH|STREET|HORSHAM|VIC|3400|142.2|-36.7|P\n\
+         2 HIGH STREET, HORSHAM VIC|||2|HIGH|STREET|HORSHAM|VIC||142.2|-36.7|P\n\
+         3 HIGH STREET, HORSHAM VIC 3401|||3|HIGH|STREET|HORSHAM|VIC|3401|142.2|-36.7|A\n\
+         4 LOW ROAD, DIMBOOLA VIC|||4|LOW|ROAD|DIMBOOLA|VIC||142.0|-36.4|P\n"
+    ));
+    database.import(&path).success();
+    let row = database.rows(include_str!("../../src/sql/coverage.sql")).remove(0);
+    let counted: (i64, i64, i64) = (row.get("localities"), row.get("postcodes"), row.get("addresses"));
+    assert_eq!(counted, (2, 1, 3));
 }

@@ -11,9 +11,8 @@ ORDER BY l.pid, search_form(n.name), n.is_alias;
 
 DELETE FROM locality_postcode p USING touched_locality t WHERE p.locality_pid = t.pid;
 INSERT INTO locality_postcode (locality_pid, postcode, addresses)
-SELECT a.locality_pid, a.postcode, count(*)
+SELECT a.locality_pid, a.postcode, count(*) FILTER (WHERE NOT a.is_alias)
 FROM address a JOIN touched_locality t ON t.pid = a.locality_pid
-WHERE a.postcode IS NOT NULL
 GROUP BY a.locality_pid, a.postcode;
 
 DELETE FROM street_name n USING touched_street t WHERE n.street_pid = t.pid;
