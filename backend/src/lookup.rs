@@ -238,7 +238,8 @@ impl Search<'_> {
             spots.extend(more);
         }
         self.collect(&readings, spots, &known, true, collected).await?;
-        collected.scored.extend(off_street(streets.database, streets.deadline, &readings, &known).await?);
+        let off_street = off_street(streets.database, streets.deadline, &readings, &known).await?;
+        collected.scored.extend(off_street.into_iter().filter(|scored| self.wanted.allows(scored)));
         if collected.best() < SETTLED && !collected.sure_spot {
             let spots = streets.guessed(&readings).await?;
             self.collect(&readings, spots, &known, true, collected).await?;

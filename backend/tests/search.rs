@@ -4,7 +4,20 @@
 #[path = "support/lib.rs"]
 mod support;
 
-use support::{Service, database::shared_url};
+use serde_json::Value;
+
+use support::{Database, Service, database::shared_url};
+
+async fn search(service: &Service, parameters: &[(&str, &str)]) -> Value {
+    let query: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let reply = service.client.get(&format!("/api/v1/addresses/search?{query}")).await;
+    assert_eq!(reply.status, 200, "{query}: {}", reply.text());
+    reply.json()
+}
+
+fn addresses(body: &Value) -> Vec<String> {
+    body["results"].as_array().unwrap().iter().map(|one| one["address"].as_str().unwrap().to_owned()).collect()
+}
 
 /// Not every unit of a tower is looked at, and then the total must not claim to be one.
 #[tokio::test]
@@ -22,9 +35,32 @@ async fn a_tower_with_hundreds_of_units_has_a_capped_total() {
     let small = towers.iter().find(|row| (50..150).contains(&row.get::<_, i64>(1))).unwrap();
     let service = Service::over(&url, &[], &[]).await;
     for (address, capped) in [(tower.as_str(), true), (small.get(0), false)] {
-        let encoded: String = form_urlencoded::byte_serialize(address.as_bytes()).collect();
-        let body = service.client.get(&format!("/api/v1/addresses/search?q={encoded}")).await.json();
+        let body = search(&service, &[("q", address)]).await;
         assert_eq!(body["totalIsCapped"] == true, capped, "{address}: {}", body["total"]);
+    }
+    service.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn state_and_postcode_hold_for_addresses_without_a_street_too() {
+    let database = Database::copy().await;
+    database
+        .execute(
+            "INSERT INTO address (pid, source, lot_number, locality_pid, postcode, point)
+             SELECT 'GATEST1', a.source, '9977', a.locality_pid, '3400', a.point
+             FROM address a JOIN locality l ON l.pid = a.locality_pid WHERE l.name = 'HORSHAM' ORDER BY a.pid LIMIT 1",
+        )
+        .await;
+    let service = Service::over(&database.url(), &[], &[]).await;
+    for (filter, found) in [
+        (("state", "VIC"), true),
+        (("state", "TAS"), false),
+        (("postcode", "3400"), true),
+        (("postcode", "7000"), false),
+    ] {
+        let body = search(&service, &[("q", "lot 9977, horsham vic"), filter]).await;
+        let all = addresses(&body);
+        assert_eq!(all.iter().any(|address| address == "LOT 9977, HORSHAM VIC 3400"), found, "{filter:?}: {all:?}");
     }
     service.stop(&[]).await;
 }
