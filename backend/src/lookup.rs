@@ -285,8 +285,8 @@ impl Search<'_> {
         let fitting = fitting(&judge, spots, &Known::default());
         let Streets { database, deadline } = self.streets;
         let localities = fitting.iter().map(|fitting| fitting.spot.locality_pid.clone()).collect();
-        let Along { page, total } = along(database, deadline, &fitting, self.wanted).await?;
-        let (total, total_is_capped) = (total.min(MOST), total > MOST);
+        let Along { page, total, more: more_streets } = along(database, deadline, &fitting, self.wanted).await?;
+        let (total, total_is_capped) = (total.min(MOST), total > MOST || more_streets);
         Ok(Found { page, total, total_is_capped, degraded, listed: true, postal: false, numbers, localities })
     }
 }

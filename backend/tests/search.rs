@@ -4,7 +4,9 @@
 #[path = "support/lib.rs"]
 mod support;
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 
 use support::{Database, Service, database::shared_url};
 
@@ -37,6 +39,30 @@ async fn a_tower_with_hundreds_of_units_has_a_capped_total() {
     for (address, capped) in [(tower.as_str(), true), (small.get(0), false)] {
         let body = search(&service, &[("q", address)]).await;
         assert_eq!(body["totalIsCapped"] == true, capped, "{address}: {}", body["total"]);
+    }
+    service.stop(&[]).await;
+}
+
+/// The sample has some addresses twice, from two sources: each is listed once, and counted once, on whichever page.
+#[tokio::test]
+async fn a_listing_shows_and_counts_each_address_once() {
+    let service = Service::over(&shared_url(), &[], &[]).await;
+    for postcode in ["", "3300"] {
+        let mut listed: Vec<Value> = Vec::new();
+        let total = loop {
+            let offset = listed.len().to_string();
+            let asked = [("q", "byron street, hamilton"), ("limit", "7"), ("offset", &offset), ("postcode", postcode)];
+            let body = search(&service, &asked).await;
+            let page = body["results"].as_array().unwrap();
+            if page.is_empty() {
+                break body["total"].clone();
+            }
+            listed.extend(page.clone());
+        };
+        let twice = listed.iter().find(|one| one["address"] == "29 BYRON STREET, HAMILTON VIC 3300").unwrap();
+        assert!(!twice["gnafPid"].as_str().unwrap().starts_with("GX"), "its published identifier: {twice}");
+        let distinct: BTreeSet<&str> = listed.iter().map(|one| one["address"].as_str().unwrap()).collect();
+        assert_eq!((listed.len(), total), (distinct.len(), json!(distinct.len())), "{listed:?}");
     }
     service.stop(&[]).await;
 }

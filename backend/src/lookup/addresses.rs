@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::keys::distinct;
-use super::{Record, Spot, Wanted};
+use super::{MOST, Record, Spot, Wanted};
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::parse::{Head, Reading};
@@ -139,7 +141,7 @@ pub(super) async fn off_street(
     let lots = vec![head.lot.as_deref(); keys.len()];
     let rows = database.query(deadline, OFF_STREET, &[&keys, &numbers, &lots]).await?;
     let judge = Readings::new(&readings, false);
-    let score = |row: &tokio_postgres::Row| {
+    let score = |row: &Row| {
         let spot = Spot::from_row(row);
         let fits = judge.fits(&spot, known);
         judged(Record::from_row(row, Arc::new(spot)), &fits)
@@ -150,8 +152,10 @@ pub(super) async fn off_street(
 /// The addresses along streets.
 pub(super) struct Along {
     pub page: Vec<Scored>,
-    /// Addresses on all of these streets.
+    /// Addresses on the streets that were looked at.
     pub total: u64,
+    /// There are more streets than were looked at.
+    pub more: bool,
 }
 
 /// `count` addresses after the first `from`, street by street in the order of `fitting`, with one postcode or any.
@@ -162,63 +166,48 @@ pub(super) async fn along(
     wanted: &Wanted,
 ) -> Result<Along, ApiError> {
     let Wanted { from, count, .. } = *wanted;
-    let postcode = wanted.postcode.as_deref();
     // A street that two sources have, or that came under two names, is one street.
     let mut labels: Vec<(String, u64)> = Vec::new();
-    let mut streets: Vec<(&Fitting<'_>, i64)> = Vec::new();
-    for spot in fitting {
-        if streets.iter().any(|(known, _)| known.spot.street_pid == spot.spot.street_pid) {
+    let mut streets: Vec<(&Fitting<'_>, usize)> = Vec::new();
+    for fitting in fitting {
+        let spot = &fitting.spot;
+        if streets.iter().any(|(known, _)| known.spot.street_pid == spot.street_pid) {
             continue;
         }
-        let label = format!("{}, {} {}", spot.spot.street_label(), spot.spot.locality_name, spot.spot.state);
-        let rank = match labels.iter().position(|(known, _)| *known == label) {
-            Some(rank) => rank,
-            None => {
-                labels.push((label, 0));
-                labels.len() - 1
-            }
-        };
-        labels[rank].1 += spot.spot.addresses.max(0) as u64;
-        streets.push((spot, rank as i64));
-    }
-    let total = labels.iter().map(|(_, addresses)| addresses).sum();
-    // Streets that lie wholly before or after the page need not be read, unless a postcode decides which addresses count.
-    let (mut before, mut on_page, mut skipped) = (0_u64, Vec::new(), 0_u64);
-    for (rank, (_, addresses)) in labels.iter().enumerate() {
-        let (begin, end) = (before, before + addresses);
-        before = end;
-        if end <= from as u64 {
-            skipped = end;
-        } else if begin < (from + count) as u64 {
-            on_page.push(rank as i64);
+        let label = format!("{}, {} {}", spot.street_label(), spot.locality_name, spot.state);
+        let rank = labels.iter().position(|(known, _)| *known == label).unwrap_or(labels.len());
+        if rank == labels.len() {
+            labels.push((label, 0));
         }
+        labels[rank].1 = labels[rank].1.max(spot.addresses.max(0) as u64);
+        streets.push((fitting, rank));
     }
-    match postcode {
-        None => streets.retain(|(_, rank)| on_page.contains(rank)),
-        Some(_) => (skipped, _) = (0, streets.truncate(KEYS)),
-    }
-    if streets.is_empty() {
-        return Ok(Along { page: Vec::new(), total });
-    }
-    let pids: Vec<&str> = streets.iter().map(|(spot, _)| spot.spot.street_pid.as_str()).collect();
-    let ranks: Vec<i64> = streets.iter().map(|(_, rank)| *rank).collect();
-    let offset = from as i64 - skipped as i64;
-    let rows = database.query(deadline, ALONG, &[&pids, &ranks, &offset, &(count as i64), &postcode]).await?;
-    let mut page: Vec<Scored> = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let at: i64 = row.get("at");
-        let Some((spot, _)) = streets.get((at - 1) as usize) else { continue };
-        let record = Record::from_row(row, spot.spot.clone());
-        // Low as its confidence is without a number, what is listed was asked for.
-        if let Some(next) =
-            self::scored(record, &spot.fits).filter(|next| page.iter().all(|one| one.label != next.label))
-        {
-            page.push(next);
-        }
-    }
-    let total = match postcode {
-        None => total,
-        Some(_) => rows.first().map_or(0, |row| row.get::<_, i64>("total") as u64),
+    // Enough for the page and for a total that is capped. How many of a street's addresses have a postcode isn't known before.
+    let mut short = (from + count) as u64 + MOST;
+    let mut needed = |(_, addresses): &&(String, u64)| {
+        let is_short = short > 0;
+        short = short.saturating_sub(*addresses);
+        is_short
     };
-    Ok(Along { page, total })
+    let read = match wanted.postcode {
+        Some(_) => KEYS,
+        None => labels.iter().take_while(&mut needed).count(),
+    };
+    streets.retain(|(_, rank)| *rank < read);
+    if streets.is_empty() {
+        return Ok(Along { page: Vec::new(), total: 0, more: false });
+    }
+    let pids: Vec<&str> = streets.iter().map(|(fitting, _)| fitting.spot.street_pid.as_str()).collect();
+    let ranks: Vec<i64> = streets.iter().map(|(_, rank)| *rank as i64).collect();
+    let params: [&(dyn ToSql + Sync); 5] = [&pids, &ranks, &(from as i64), &(count as i64), &wanted.postcode];
+    let rows = database.query(deadline, ALONG, &params).await?;
+    let listed = |row: &Row| {
+        let at: Option<i64> = row.get("at");
+        let (fitting, _) = streets.get((at? - 1) as usize)?;
+        // Low as its confidence is without a number, what is listed was asked for.
+        scored(Record::from_row(row, fitting.spot.clone()), &fitting.fits)
+    };
+    let page = rows.iter().filter_map(listed).collect();
+    let total = rows.first().map_or(0, |row| row.get::<_, i64>("total") as u64);
+    Ok(Along { page, total, more: read < labels.len() })
 }

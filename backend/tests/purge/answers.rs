@@ -147,10 +147,10 @@ const CHANGES: &[(&str, &str)] = &[
     ("another number", "UPDATE address SET number_first = '9998' WHERE pid = '{pid}'"),
     ("a number becomes a range", "UPDATE address SET number_first = '22', number_last = '24' WHERE pid = '{pid}'"),
     ("a word of a kind", "UPDATE code SET name = 'QUOKKA' WHERE kind = 'flat_type' AND code = 'SHOP'"),
-    ("a new street", "INSERT INTO street SELECT 'VICTEST', source, locality_pid, 'QUOKKA', 'STREET', NULL, class, point FROM street WHERE pid = '{street}';
+    ("a new street and what is on it", "INSERT INTO street SELECT 'VICTEST', source, locality_pid, 'QUOKKA', 'STREET', NULL, class, point FROM street WHERE pid = '{street}';
         INSERT INTO street_name VALUES ('QUOKKA', 'VICTEST', '{locality}', 'STREET', NULL, false, 1);
-        INSERT INTO street_word VALUES ('QUOKKA', 1)"),
-    ("an address on it", "INSERT INTO address SELECT 'GATEST2', source, NULL, NULL, NULL, NULL, NULL, NULL, '24', NULL, 'VICTEST', locality_pid, '3400', NULL, NULL, NULL,
+        INSERT INTO street_word VALUES ('QUOKKA', 1);
+        INSERT INTO address SELECT 'GATEST2', source, NULL, NULL, NULL, NULL, NULL, NULL, '24', NULL, 'VICTEST', locality_pid, '3400', NULL, NULL, NULL,
         confidence, false, NULL, mesh_block, geocode_type, reliability, point FROM address WHERE pid = '{pid}'"),
     ("a street is renamed", "UPDATE street SET name = 'WOMBAT' WHERE pid = '{street}'; UPDATE street_name SET name = 'WOMBAT' WHERE street_pid = '{street}'"),
     ("and gets its name back", "UPDATE street SET name = 'FIREBRACE' WHERE pid = '{street}'; UPDATE street_name SET name = 'FIREBRACE' WHERE street_pid = '{street}'"),
