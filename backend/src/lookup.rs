@@ -169,7 +169,8 @@ impl Collected {
 
     /// Nothing better is to be expected from corrections.
     fn is_good(&self) -> bool {
-        self.best() >= VALID || (self.sure_spot && self.best() >= SETTLED)
+        let settled = self.best() >= SETTLED || self.numbers.is_empty();
+        self.best() >= VALID || (self.sure_spot && settled)
     }
 
     fn add(&mut self, fitting: &[Fitting<'_>]) {

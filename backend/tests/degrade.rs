@@ -78,11 +78,19 @@ async fn the_tolerant_stage_is_skipped_everywhere_and_the_answer_says_so() {
         }
     }
     // What is written right is answered as always.
-    for path in ["/api/v1/addresses/validate", "/api/v1/addresses/geocode", "/api/v1/spatial/proximity"] {
-        let question = ("POST", path, json!({"address": "24 Firebrace Street, Horsham VIC 3400"}));
+    let right = json!({"address": "24 Firebrace Street, Horsham VIC 3400"});
+    for question in [
+        ("POST", "/api/v1/addresses/validate", right.clone()),
+        ("POST", "/api/v1/addresses/geocode", right.clone()),
+        ("POST", "/api/v1/spatial/proximity", right),
+        ("GET", "/api/v1/addresses/search?q=firebrace+street+horsham", Value::Null),
+    ] {
+        let path = question.1;
+        let before = executed(&database);
         let (less, full) = (ask(&service, &question, true).await, ask(&service, &question, false).await);
         assert_eq!((less.status, less.header("etag")), (200, full.header("etag")), "{path}");
         assert!(!less.headers.contains_key("x-degraded"), "{path}");
+        assert_eq!(executed(&database), before, "{path}");
     }
     service.stop(&["503"]).await;
 }
