@@ -22,7 +22,7 @@ use crate::parse::{Parsed, Reading, Typing};
 use crate::rank::{Known, Readings, Scored, VALID, ranked};
 use crate::tags::Tags;
 
-/// Addresses of one street and number that are looked at.
+/// Addresses of one street and number, or without a street, that are looked at.
 const EACH: i64 = 200;
 /// A place that costs no more than this is the one that was typed.
 const SURE: u16 = 12;
@@ -158,7 +158,7 @@ struct Collected {
     sure_spot: bool,
     degraded: bool,
     numbers: BTreeSet<String>,
-    /// There are more units at a number than were looked at.
+    /// There is more than was looked at: units at a number, streets, localities.
     more: bool,
 }
 
@@ -196,14 +196,16 @@ impl Search<'_> {
 
     /// Names exactly as typed, or begun.
     async fn first(&self, readings: &[Reading]) -> Result<Collected, ApiError> {
+        let mut collected = Collected::default();
         let mut spots = self.streets.here(readings).await?;
         if self.is_typing() {
             spots.extend(self.streets.begun(readings).await?);
             if !self.promising(readings, &spots) {
-                spots.extend(self.streets.anywhere(readings).await?);
+                let (anywhere, more) = self.streets.anywhere(readings).await?;
+                spots.extend(anywhere);
+                collected.more = more;
             }
         }
-        let mut collected = Collected::default();
         // What stands before the number may be a locality, and then it may contradict the rest.
         let known = match readings.iter().any(|reading| !reading.head.ignored.is_empty()) {
             true => Known { localities: self.streets.known(readings).await?, street: false },
@@ -231,15 +233,16 @@ impl Search<'_> {
         let streets = &self.streets;
         let (relaxed, alike, elsewhere) =
             try_join3(streets.here(&readings), streets.alike(&readings), streets.elsewhere(&readings)).await?;
-        let (near, anywhere, known) =
+        let (near, (anywhere, more_streets), known) =
             try_join3(streets.near(&readings), streets.anywhere(&readings), streets.known(&readings)).await?;
         let known = Known { localities: known, street: collected.sure_spot };
         let mut spots = relaxed;
-        for more in [alike, elsewhere, near, anywhere] {
-            spots.extend(more);
+        for others in [alike, elsewhere, near, anywhere] {
+            spots.extend(others);
         }
         self.collect(&readings, spots, &known, true, collected).await?;
-        let off_street = off_street(streets.database, streets.deadline, &readings, &known).await?;
+        let (off_street, more) = off_street(streets.database, streets.deadline, &readings, &known, EACH).await?;
+        collected.more |= more_streets || more;
         collected.scored.extend(off_street.into_iter().filter(|scored| self.wanted.allows(scored)));
         if collected.best() < SETTLED && !collected.sure_spot {
             let spots = streets.guessed(&readings).await?;
@@ -270,7 +273,7 @@ impl Search<'_> {
 
     /// The page that was wanted: the addresses with the number, or those along the street when there is no number.
     async fn page(&self, collected: Collected, readings: &[Reading]) -> Result<Found, ApiError> {
-        let Collected { scored, unnumbered, degraded, numbers, more, .. } = collected;
+        let Collected { scored, unnumbered, degraded, numbers, mut more, .. } = collected;
         if !scored.is_empty() {
             let found = Found::page_of(ranked(scored), self.wanted);
             let total_is_capped = found.total_is_capped || more;
@@ -279,7 +282,7 @@ impl Search<'_> {
         let bare: Vec<Reading> = readings.iter().filter(|r| !r.head.has_number()).cloned().collect();
         let mut spots = unnumbered;
         if spots.is_empty() && !bare.is_empty() {
-            spots = self.streets.in_locality(&bare).await?;
+            (spots, more) = self.streets.in_locality(&bare).await?;
         }
         let judge = Readings::new(&bare, true);
         spots.retain(|spot| self.wanted.state.is_none_or(|state| spot.state == state));
@@ -287,7 +290,7 @@ impl Search<'_> {
         let Streets { database, deadline } = self.streets;
         let localities = fitting.iter().map(|fitting| fitting.spot.locality_pid.clone()).collect();
         let Along { page, total, more: more_streets } = along(database, deadline, &fitting, self.wanted).await?;
-        let (total, total_is_capped) = (total.min(MOST), total > MOST || more_streets);
+        let (total, total_is_capped) = (total.min(MOST), total > MOST || more || more_streets);
         Ok(Found { page, total, total_is_capped, degraded, listed: true, postal: false, numbers, localities })
     }
 }

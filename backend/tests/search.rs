@@ -90,3 +90,14 @@ async fn state_and_postcode_hold_for_addresses_without_a_street_too() {
     }
     service.stop(&[]).await;
 }
+
+/// What has too many streets or localities to look at them all says that there are more.
+#[tokio::test]
+async fn a_total_that_leaves_streets_out_is_capped() {
+    let service = Service::over(&shared_url(), &[], &[]).await;
+    for (text, capped) in [("horsham", true), ("5 mar", false), ("firebrace street, horsham", false)] {
+        let body = search(&service, &[("q", text)]).await;
+        assert_eq!(body["totalIsCapped"] == true, capped, "{text}: {}", body["total"]);
+    }
+    service.stop(&[]).await;
+}

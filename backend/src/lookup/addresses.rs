@@ -70,7 +70,7 @@ impl Key {
 }
 
 /// The addresses with the numbers that the readings ask for, at most `each` per street and number, scored; and whether there
-/// may be more of one.
+/// may be more.
 pub(super) async fn numbered(
     database: &Database,
     deadline: Instant,
@@ -80,6 +80,7 @@ pub(super) async fn numbered(
     // Several readings ask the same of a street, and a street may have come under several names.
     let mut asked: BTreeMap<Key, Vec<&Fitting<'_>>> = BTreeMap::new();
     let mut keys: Vec<Key> = Vec::new();
+    let mut more = false;
     for spot in fitting {
         for fit in &spot.fits {
             let Some(key) = Key::new(&spot.spot, &fit.reading.head) else { continue };
@@ -90,6 +91,8 @@ pub(super) async fn numbered(
             } else if keys.len() < KEYS {
                 keys.push(key.clone());
                 asked.insert(key, vec![spot]);
+            } else {
+                more = true;
             }
         }
     }
@@ -114,7 +117,7 @@ pub(super) async fn numbered(
             scored.extend(judged(record, &asker.fits));
         }
     }
-    Ok((scored, counts.contains(&each)))
+    Ok((scored, more || counts.contains(&each)))
 }
 
 fn judged(record: Record, fits: &[Fit<'_>]) -> Option<Scored> {
@@ -126,27 +129,30 @@ fn scored(record: Record, fits: &[Fit<'_>]) -> Option<Scored> {
     Some(Scored { label: record.place().label(), record, score })
 }
 
-/// Addresses that have a locality but no street.
+/// Addresses that have a locality but no street, at most `each`; and whether there may be more.
 pub(super) async fn off_street(
     database: &Database,
     deadline: Instant,
     readings: &[Reading],
     known: &Known,
-) -> Result<Vec<Scored>, ApiError> {
+    each: i64,
+) -> Result<(Vec<Scored>, bool), ApiError> {
     let asked = |r: &&Reading| r.street.is_none() && r.locality.is_some() && r.head.has_number();
     let readings: Vec<Reading> = readings.iter().filter(asked).cloned().collect();
     let keys = distinct(readings.iter().filter_map(|r| r.locality.as_ref()).map(|l| l.name.as_str()));
-    let Some(head) = readings.first().map(|r| &r.head).filter(|_| !keys.is_empty()) else { return Ok(Vec::new()) };
+    let Some(head) = readings.first().map(|r| &r.head).filter(|_| !keys.is_empty()) else {
+        return Ok((Vec::new(), false));
+    };
     let numbers = vec![head.number.as_deref(); keys.len()];
     let lots = vec![head.lot.as_deref(); keys.len()];
-    let rows = database.query(deadline, OFF_STREET, &[&keys, &numbers, &lots]).await?;
+    let rows = database.query(deadline, OFF_STREET, &[&keys, &numbers, &lots, &each]).await?;
     let judge = Readings::new(&readings, false);
     let score = |row: &Row| {
         let spot = Spot::from_row(row);
         let fits = judge.fits(&spot, known);
         judged(Record::from_row(row, Arc::new(spot)), &fits)
     };
-    Ok(rows.iter().filter_map(score).collect())
+    Ok((rows.iter().filter_map(score).collect(), rows.len() as i64 >= each))
 }
 
 /// The addresses along streets.

@@ -34,6 +34,11 @@ fn spots(rows: &[Row]) -> Vec<Spot> {
     rows.iter().map(Spot::from_row).collect()
 }
 
+/// Whether the statement had more to give than it may.
+fn more(rows: &[Row]) -> bool {
+    rows.first().is_some_and(|row| row.get("more"))
+}
+
 impl Streets<'_> {
     /// By exact name where the readings say they are.
     pub(super) async fn here(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
@@ -79,18 +84,18 @@ impl Streets<'_> {
         Ok(spots(&rows))
     }
 
-    /// By name alone, the busiest first.
-    pub(super) async fn anywhere(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
+    /// By name alone, the busiest first; and whether there are more.
+    pub(super) async fn anywhere(&self, readings: &[Reading]) -> Result<(Vec<Spot>, bool), ApiError> {
         let keys = Anywhere::gather(readings);
         if keys.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         }
         let state = state(readings);
         let rows = self
             .database
             .query(self.deadline, ANYWHERE, &[&keys.street, &keys.types, &keys.locality, &keys.low, &keys.high, &state])
             .await?;
-        Ok(spots(&rows))
+        Ok((spots(&rows), more(&rows)))
     }
 
     /// By a name that may be a misspelling, in the localities and the postcode of the readings.
@@ -178,8 +183,8 @@ impl Streets<'_> {
         Ok(rows.iter().map(|row| (row.get("typed"), row.get("name"))).collect())
     }
 
-    /// Streets of the localities that the readings name, or begin to name, and nothing else.
-    pub(super) async fn in_locality(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
+    /// Streets of the localities that the readings name, or begin to name, and nothing else; and whether there are more.
+    pub(super) async fn in_locality(&self, readings: &[Reading]) -> Result<(Vec<Spot>, bool), ApiError> {
         let alone = readings.iter().filter(|r| r.street.is_none()).filter_map(|r| r.locality.as_ref());
         let (mut low, mut high) = (Vec::new(), Vec::new());
         for locality in alone.filter(|l| l.name.len() >= 3) {
@@ -194,12 +199,12 @@ impl Streets<'_> {
             }
         }
         if low.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         }
         let rows = self
             .database
             .query(self.deadline, IN_LOCALITY, &[&low, &high, &state(readings), &postcode(readings)])
             .await?;
-        Ok(spots(&rows))
+        Ok((spots(&rows), more(&rows)))
     }
 }

@@ -1,4 +1,4 @@
--- Addresses without a street in localities by name ($1), by number ($2) or lot ($3) in pairs.
+-- Addresses without a street in localities by name ($1), by number ($2) or lot ($3) in pairs; at most $4.
 SELECT '' AS street_pid, '' AS street_name, NULL::text AS street_type, NULL::text AS street_suffix,
        l.pid AS locality_pid, l.name AS locality_name, l.state, 0 AS addresses,
        '' AS asked_name, NULL::text AS asked_type, NULL::text AS asked_suffix, false AS street_alias,
@@ -12,4 +12,4 @@ JOIN locality l ON l.pid = ln.locality_pid
 JOIN address a ON a.locality_pid = ln.locality_pid AND a.street_pid IS NULL
  AND (a.number_first = k.number OR a.number_last = k.number OR a.lot_number = k.lot)
 ORDER BY a.pid, asked_locality
-LIMIT 50
+LIMIT $4::bigint
