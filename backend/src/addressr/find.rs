@@ -6,10 +6,10 @@ use super::client::Client;
 use super::shape::{Address, Line};
 use crate::error::ApiError;
 use crate::lookup::{Found, Record, Wanted};
-use crate::parse::{Parsed, Reading};
+use crate::parse::{Parsed, Reading, Typing};
 use crate::rank::{Known, Readings, Scored, VALID, best, ranked};
 
-/// Pages of eight that one question may cost.
+/// Pages of eight that one search may cost. What is written out is on the first.
 const PAGES: usize = 3;
 /// Worse than this is not even a suggestion.
 const WORST: u8 = 20;
@@ -58,7 +58,8 @@ pub(super) async fn find(
     let words = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", &words).finish();
     let (mut next, mut scored) = (Some(query), Vec::new());
-    for _ in 0..PAGES {
+    let pages = if wanted.typing == Typing::Going { PAGES } else { 1 };
+    for _ in 0..pages {
         let Some(query) = next.take_if(|_| scored.len() < wanted.from + wanted.count) else { break };
         let page = client.search::<Vec<Line>>(deadline, &query).await?;
         let judged = page.value.iter().filter_map(Line::record).filter_map(|record| asked.judged(record));

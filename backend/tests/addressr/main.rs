@@ -118,8 +118,10 @@ async fn a_validation_looks_at_the_whole_address() {
         ("PO Box 12, Horsham", false),
         ("nothing like it", false),
     ] {
+        let before = instance.calls();
         let body = service.client.post(VALIDATE, &json!({"address": address})).await.json();
         assert_eq!((&body["isValid"], &body["source"]), (&json!(valid), &json!("addressr")), "{address}: {body}");
+        assert!(instance.calls() - before <= 2, "{address}");
     }
     let strict = json!({"address": "24 firebrase st horsham", "strictMode": true});
     assert_eq!(service.client.post(VALIDATE, &strict).await.json()["isValid"], false);
@@ -134,8 +136,10 @@ async fn geocode_by_identifier_and_batch() {
     let instance = Instance::start().await;
     let service = serve(&instance, &[]).await;
     let geocode = async |body: Value| service.client.post("/api/v1/addresses/geocode", &body).await;
+    let before = instance.calls();
     let body = geocode(json!({"address": "24 Firebrace Street, Horsham"})).await.json();
     assert_eq!(body["success"], true, "{body}");
+    assert_eq!(instance.calls() - before, 2, "the search and the best of it");
     assert_eq!(
         body["coordinates"],
         json!({"latitude": -36.7113, "longitude": 142.1998, "coordinateSystem": "WGS84", "precision": "PROPERTY", "reliability": 2})
