@@ -110,6 +110,33 @@ async fn what_is_wrong_with_a_statement_is_not_told_to_clients() {
     assert_eq!(database.pool.state().statistics.connections_created, 1);
 }
 
+/// As a replica cancels statements for what the primary has changed, and a primary those that it can't put in an order.
+#[tokio::test]
+async fn a_statement_that_met_a_conflict_is_asked_again() {
+    let (client, connection) = config().connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let name = format!("conflicting_{}", std::process::id());
+    // A lock of the session outlives the failure, and tells that it was.
+    let conflicts = format!(
+        "CREATE FUNCTION {name}(once bool, code text) RETURNS int4 LANGUAGE plpgsql AS $$ BEGIN
+           IF once AND EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) THEN RETURN 1; END IF;
+           PERFORM pg_advisory_lock_shared(4001);
+           RAISE EXCEPTION 'conflict' USING ERRCODE = code;
+         END $$"
+    );
+    client.batch_execute(&conflicts).await.unwrap();
+    let statement: &'static str = format!("-- conflict\nSELECT {name}($1::bool, $2::text)").leak();
+    for code in ["40001", "40P01"] {
+        let database = open(config(), 1, 4);
+        let rows = database.query(within(3.0), statement, &[&true, &code]).await;
+        assert_eq!(rows.map(|rows| rows[0].get::<_, i32>(0)), Ok(1), "{code}");
+        let error = database.query(within(3.0), statement, &[&false, &code]).await.unwrap_err();
+        assert_eq!((error.status.as_u16(), error.code), (503, "SERVICE_UNAVAILABLE"), "{code}: not for ever");
+        assert_eq!(database.pool.state().statistics.connections_created, 1, "the connection is as good as before");
+    }
+    client.batch_execute(&format!("DROP FUNCTION {name}")).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_killed_connection_is_replaced_without_the_client_noticing() {
     let mut config = config();

@@ -18,6 +18,8 @@ use tokio::task::JoinHandle;
 pub(crate) enum Mood {
     Good,
     Failing,
+    /// 404, whatever is asked for.
+    Missing,
     Garbage,
     /// More than anyone would read.
     Endless,
@@ -94,6 +96,7 @@ async fn trouble(shared: &Shared) -> Option<Response> {
     match mood {
         Mood::Good => None,
         Mood::Failing => Some((StatusCode::INTERNAL_SERVER_ERROR, week, "{\"error\": \"boom\"}").into_response()),
+        Mood::Missing => Some((StatusCode::NOT_FOUND, week, "{\"error\": \"not found\"}").into_response()),
         Mood::Garbage => Some((StatusCode::OK, week, "<html>It works!</html>").into_response()),
         Mood::Endless => {
             let chunks = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("[".repeat(65_536)));

@@ -226,6 +226,20 @@ async fn whatever_it_answers_an_error_is_a_503_in_time_and_never_kept() {
     service.stop(&["503", "addressr did not answer"]).await;
 }
 
+/// Something else answers at its place: nothing like "no such address" is known, and must not be told.
+#[tokio::test]
+async fn a_search_that_is_not_there_is_no_empty_answer() {
+    let instance = Instance::start().await;
+    let service = serve(&instance, &[]).await;
+    instance.set(Mood::Missing);
+    let address = json!({"address": "24 Firebrace Street, Horsham"});
+    refused(&service.client.get("/api/v1/addresses/search?q=24+firebrace").await, "does not answer");
+    refused(&service.client.post(VALIDATE, &address).await, "does not answer");
+    refused(&service.client.post("/api/v1/addresses/geocode", &address).await, "does not answer");
+    assert_eq!(service.client.get("/api/v1/health").await.json()["checks"]["addressr"]["state"], "down");
+    service.stop(&["503", "addressr did not answer"]).await;
+}
+
 #[tokio::test]
 async fn the_budget_is_kept_and_calls_at_a_time_are_bounded() {
     let instance = Instance::start().await;

@@ -72,6 +72,20 @@ async fn a_release_is_purged_softly_with_everything() {
     empty(&database).await;
 }
 
+/// Rows may be written by hand.
+#[tokio::test]
+async fn nothing_among_the_tags_does_not_end_the_draining() {
+    let (database, gateway) = (database().await, Gateway::start(Mood::Confirming).await);
+    let service = serve(&database, &[&gateway.url()], TOKEN).await;
+    let rows = "(ARRAY[NULL, 'pid:BY-HAND', NULL], 'by hand'), (ARRAY[NULL]::text[], 'nothing'), ('{}', 'nothing')";
+    database.execute(&format!("INSERT INTO purge_outbox (tags, reason) VALUES {rows}; NOTIFY purge_outbox")).await;
+    purged(&gateway, "pid:BY-HAND").await;
+    empty(&database).await;
+    assert!(gateway.confirmed().iter().all(|call| call["all"] != true), "{:?}", gateway.confirmed());
+    assert_eq!(purges(&service).await["state"], "up");
+    service.stop(&[]).await;
+}
+
 #[tokio::test]
 async fn nothing_is_lost_while_the_gateway_is_away_or_can_not_confirm() {
     let (database, gateway) = (database().await, Gateway::start(Mood::Unconfirmed).await);
