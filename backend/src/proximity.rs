@@ -17,6 +17,7 @@ use crate::tags::Tags;
 
 const ANY: &str = include_str!("sql/proximity.sql");
 const OF_KIND: &str = include_str!("sql/proximity_kind.sql");
+const WALK: &str = include_str!("sql/proximity_walk.sql");
 
 /// What `propertyTypes` may hold, and the kinds of `sql/proximity_kind.sql` each stands for: `house` (a street address
 /// without units), `unit` (a dwelling inside a building), `business` (shop, suite, office, factory, ...), `building` (a
@@ -69,6 +70,11 @@ pub(crate) async fn answer(
     tags.near(&location.position, Found::reach(&found, limit, radius));
     let mut found = distinct(found, |found| &found.place);
     found.truncate(limit as usize);
+    // Of a rare kind there may be more, farther away than is looked.
+    let truncated = match !kinds.is_empty() && found.len() < limit as usize {
+        true => app.database.query_opt(deadline, WALK, &[&longitude, &latitude, &srid, &radius]).await?,
+        false => None,
+    };
 
     let average = found.iter().map(|found| found.metres).sum::<f64>() / found.len().max(1) as f64;
     let results: Vec<Value> = found
@@ -98,6 +104,9 @@ pub(crate) async fn answer(
         "results": results,
         "summary": {"total": results.len(), "averageDistance": round(average, 1)},
     });
+    if truncated.is_some_and(|row| row.get("more")) {
+        data["summary"]["truncated"] = true.into();
+    }
     let meaning = data.clone();
     data["summary"]["searchTime"] = json!(begun.elapsed().as_millis() as u64);
     Ok(Answer { data, meaning: Some(meaning), lifetime, tags })

@@ -1,14 +1,14 @@
 -- the addresses of some kinds around a point, nearest first
 -- $1 longitude, $2 latitude, $3 SRID of these and of the answer, $4 radius in metres, $5 how many, $6 kinds
 -- Kinds as in area_statistics (migrations/V3__search.sql), with lots apart. A rare kind must not cost a walk over a whole
--- city: it is sought among the nearest 10000 addresses.
+-- city: it is sought among the nearest 10000 addresses. Whether there are more: proximity_walk.sql.
 WITH here AS MATERIALIZED (
   SELECT ST_Transform(ST_SetSRID(ST_MakePoint($1::float8, $2::float8), $3::int4), 7844)::geography AS point
 ), near AS MATERIALIZED (
-  SELECT pid, metres, inside
+  SELECT pid, ST_Distance(point, (SELECT point FROM here)) AS metres, inside
   FROM (
     -- In the order of the index, so that the walk ends when enough are found.
-    SELECT pid, point <-> (SELECT point FROM here) AS metres,
+    SELECT pid, point, point <-> (SELECT point FROM here) AS walk,
       (flat_number IS NOT NULL OR level_number IS NOT NULL) AS inside,
       CASE
         WHEN flat_type IN ('UNIT', 'FLAT', 'APT', 'TNHS', 'VLLA', 'DUPL', 'MSNT', 'STU', 'PTHS', 'LOFT', 'BNGW', 'CTGE', 'HSE',
@@ -22,9 +22,9 @@ WITH here AS MATERIALIZED (
         ELSE 'house' END AS kind
     FROM address
     WHERE ST_DWithin(point, (SELECT point FROM here), $4::float8) AND NOT is_alias AND coalesce(reliability, 2) < 4
-    ORDER BY metres LIMIT 10000) walked
+    ORDER BY walk FETCH FIRST 10000 ROWS WITH TIES) walked
   WHERE kind = ANY ($6::text[])
-  ORDER BY metres FETCH FIRST (2 * $5::int4 + 10) ROWS WITH TIES
+  ORDER BY walk FETCH FIRST (2 * $5::int4 + 10) ROWS WITH TIES
 ), best AS (
   -- Twice as many as asked for, because an address may be there from two sources.
   SELECT * FROM near ORDER BY metres, inside, pid LIMIT 2 * $5::int4 + 10
@@ -34,7 +34,7 @@ SELECT a.pid, a.building_name, a.lot_number, coalesce(f.name, a.flat_type) AS fl
        s.name AS street_name, s.type AS street_type, coalesce(x.name, s.suffix) AS street_suffix,
        l.name AS locality, l.state, a.postcode, a.locality_pid, a.geocode_type, a.reliability,
        ST_X(served.point) AS longitude, ST_Y(served.point) AS latitude,
-       ST_Distance(a.point, here.point) AS metres, best.metres AS rank, degrees(ST_Azimuth(here.point, a.point)) AS bearing
+       best.metres, best.metres AS rank, degrees(ST_Azimuth(here.point, a.point)) AS bearing
 FROM best
 JOIN address a USING (pid)
 JOIN locality l ON l.pid = a.locality_pid
