@@ -26,8 +26,10 @@ use anyhow::{Context, bail};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use self::feed::Tally;
 use self::find::Found;
 use self::progress::Step;
+use self::publish::Changes;
 use self::release::{Datum, Editions};
 use self::report::Report;
 use self::table::TABLES;
@@ -85,12 +87,20 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         publish::refuse_shrinking(&client).await?;
     }
     publish::publish(&mut client, &changes).await?;
-    let report = Report::collect(&client, &read, &changes).await?;
-    client.batch_execute("DROP SCHEMA import_staging CASCADE").await?;
-    if changes.values().any(|change| change.any()) {
-        tidy(&client).await?;
-    }
-    report.write(&mut std::io::stdout().lock()).context("the data is published, but the result can't be printed")
+    // From here on the data is published, and whatever fails spares the rest.
+    let tidied = match changes.values().any(|change| change.any()) {
+        true => tidy(&client).await,
+        false => Ok(()),
+    };
+    let reported =
+        report(&client, &read, &changes).await.context("the data is published, but the result can't be told");
+    let dropped = client.batch_execute("DROP SCHEMA import_staging CASCADE").await;
+    let dropped = dropped.context("the data is published, but the schema `import_staging` is left behind");
+    tidied.and(reported).and(dropped)
+}
+
+async fn report(client: &Client, read: &[(&'static str, Tally)], changes: &Changes) -> anyhow::Result<()> {
+    Ok(Report::collect(client, read, changes).await?.write(&mut std::io::stdout().lock())?)
 }
 
 /// `address-service refresh`: recounts the statistics per area.
@@ -117,8 +127,18 @@ async fn lock(client: &Client) -> anyhow::Result<()> {
     }
 }
 
-/// After the data is published: what only makes it faster or derives from it.
+/// After the data is published: what only makes it faster or derives from it, each whether or not the other fails. To import
+/// again would change nothing, and hence repeat neither.
 async fn tidy(client: &Client) -> anyhow::Result<()> {
+    let vacuumed = vacuum(client).await;
+    let step = Step::begin("recounting statistics per area");
+    let counted = client.batch_execute(&format!("{REFRESH}; ANALYZE area_statistics")).await;
+    step.end();
+    counted.context("the data is published, but the statistics per area are old; run `address-service refresh`")?;
+    vacuumed
+}
+
+async fn vacuum(client: &Client) -> anyhow::Result<()> {
     let step = Step::begin("vacuuming");
     let served = TABLES.iter().map(|table| table.name);
     let derived = ["area_piece", "locality_name", "locality_postcode", "street_name", "street_word"];
@@ -128,12 +148,6 @@ async fn tidy(client: &Client) -> anyhow::Result<()> {
             .await
             .with_context(|| format!("the data is published, but not all is vacuumed; run `VACUUM ANALYZE {table}`"))?;
     }
-    step.end();
-    let step = Step::begin("recounting statistics per area");
-    client
-        .batch_execute(&format!("{REFRESH}; ANALYZE area_statistics"))
-        .await
-        .context("the data is published, but the statistics per area are old; run `address-service refresh`")?;
     step.end();
     Ok(())
 }

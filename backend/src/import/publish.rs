@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use tokio_postgres::Client;
+use tokio_postgres::error::Severity;
 
 use super::bulk;
 use super::progress::Step;
@@ -33,6 +34,9 @@ pub(crate) struct Change {
     pub(crate) gone: i64,
 }
 
+/// By table.
+pub(crate) type Changes = BTreeMap<&'static str, Change>;
+
 impl Change {
     /// Whether anything happens.
     pub(crate) fn any(self) -> bool {
@@ -44,7 +48,7 @@ impl Change {
 ///
 /// # Errors
 /// The server's. Nothing that is served has changed by then.
-pub(crate) async fn prepare(client: &Client) -> anyhow::Result<BTreeMap<&'static str, Change>> {
+pub(crate) async fn prepare(client: &Client) -> anyhow::Result<Changes> {
     for (name, sql, built) in [
         ("preparing localities", [BUILD_CODES, BUILD_LOCALITIES].concat(), &TABLES[..3]),
         ("preparing streets", BUILD_STREETS.to_owned(), &TABLES[3..5]),
@@ -115,7 +119,7 @@ async fn altered_sources(client: &Client) -> anyhow::Result<Vec<String>> {
 ///
 /// # Errors
 /// The server's; then nothing has changed.
-pub(crate) async fn publish(client: &mut Client, changes: &BTreeMap<&'static str, Change>) -> anyhow::Result<()> {
+pub(crate) async fn publish(client: &mut Client, changes: &Changes) -> anyhow::Result<()> {
     let step = Step::begin("publishing");
     let change = |table: &Table| changes.get(table.name).copied().unwrap_or_default();
     let altered = altered_sources(client).await?;
@@ -145,7 +149,17 @@ pub(crate) async fn publish(client: &mut Client, changes: &BTreeMap<&'static str
         transaction.batch_execute(&[PUBLISH_OUTLINES, PUBLISH_SEARCH].concat()).await?;
     }
     transaction.execute(PUBLISH_DATASETS, &[&altered]).await?;
-    transaction.commit().await.context("the data could not be published, nothing has changed")?;
+    transaction.commit().await.map_err(|error| {
+        // An answer tells that it was undone; a connection that ends without one tells nothing.
+        let undone = error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error));
+        anyhow::Error::new(error).context(match undone {
+            true => "the data could not be published, nothing has changed",
+            false => {
+                "the connection was lost while the data was being published: it may be, or nothing has changed; \
+                      import it again to know, and then run `address-service refresh`"
+            }
+        })
+    })?;
     step.end();
     Ok(())
 }

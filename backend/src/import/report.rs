@@ -6,7 +6,7 @@ use std::io::Write;
 use tokio_postgres::Client;
 
 use super::feed::{NO_SOURCE, RETIRED, Tally};
-use super::publish::Change;
+use super::publish::{Change, Changes};
 use super::table::TABLES;
 
 const SOURCES: &str = include_str!("../sql/import/sources.sql");
@@ -75,7 +75,7 @@ impl Report {
     pub(crate) async fn collect(
         client: &Client,
         read: &[(&'static str, Tally)],
-        changes: &BTreeMap<&'static str, Change>,
+        changes: &Changes,
     ) -> anyhow::Result<Self> {
         let mut lines: BTreeMap<String, Line> = BTreeMap::new();
         let name = |file: &str| table_of(file).map_or_else(|| file.to_lowercase(), str::to_owned);

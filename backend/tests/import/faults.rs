@@ -195,6 +195,60 @@ fn a_failure_while_publishing_takes_everything_back() {
     assert_eq!(database.contents(), before);
 }
 
+/// Whether the end of the transaction was a good one only the server can tell.
+#[rstest::rstest]
+#[case::an_answer("RAISE 'the disk is full'", "the data could not be published, nothing has changed: ")]
+#[case::no_answer("PERFORM pg_terminate_backend(pg_backend_pid())", "it may be, or nothing has changed")]
+fn a_failure_at_the_very_end_says_what_is_known(#[case] fault: &str, #[case] wanted: &str) {
+    let (database, sample) = (Database::new(), Sample::new());
+    database.import(sample.path()).success();
+    let before = database.contents();
+    let fail = format!(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {fault}; RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER fail AFTER UPDATE ON dataset DEFERRABLE INITIALLY DEFERRED
+           FOR EACH ROW EXECUTE FUNCTION fail()"
+    );
+    database.holding(&fail, || ());
+    sample.set("ADDRESS_DETAIL", FLAT, "DATE_RETIRED", "2026-01-31");
+    let error = database.import(sample.path()).failure();
+    assert!(error.contains(wanted), "{error}");
+    assert_eq!(database.contents(), before);
+}
+
+/// To import again would change nothing, so that nothing would be made up for.
+#[test]
+fn what_fails_after_publishing_spares_the_rest_and_says_that_the_data_is_published() {
+    let (database, sample) = (Database::new(), Sample::new());
+    database.import(sample.path()).success();
+    let counted = "SELECT count(*) FROM purge_outbox WHERE reason = 'area_statistics'";
+    let staging = "SELECT count(*) FROM pg_namespace WHERE nspname = 'import_staging'";
+    assert_eq!((database.one(counted), database.one(staging)), ("1".into(), "0".into()));
+    let fail = "CREATE FUNCTION fail(name text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+                  IF current_query() LIKE 'VACUUM%' THEN RAISE 'no room'; END IF; RETURN name; END $$;
+                CREATE INDEX failing ON street_word (fail(name))";
+    database.holding(fail, || ());
+    sample.set("ADDRESS_DETAIL", FLAT, "DATE_RETIRED", "2026-01-31");
+    let error = database.import(sample.path()).failure();
+    assert!(
+        error.starts_with("the data is published, but not all is vacuumed") && error.contains("no room"),
+        "{error}"
+    );
+    assert_eq!((database.one(counted), database.one(staging)), ("2".into(), "0".into()));
+    assert_eq!(database.one("SELECT count(*) FROM address"), "450");
+
+    let fail = "DROP INDEX failing;
+                CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+                  IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE object_identity = 'import_staging') THEN
+                    RAISE 'not now'; END IF; END $$;
+                CREATE EVENT TRIGGER refuse ON sql_drop EXECUTE FUNCTION refuse()";
+    database.holding(fail, || ());
+    sample.set("ADDRESS_DETAIL", HOUSE, "DATE_RETIRED", "2026-01-31");
+    let error = database.import(sample.path()).failure();
+    assert!(error.starts_with("the data is published, but the schema") && error.contains("not now"), "{error}");
+    assert_eq!((database.one(counted), database.one(staging)), ("3".into(), "1".into()));
+    assert_eq!(database.one("SELECT count(*) FROM address"), "449");
+}
+
 #[test]
 fn a_cut_off_gzip_file_stops_the_import() {
     let (database, folder) = (Database::new(), tempfile::tempdir().unwrap());
