@@ -22,6 +22,8 @@ async fn outdated_data_is_told_of_and_refused_only_where_that_is_wanted() {
         let mut stack = Stack::with(wishes).await;
         let reply = stack.client.get("/api/v1/health").await;
         assert_eq!((reply.status, reply.json()["status"].as_str().unwrap()), (health, word), "{service:?}");
+        let detailed = stack.direct.get("/api/v1/health/detailed").await;
+        assert_eq!((detailed.status, detailed.json()["status"].as_str().unwrap()), (health, word), "{service:?}");
         let state = if word == "healthy" { "current" } else { "outdated" };
         assert_eq!(reply.json()["checks"]["gnafDataset"]["state"], state);
         let reply = stack.client.get(SEARCH).await;

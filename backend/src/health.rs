@@ -30,10 +30,7 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Reply, ApiError> {
     let ping = ping(&app).await;
     let known = app.facts.known();
     let dataset = dataset(&known, &app.facts);
-    let status = match &dataset["status"] {
-        _ if !ping.up => json!("unhealthy"),
-        status => status.clone(),
-    };
+    let status = status(&ping, &dataset);
     let body = json!({
         "status": status,
         "timestamp": now(),
@@ -46,14 +43,15 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Reply, ApiError> {
             "system": system(app.started),
         },
     });
-    Reply::uncached(code(status.as_str().unwrap_or_default()), &body)
+    Reply::uncached(code(status), &body)
 }
 
 /// GET /api/v1/health/detailed: health, the pool, every source, the breaker, changes that are still to be purged from caches.
 pub(crate) async fn detailed(State(app): State<App>) -> Result<Reply, ApiError> {
     let ping = ping(&app).await;
     let known = app.facts.known();
-    let status = if ping.up { "healthy" } else { "unhealthy" };
+    let dataset = dataset(&known, &app.facts);
+    let status = status(&ping, &dataset);
     let sources: Vec<Value> = known
         .sources
         .iter()
@@ -67,7 +65,7 @@ pub(crate) async fn detailed(State(app): State<App>) -> Result<Reply, ApiError> 
         "status": status,
         "timestamp": now(),
         "version": env!("CARGO_PKG_VERSION"),
-        "checks": {"database": database(&app, &ping), "gnafDataset": dataset(&known, &app.facts), "system": system(app.started)},
+        "checks": {"database": database(&app, &ping), "gnafDataset": dataset, "system": system(app.started)},
         "sources": sources,
         "purges": purges(&app).await,
         "breakers": [app.database.breaker()],
@@ -141,6 +139,11 @@ async fn ping(app: &App) -> Ping {
     let begun = Instant::now();
     let up = app.database.query(begun + PING, include_str!("sql/ping.sql"), &[]).await.is_ok();
     Ping { up, milliseconds: begun.elapsed().as_millis() as u64 }
+}
+
+/// That of the data, as long as there is a database to ask for it.
+fn status<'d>(ping: &Ping, dataset: &'d Value) -> &'d str {
+    dataset["status"].as_str().filter(|_| ping.up).unwrap_or("unhealthy")
 }
 
 fn database(app: &App, ping: &Ping) -> Value {
