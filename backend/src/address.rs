@@ -17,7 +17,7 @@ use crate::tags::Tags;
 const BY_PID: &str = include_str!("sql/lookup/address_by_pid.sql");
 const RELATIVES: &str = include_str!("sql/lookup/address_relatives.sql");
 /// Relatives of one kind that are listed; a tower has hundreds of units.
-const MOST: i64 = 500;
+const MOST: usize = 500;
 
 /// Answers with the address.
 ///
@@ -31,7 +31,7 @@ pub(crate) async fn address(
     let pid = identifier(&pid)?;
     let mut tags = Tags::new(&app.facts.release());
     let Some(row) = app.database.query_opt(deadline, BY_PID, &[&pid]).await? else { return Err(not_found()) };
-    let relatives = app.database.query(deadline, RELATIVES, &[&pid, &MOST]).await?;
+    let relatives = app.database.query(deadline, RELATIVES, &[&pid, &(MOST as i64 + 1)]).await?;
     let place = record(&row).place();
     // A change of a relative purges the relative's locality, a new relative the addresses at both ends.
     tags.need("pid", &place.pid);
@@ -58,7 +58,12 @@ pub(crate) async fn address(
     body.insert("aliases".into(), related(&relatives, "alias").into());
     body.insert("principals".into(), related(&relatives, "principal").into());
     body.insert("primary".into(), related(&relatives, "primary").into_iter().next().unwrap_or(Value::Null));
-    body.insert("secondaries".into(), related(&relatives, "secondary").into());
+    let mut secondaries = related(&relatives, "secondary");
+    if secondaries.len() > MOST {
+        secondaries.truncate(MOST);
+        body.insert("secondariesTruncated".into(), true.into());
+    }
+    body.insert("secondaries".into(), secondaries.into());
     Reply::cached(&body, Lifetime::ADDRESS, tags)
 }
 

@@ -1,4 +1,4 @@
-//! Search over the sample, where the contract's tests don't look.
+//! Search and look-up by identifier, where the contract's tests don't look.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 #[path = "support/lib.rs"]
@@ -99,5 +99,29 @@ async fn a_total_that_leaves_streets_out_is_capped() {
         let body = search(&service, &[("q", text)]).await;
         assert_eq!(body["totalIsCapped"] == true, capped, "{text}: {}", body["total"]);
     }
+    service.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn a_tower_with_more_units_than_are_listed_says_so() {
+    let database = Database::copy().await;
+    database
+        .execute(
+            "INSERT INTO address_secondary
+             SELECT 'GAVIC423911067', pid, 'test' FROM address WHERE pid <> 'GAVIC423911067' ORDER BY pid LIMIT 600
+             ON CONFLICT DO NOTHING;
+             DELETE FROM address_secondary WHERE ctid NOT IN
+               (SELECT ctid FROM address_secondary WHERE primary_pid = 'GAVIC423911067' ORDER BY secondary_pid LIMIT 501)",
+        )
+        .await;
+    let service = Service::over(&database.url(), &[], &[]).await;
+    let ask = async || service.client.get("/api/v1/addresses/GAVIC423911067").await.json();
+    let many = ask().await;
+    let listed = |body: &Value| body["secondaries"].as_array().unwrap().len();
+    assert_eq!((listed(&many), &many["secondariesTruncated"]), (500, &json!(true)));
+    let last = "SELECT max(secondary_pid) FROM address_secondary";
+    database.execute(&format!("DELETE FROM address_secondary WHERE secondary_pid = ({last})")).await;
+    let all = ask().await;
+    assert_eq!((listed(&all), all.get("secondariesTruncated")), (500, None));
     service.stop(&[]).await;
 }
