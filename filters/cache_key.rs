@@ -7,7 +7,7 @@
 //! cache:
 //!   key:
 //!     query:                        # only these; others are dropped. Leave `query` out to keep the query as written.
-//!       q: { fold: true }           # letter case folded, runs of spaces collapsed
+//!       q: { fold: true }           # letter case folded, runs of spaces collapsed, line breaks made commas
 //!       limit: { default: 10 }      # dropped where it has the default
 //!       latitude: { decimals: 6 }   # rounded
 //!     body: json                    # POST: the canonical JSON body is in the key

@@ -42,7 +42,7 @@ impl Fields {
         Self { values, repeated: Vec::new(), textual: false }
     }
 
-    /// Trimmed text, its control characters turned into spaces; `None` when absent or blank.
+    /// Trimmed text, its line breaks turned into commas and other control characters into spaces; `None` when absent or blank.
     ///
     /// # Errors
     /// `limits.invalid` when it is not text, `limits.too_long` when it is too long.
@@ -51,13 +51,18 @@ impl Fields {
         let Value::String(text) = value else {
             return Err(ApiError::bad_request(limits.invalid, format!("`{name}` must be text")));
         };
-        let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let clean = clean.trim();
+        let clean = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+        let plain = |c: char| match c {
+            '\n' | '\r' => ',',
+            c if c.is_control() => ' ',
+            c => c,
+        };
+        let clean: String = clean.chars().map(plain).collect();
         if clean.chars().count() > limits.max {
             let message = format!("`{name}` must have at most {} characters", limits.max);
             return Err(ApiError::bad_request(limits.too_long, message));
         }
-        Ok(Some(clean.to_owned()).filter(|text| !text.is_empty()))
+        Ok(Some(clean).filter(|text| !text.is_empty()))
     }
 
     /// Like [`Fields::text`], but `missing` is the code when it is absent or blank.

@@ -125,3 +125,15 @@ async fn a_tower_with_more_units_than_are_listed_says_so() {
     assert_eq!((listed(&all), all.get("secondariesTruncated")), (500, None));
     service.stop(&[]).await;
 }
+
+#[tokio::test]
+async fn a_line_break_ends_a_part_of_an_address_as_a_comma_does() {
+    let service = Service::over(&shared_url(), &[], &[]).await;
+    let validate = async |address: &str| {
+        service.client.post("/api/v1/addresses/validate", &json!({"address": address})).await.json()
+    };
+    let comma = validate("24 Firebrace St, Horsham, behind the pub").await;
+    assert_eq!(validate("24 Firebrace St\nHorsham\r\nbehind the pub").await, comma);
+    assert_ne!(validate("24 Firebrace St, Horsham behind the pub").await, comma, "this tests nothing");
+    service.stop(&[]).await;
+}

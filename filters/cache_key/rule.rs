@@ -13,7 +13,7 @@ use crate::target;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rule {
-    /// Letter case folded, white space trimmed and collapsed: `" Collins  ST"` is `"collins st"`.
+    /// Letter case folded, white space trimmed and collapsed, line breaks made commas: `" Collins  ST"` is `"collins st"`.
     pub fold: bool,
     /// Rounded to so many decimals, 0 to 15. 6 decimals of a degree are 0.1 m.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,11 +65,14 @@ impl Rule {
 
 fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        if !out.is_empty() {
-            out.push(' ');
+    for line in text.split(['\n', '\r']) {
+        for (at, word) in line.split_whitespace().enumerate() {
+            if !out.is_empty() {
+                // The end of a line is the end of a part of the address.
+                out.push(if at == 0 && !out.ends_with(',') { ',' } else { ' ' });
+            }
+            out.extend(word.chars().flat_map(char::to_lowercase));
         }
-        out.extend(word.chars().flat_map(char::to_lowercase));
     }
     out
 }
@@ -121,6 +124,7 @@ mod tests {
     #[case(" 6  COLLINS St ", "6 collins st")]
     #[case("\tÉcole\u{a0}Rd", "école rd")]
     #[case("", "")]
+    #[case("\r\n24 Firebrace St\r\n Horsham,\n\nVIC\n", "24 firebrace st,horsham, vic")]
     fn folding(#[case] raw: &str, #[case] folded: &str) {
         assert_eq!(fold(raw), folded);
         assert_eq!(fold(folded), folded);

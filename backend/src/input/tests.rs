@@ -20,7 +20,9 @@ fn code<T: std::fmt::Debug>(outcome: Result<T, ApiError>) -> &'static str {
 #[case(json!({"a": null}), None)]
 #[case(json!({"a": "  "}), None)]
 #[case(json!({"a": "\u{0}\u{7}"}), None)]
+#[case(json!({"a": "\n\u{0}\r\n"}), None)]
 #[case(json!({"a": " é\tx "}), Some("é x"))]
+#[case(json!({"a": "\na\r\nb\n\u{7}"}), Some("a,,b"))]
 fn text_is_trimmed_and_cleaned(#[case] body: Value, #[case] text: Option<&str>) {
     assert_eq!(fields(body).text("a", TEXT).unwrap().as_deref(), text);
 }
