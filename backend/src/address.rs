@@ -1,7 +1,5 @@
 //! GET /api/v1/addresses/{gnafPid}: one address with its aliases and its primary and secondary addresses.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, State};
 use serde_json::{Map, Value, json};
 use tokio_postgres::Row;
@@ -9,7 +7,7 @@ use tokio_postgres::Row;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::Deadline;
-use crate::lookup::{Record, Spot};
+use crate::lookup::Record;
 use crate::place::Place;
 use crate::reply::{Lifetime, Reply};
 use crate::tags::Tags;
@@ -32,7 +30,7 @@ pub(crate) async fn address(
     let mut tags = Tags::new(&app.facts.release());
     let Some(row) = app.database.query_opt(deadline, BY_PID, &[&pid]).await? else { return Err(not_found()) };
     let relatives = app.database.query(deadline, RELATIVES, &[&pid, &(MOST as i64 + 1)]).await?;
-    let place = record(&row).place();
+    let place = Record::unasked(&row).place();
     // A change of a relative purges the relative's locality, a new relative the addresses at both ends.
     tags.need("pid", &place.pid);
     place.tag(&mut tags);
@@ -99,17 +97,13 @@ pub(crate) fn body(place: &Place) -> Map<String, Value> {
     body
 }
 
-fn record(row: &Row) -> Record {
-    Record::from_row(row, Arc::new(Spot::from_row(row)))
-}
-
 /// `{gnafPid, address, type?}` of each relative of one kind.
 fn related(rows: &[Row], relation: &str) -> Vec<Value> {
     let of_kind = rows.iter().filter(|row| row.get::<_, &str>("relation") == relation);
     of_kind
         .map(|row| {
             let mut relative = Map::new();
-            let place = record(row).place();
+            let place = Record::unasked(row).place();
             relative.insert("gnafPid".into(), place.pid.clone().into());
             relative.insert("address".into(), place.label().into());
             if let Some(kind) = row.get::<_, Option<String>>("kind") {

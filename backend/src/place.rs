@@ -1,7 +1,6 @@
-//! One address as the statements of `sql/` return it: its parts, its label, its identity across sources.
+//! One address as answers give it: its parts, its label, its identity across sources.
 
 use serde_json::{Map, Value, json};
-use tokio_postgres::Row;
 
 use crate::input::coordinates::Position;
 use crate::tags::Tags;
@@ -81,31 +80,6 @@ impl Precision {
 }
 
 impl Place {
-    /// From a row that has all of these columns under these names.
-    pub(crate) fn from_row(row: &Row) -> Self {
-        Self {
-            pid: row.get("pid"),
-            building_name: row.get("building_name"),
-            lot_number: row.get("lot_number"),
-            flat_type: row.get("flat_type"),
-            flat_number: row.get("flat_number"),
-            level_type: row.get("level_type"),
-            level_number: row.get("level_number"),
-            number_first: row.get("number_first"),
-            number_last: row.get("number_last"),
-            street_name: row.get("street_name"),
-            street_type: row.get("street_type"),
-            street_suffix: row.get("street_suffix"),
-            locality: row.get("locality"),
-            state: row.get("state"),
-            postcode: row.get("postcode"),
-            locality_pid: row.get("locality_pid"),
-            geocode_type: row.get("geocode_type"),
-            reliability: row.get("reliability"),
-            point: Some(Position { latitude: row.get("latitude"), longitude: row.get("longitude") }),
-        }
-    }
-
     /// `[UNIT 1, ][LEVEL 2, ]12-14 KING STREET NORTH, SUBURB NSW 2000`. A lot number stands in for a missing house number;
     /// the building's name, which not every source has, is no part of it. Equal for equal addresses.
     pub(crate) fn label(&self) -> String {

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::input::coordinates::{CoordinateSystem, Position};
 use crate::input::{Deadline, QueryOrJson};
+use crate::lookup::Record;
 use crate::place::{Place, Precision, distinct, number, round};
 use crate::reply::{Lifetime, Reply};
 use crate::tags::Tags;
@@ -29,7 +30,7 @@ impl Found {
     pub(crate) fn from_row(row: &tokio_postgres::Row) -> Self {
         let bearing: Option<f64> = row.get("bearing");
         Self {
-            place: Place::from_row(row),
+            place: Record::unasked(row).place(),
             metres: row.get("metres"),
             bearing: bearing.unwrap_or_default(),
             rank: row.get("rank"),

@@ -37,13 +37,6 @@ impl Spot {
     /// Reads the columns that every `sql/lookup/*.sql` about streets gives.
     pub(crate) fn from_row(row: &Row) -> Self {
         Self {
-            street_pid: row.get("street_pid"),
-            street_name: row.get("street_name"),
-            street_type: row.get("street_type"),
-            street_suffix: row.get("street_suffix"),
-            locality_pid: row.get("locality_pid"),
-            locality_name: row.get("locality_name"),
-            state: row.get("state"),
             addresses: row.get("addresses"),
             asked_name: row.get("asked_name"),
             asked_type: row.get("asked_type"),
@@ -52,6 +45,21 @@ impl Spot {
             asked_locality: row.get("asked_locality"),
             locality_alias: row.get("locality_alias"),
             neighbour_of: row.get("neighbour_of"),
+            ..Self::unasked(row)
+        }
+    }
+
+    /// Reads the columns about the place alone, of an address that no name was asked for; there may be no street.
+    fn unasked(row: &Row) -> Self {
+        Self {
+            street_pid: row.get::<_, Option<_>>("street_pid").unwrap_or_default(),
+            street_name: row.get::<_, Option<_>>("street_name").unwrap_or_default(),
+            street_type: row.get("street_type"),
+            street_suffix: row.get("street_suffix"),
+            locality_pid: row.get("locality_pid"),
+            locality_name: row.get("locality_name"),
+            state: row.get("state"),
+            ..Self::default()
         }
     }
 
@@ -107,6 +115,11 @@ impl Record {
             is_alias: row.get("is_alias"),
             spot,
         }
+    }
+
+    /// Reads the columns that the other statements about addresses give.
+    pub(crate) fn unasked(row: &Row) -> Self {
+        Self::from_row(row, Arc::new(Spot::unasked(row)))
     }
 
     /// `UNIT 1`, for a remark.

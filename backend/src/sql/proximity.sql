@@ -14,19 +14,16 @@ WITH here AS MATERIALIZED (
   -- Twice as many as asked for, because an address may be there from two sources.
   SELECT * FROM near ORDER BY metres, inside, pid LIMIT 2 * $5::int4 + 10
 )
-SELECT a.pid, a.building_name, a.lot_number, coalesce(f.name, a.flat_type) AS flat_type, a.flat_number,
-       coalesce(v.name, a.level_type) AS level_type, a.level_number, a.number_first, a.number_last,
-       s.name AS street_name, s.type AS street_type, coalesce(x.name, s.suffix) AS street_suffix,
-       l.name AS locality, l.state, a.postcode, a.locality_pid, a.geocode_type, a.reliability,
+SELECT a.pid, a.building_name, a.lot_number, a.flat_type, a.flat_number, a.level_type, a.level_number, a.number_first,
+       a.number_last, a.postcode, a.geocode_type, a.reliability, a.is_alias,
+       s.pid AS street_pid, s.name AS street_name, s.type AS street_type, s.suffix AS street_suffix,
+       l.pid AS locality_pid, l.name AS locality_name, l.state,
        ST_X(served.point) AS longitude, ST_Y(served.point) AS latitude,
        best.metres, best.metres AS rank, degrees(ST_Azimuth(here.point, a.point)) AS bearing
 FROM best
 JOIN address a USING (pid)
 JOIN locality l ON l.pid = a.locality_pid
 LEFT JOIN street s ON s.pid = a.street_pid
-LEFT JOIN code f ON f.kind = 'flat_type' AND f.code = a.flat_type
-LEFT JOIN code v ON v.kind = 'level_type' AND v.code = a.level_type
-LEFT JOIN code x ON x.kind = 'street_suffix' AND x.code = s.suffix
 CROSS JOIN here
 CROSS JOIN LATERAL (SELECT ST_Transform(a.point::geometry, $3::int4) AS point) served
 ORDER BY best.metres, best.inside, a.pid

@@ -146,7 +146,6 @@ const CHANGES: &[(&str, &str)] = &[
     ("another postcode", "UPDATE address SET postcode = '3401' WHERE pid = '{pid}'"),
     ("another number", "UPDATE address SET number_first = '9998' WHERE pid = '{pid}'"),
     ("a number becomes a range", "UPDATE address SET number_first = '22', number_last = '24' WHERE pid = '{pid}'"),
-    ("a word of a kind", "UPDATE code SET name = 'QUOKKA' WHERE kind = 'flat_type' AND code = 'SHOP'"),
     ("a new street and what is on it", "INSERT INTO street SELECT 'VICTEST', source, locality_pid, 'QUOKKA', 'STREET', NULL, class, point FROM street WHERE pid = '{street}';
         INSERT INTO street_name VALUES ('QUOKKA', 'VICTEST', '{locality}', 'STREET', NULL, false, 1);
         INSERT INTO street_word VALUES ('QUOKKA', 1);

@@ -3,10 +3,8 @@ SELECT a.pid, a.building_name, a.lot_number, a.flat_type, a.flat_number, a.level
        a.number_last, a.postcode, a.geocode_type, a.reliability, a.is_alias,
        ST_Y(a.point::geometry) AS latitude, ST_X(a.point::geometry) AS longitude,
        a.legal_parcel_id, a.mesh_block, a.confidence AS sources, a.primary_secondary, a.private_street, a.location_description,
-       coalesce(s.pid, '') AS street_pid, coalesce(s.name, '') AS street_name, s.type AS street_type, s.suffix AS street_suffix,
-       l.pid AS locality_pid, l.name AS locality_name, l.state, 0 AS addresses,
-       '' AS asked_name, NULL::text AS asked_type, NULL::text AS asked_suffix, false AS street_alias,
-       '' AS asked_locality, false AS locality_alias, NULL::text AS neighbour_of
+       s.pid AS street_pid, s.name AS street_name, s.type AS street_type, s.suffix AS street_suffix,
+       l.pid AS locality_pid, l.name AS locality_name, l.state
 FROM address a
 JOIN locality l ON l.pid = a.locality_pid
 LEFT JOIN street s ON s.pid = a.street_pid

@@ -3,10 +3,8 @@
 SELECT r.relation, r.kind, a.pid, a.building_name, a.lot_number, a.flat_type, a.flat_number, a.level_type, a.level_number,
        a.number_first, a.number_last, a.postcode, a.geocode_type, a.reliability, a.is_alias,
        ST_Y(a.point::geometry) AS latitude, ST_X(a.point::geometry) AS longitude,
-       coalesce(s.pid, '') AS street_pid, coalesce(s.name, '') AS street_name, s.type AS street_type, s.suffix AS street_suffix,
-       l.pid AS locality_pid, l.name AS locality_name, l.state, 0 AS addresses,
-       '' AS asked_name, NULL::text AS asked_type, NULL::text AS asked_suffix, false AS street_alias,
-       '' AS asked_locality, false AS locality_alias, NULL::text AS neighbour_of
+       s.pid AS street_pid, s.name AS street_name, s.type AS street_type, s.suffix AS street_suffix,
+       l.pid AS locality_pid, l.name AS locality_name, l.state
 FROM (
   (SELECT 'alias' AS relation, alias_pid AS pid, kind FROM address_alias WHERE principal_pid = $1 ORDER BY alias_pid LIMIT $2::bigint)
   UNION ALL
