@@ -163,6 +163,60 @@ async fn a_field_that_is_not_in_the_key_makes_no_difference() {
 }
 
 #[tokio::test]
+async fn conditions_of_what_is_not_cached_reach_the_upstream() {
+    let origin = Origin::start(|asked| async move {
+        match asked.headers.get("if-match").is_some_and(|tag| tag != "\"new\"") {
+            true => Answer::ok("").status(412),
+            false => Answer::json("1"),
+        }
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let fields = [
+        ("if-match", "\"old\""),
+        ("if-none-match", "*"),
+        ("if-unmodified-since", date),
+        ("content-range", "bytes 0-0/1"),
+    ];
+    assert_eq!(ask(&gateway, "PUT", "/a", &fields).await.status, 412);
+    let asked = origin.asked().pop().unwrap();
+    for (name, value) in fields {
+        assert_eq!(asked.headers.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    // What is kept is for all, so it is fetched without.
+    assert_ne!(ask(&gateway, "GET", "/a", &fields).await.status, 412);
+    let asked = origin.asked().pop().unwrap();
+    assert!(fields.iter().all(|(name, _)| !asked.headers.contains_key(*name)), "{}", asked.head);
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn what_is_kept_by_its_body_is_fetched_anew_not_validated() {
+    let origin = Origin::start(|asked| async move {
+        // As RFC 9110 section 13.1.2 wants of methods other than GET and HEAD.
+        if asked.headers.contains_key("if-none-match") {
+            return Answer::ok("").status(412);
+        }
+        let answer = Answer::json("1").with("etag", "\"a\"").with("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+        answer.with("cache-control", "max-age=1, stale-while-revalidate=0")
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    for method in ["POST", "QUERY"] {
+        until("it is fetched anew", async || {
+            let request = gateway.client.request(method, "/read/a").header("content-type", "application/json");
+            let reply = gateway.client.send(request.body("{}")).await;
+            assert_eq!((reply.status, reply.text().as_str()), (200, "1"));
+            origin.asked().iter().filter(|asked| asked.method == method).count() == 2
+        })
+        .await;
+    }
+    assert!(origin.asked().iter().all(|asked| !asked.headers.contains_key("if-modified-since")));
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn nothing_of_redis_is_used_before_the_log_was_read() {
     let (origin, redis) =
         (Origin::start(|asked| async move { Answer::json(asked.number.to_string()) }).await, Redis::start().await);

@@ -50,8 +50,8 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
     /// Which request fields reach the upstream, in lower case; `"*"`: all but hop-by-hop ones and those that set the
-    /// client's address, host or key. Left out: on cached routes only those that can't change the answer (and what is
-    /// needed to read the body), on others all.
+    /// client's address, host or key. Left out: on cached routes only those that can't change what is kept, on others all.
+    /// With a method that is not cached, conditions and what describes the body always do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<Vec<String>>,
     /// Whether `meta` (request id, response time, timestamp) is added to successful JSON answers on their way out.

@@ -17,13 +17,15 @@ use pingora::http::RequestHeader;
 
 use crate::edit::set;
 
-/// On cached routes these pass by themselves; the validators are Pingora's own there.
-const NEEDED: [HeaderName; 5] = [
-    header::CONTENT_TYPE,
+/// These pass on every route. Where an answer is kept, the conditions are Pingora's own; elsewhere one that is lost is an
+/// update of somebody else's that is lost (RFC 9110 section 13.1.1).
+const NEEDED: [HeaderName; 6] = [
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
+    header::IF_MATCH,
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
 ];
 
 /// Traces join across the gateway; they can't change an answer.
@@ -87,6 +89,26 @@ pub(crate) fn keeps_host(route: &Route) -> bool {
     route.cache.as_ref().is_some_and(|cache| cache.config.key.host)
 }
 
+/// Whether the upstream gets all fields but those that are never forwarded.
+fn takes_all(route: &Route) -> bool {
+    let listed = route.config.forward.as_deref();
+    listed.map_or(route.cache.is_none(), |list| list.iter().any(|name| name == "*"))
+}
+
+/// Whether the upstream gets a field as the client sent it; `keyed` where the answer is found by a key.
+fn passes(route: &Route, keyed: bool, name: &HeaderName) -> bool {
+    if never(name) || *name == header::AUTHORIZATION && route.config.auth.reads_token() {
+        return false;
+    }
+    let listed = route.config.forward.as_deref();
+    takes_all(route)
+        || NEEDED.contains(name)
+        || TRACE.contains(&name.as_str())
+        // What describes a body that is passed on as it is.
+        || !keyed && name.as_str().starts_with("content-")
+        || listed.is_some_and(|list| list.iter().any(|listed| listed == name.as_str()))
+}
+
 /// Rewrites `request` into what the upstream sees. It is told how long it has, in milliseconds, so that it gives up before we
 /// do and can say why.
 pub(crate) fn shape(
@@ -98,27 +120,17 @@ pub(crate) fn shape(
     left: Duration,
 ) -> pingora::Result<()> {
     let problem = wants_problem(Headers::Map(&request.headers));
-    let listed = route.config.forward.as_deref();
-    let all = listed.map_or(route.cache.is_none(), |list| list.iter().any(|name| name == "*"));
-    let own_token = route.config.auth.reads_token();
-    let passes = |name: &HeaderName| {
-        if never(name) || own_token && *name == header::AUTHORIZATION {
-            return false;
-        }
-        all || *name == header::HOST
-            || NEEDED.contains(name)
-            || TRACE.contains(&name.as_str())
-            || listed.is_some_and(|list| list.iter().any(|listed| listed == name.as_str()))
-    };
+    let passes = |name: &HeaderName| passes(route, verdict.key.is_some(), name);
     // The form without the case of names, which means nothing and would have to be kept beside each of them.
     let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
     let mut parts = ReqParts::from(std::mem::replace(request, empty));
     let headers = &mut parts.headers;
-    let dropped: Vec<HeaderName> = headers.keys().filter(|name| !passes(name)).cloned().collect();
+    let dropped: Vec<HeaderName> =
+        headers.keys().filter(|name| **name != header::HOST && !passes(name)).cloned().collect();
     for name in &dropped {
         headers.remove(name);
     }
-    if !all && !listed.is_some_and(|list| list.iter().any(|name| name == "accept")) {
+    if !passes(&header::ACCEPT) {
         let accept = if problem { "application/problem+json, application/json" } else { "application/json" };
         set(headers, "accept", accept)?;
     }
@@ -128,7 +140,7 @@ pub(crate) fn shape(
     set(headers, "x-request-id", verdict.request_id.as_str())?;
     set(headers, "x-correlation-id", verdict.correlation())?;
     set(headers, "x-request-timeout", itoa::Buffer::new().format(left.as_millis()))?;
-    if all {
+    if takes_all(route) {
         // The client's address and host would differ per client: on cached routes they stay out.
         if let Some(peer) = origin.peer {
             set(headers, "x-forwarded-for", &peer.to_string())?;
@@ -143,6 +155,10 @@ pub(crate) fn shape(
         set(headers, "content-type", "application/json")?;
         set(headers, "content-length", itoa::Buffer::new().format(body.len()))?;
         headers.remove(header::TRANSFER_ENCODING);
+        // What is kept is fetched anew: 304 is for GET and HEAD, any other method would be answered 412 (RFC 9110 section
+        // 13.1.2).
+        headers.remove(header::IF_NONE_MATCH);
+        headers.remove(header::IF_MODIFIED_SINCE);
     } else if verdict.key.is_some() {
         headers.remove(header::CONTENT_TYPE);
     }
