@@ -36,7 +36,7 @@ pub enum Reuse {
     StaleAccepted,
     /// It is stale; the windows decide what may be done with it.
     Stale,
-    /// It is fresh, but not to this request's wish: validate it, and do not serve it stale.
+    /// It is not fresh enough for this request's wish: validate it, and do not serve it stale.
     Unwanted,
 }
 
@@ -59,7 +59,8 @@ pub fn decide(times: &Times, wish: Option<&RequestDirectives>, now: SystemTime) 
         true if (too_old && !accepted) || too_short => Reuse::Unwanted,
         true => Reuse::Fresh,
         false if accepted => Reuse::StaleAccepted,
-        false if too_old => Reuse::Unwanted,
+        // Who wants some freshness to be left wants nothing stale.
+        false if too_old || wish.min_fresh.is_some() => Reuse::Unwanted,
         false => Reuse::Stale,
     }
 }
@@ -96,6 +97,9 @@ mod tests {
     #[case(1050, "no-store", Reuse::Fresh)]
     #[case(1050, "only-if-cached", Reuse::Fresh)]
     #[case(1150, "max-age=10", Reuse::Unwanted)]
+    #[case(1150, "min-fresh=0", Reuse::Unwanted)]
+    #[case(1150, "min-fresh=10", Reuse::Unwanted)]
+    #[case(1150, "min-fresh=10, max-stale", Reuse::StaleAccepted)]
     fn wishes(#[case] now: u64, #[case] line: &str, #[case] expected: Reuse) {
         assert_eq!(at(now, line, true), expected);
     }

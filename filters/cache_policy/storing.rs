@@ -223,13 +223,16 @@ fn lifetime(
     exchange: &Exchange,
 ) -> Result<(Duration, Source), Reason> {
     let setting = policy.by_status(status).map(|lifetime| (lifetime, Source::Setting));
-    if status >= 400 && !policy.errors {
-        // Upstreams are known to send a week of freshness with an error: only the route's own, short lifetime counts.
-        let (own, source) = setting.ok_or(Reason::Error)?;
-        return Ok((explicit.map_or(own, |(lifetime, _)| lifetime.min(own)), source));
+    let is_own = status >= 400 && !policy.errors;
+    if is_own && setting.is_none() {
+        return Err(Reason::Error);
     }
     if directives.no_cache == Scope::Response {
         return Ok((Duration::ZERO, Source::NoCache));
+    }
+    if let Some((own, source)) = setting.filter(|_| is_own) {
+        // Upstreams are known to send a week of freshness with an error: only the route's own, short lifetime counts.
+        return Ok((explicit.map_or(own, |(lifetime, _)| lifetime.min(own)), source));
     }
     let heuristic = || {
         if is_heuristic(status) || directives.public {

@@ -114,6 +114,8 @@ fn cookies(#[case] set_cookie: SetCookie, #[case] line: &str, #[case] kept: bool
 #[case(404, Some("max-age=2"), Ok(2))]
 #[case(404, None, Ok(5))]
 #[case(404, Some("no-store"), Err(Reason::NoStore))]
+#[case(404, Some("no-cache"), Err(Reason::Useless))]
+#[case(400, Some("no-cache"), Err(Reason::Error))]
 #[case(400, Some("max-age=604800"), Err(Reason::Error))]
 #[case(500, Some("max-age=604800"), Err(Reason::Error))]
 #[case(200, None, Ok(300))]
