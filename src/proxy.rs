@@ -18,7 +18,7 @@ use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, RespCache
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::modules::http::compression::ResponseCompressionBuilder;
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::proxy::{FailToProxy, ProxyHttp, RangeType, Session, range_header_filter};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
@@ -46,6 +46,9 @@ pub(crate) use shadow::Shadow;
 
 /// Ends a phase after the cause was put into the context; `fail_to_proxy` writes the answer.
 const REFUSED: ErrorType = ErrorType::new("Refused");
+
+/// Who asks for more parts in one request gets the whole.
+const MAX_PARTS: usize = 200;
 
 /// Ends a try whose answer is given up for the fallback's.
 const TURNED: ErrorType = ErrorType::new("Turned");
@@ -147,6 +150,18 @@ impl ProxyHttp for Gateway {
 
     fn cache_not_modified_filter(&self, session: &Session, answer: &ResponseHeader, _: &mut Self::CTX) -> Result<bool> {
         Ok(cache::not_modified(session, answer))
+    }
+
+    fn range_header_filter(
+        &self,
+        session: &mut Session,
+        answer: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> RangeType {
+        match cache::may_cut(session, ctx) {
+            true => range_header_filter(session.req_header(), answer, Some(MAX_PARTS)),
+            false => RangeType::None,
+        }
     }
 
     fn should_serve_stale(&self, session: &mut Session, ctx: &mut Self::CTX, error: Option<&Error>) -> bool {
@@ -429,13 +444,12 @@ fn is_over_tls(session: &Session, ctx: &Context) -> bool {
 }
 
 /// Makes room for `meta` in a successful JSON answer whose length is known.
-fn stamp(session: &mut Session, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+fn stamp(session: &Session, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
     let wanted = ctx.verdict.route.as_ref().is_some_and(|route| route.config.meta);
     if !wanted {
         return Ok(());
     }
     // Offsets into the kept body would not fit the stamped one.
-    session.ignore_downstream_range = true;
     answer.remove_header(&header::ACCEPT_RANGES);
     let coded = answer.headers.contains_key(header::CONTENT_ENCODING);
     if let Some(weak) = answer.headers.get(header::ETAG).and_then(weak) {

@@ -217,6 +217,45 @@ async fn what_is_kept_by_its_body_is_fetched_anew_not_validated() {
 }
 
 #[tokio::test]
+async fn parts_are_for_get_and_for_who_has_the_same_bytes() {
+    let origin = Origin::start(|asked| async move {
+        Answer::json("0123456789").with("etag", if asked.target == "/weak" { "W/\"a\"" } else { "\"a\"" })
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let range = ("range", "bytes=2-3");
+    // Missed and found.
+    for _ in 0..2 {
+        for (method, path, tag, status, text) in [
+            ("GET", "/weak", "W/\"a\"", 200, "0123456789"),
+            ("GET", "/strong", "W/\"a\"", 200, "0123456789"),
+            ("GET", "/strong", "\"a\"", 206, "23"),
+            ("HEAD", "/head", "\"a\"", 200, ""),
+        ] {
+            let reply = ask(&gateway, method, path, &[range, ("if-range", tag)]).await;
+            assert_eq!((reply.status, reply.text().as_str()), (status, text), "{method} {path} {tag}");
+        }
+        let head = ask(&gateway, "HEAD", "/other", &[range]).await;
+        assert_eq!((head.status, head.header("content-range"), head.header("content-length")), (200, "", "10"));
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn stamped_answers_are_whole() {
+    let origin = Origin::start(|_| async { Answer::json("{\"data\":1}").with("accept-ranges", "bytes") }).await;
+    let config =
+        plain(&origin.place).replace("    cache: { methods: [GET]", "    meta: true\n    cache: { methods: [GET]");
+    let gateway = Gateway::start(&config).await;
+    for cache in ["MISS", "HIT"] {
+        let reply = ask(&gateway, "GET", "/a", &[("range", "bytes=0-3")]).await;
+        assert_eq!((reply.status, reply.header("x-cache"), reply.header("accept-ranges")), (200, cache, ""));
+        assert_eq!((&reply.json()["data"], reply.json()["meta"].is_object()), (&json!(1), true), "{}", reply.text());
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn nothing_of_redis_is_used_before_the_log_was_read() {
     let (origin, redis) =
         (Origin::start(|asked| async move { Answer::json(asked.number.to_string()) }).await, Redis::start().await);

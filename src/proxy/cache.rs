@@ -252,6 +252,15 @@ fn with_fields(answer: &ResponseHeader, status: StatusCode, headers: &HeaderMap)
     Ok(head)
 }
 
+/// Whether a part of what would be sent may be cut out of it: for GET (RFC 9110 section 14.2), for who has bytes that are
+/// equal to it (section 13.1.5), and out of what is sent as it is kept.
+pub(super) fn may_cut(session: &Session, ctx: &Context) -> bool {
+    let request = session.req_header();
+    let is_weak = request.headers.get(header::IF_RANGE).is_some_and(|tag| tag.as_bytes().starts_with(b"W/"));
+    let whole = request.headers.contains_key(header::RANGE) && (request.method != Method::GET || is_weak);
+    !whole && ctx.verdict.route.as_ref().is_none_or(|route| !route.config.meta)
+}
+
 /// Whether the client has what would be sent.
 pub(super) fn not_modified(session: &Session, answer: &ResponseHeader) -> bool {
     let request = session.req_header();
