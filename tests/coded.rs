@@ -55,6 +55,12 @@ async fn a_hit_is_coded_once_and_right_for_each_client() {
             (304, "W/\"a\"", "Accept-Encoding")
         );
         assert_eq!(unchanged.header("content-encoding"), "");
+        // Past the door, too, it is told the tag of what it has.
+        for (had, tag) in [("W/\"a\"", "W/\"a\""), ("\"a\"", "\"a\"")] {
+            let past =
+                ask(&gateway, "/a", &[accepts[0], ("if-none-match", had), ("cache-control", "max-age=600")]).await;
+            assert_eq!((past.status, past.header("etag"), past.header("x-cache")), (304, tag, "HIT"));
+        }
     }
     let plain = ask(&gateway, "/a", &[("accept-encoding", "identity")]).await;
     assert_eq!((plain.text(), plain.header("etag")), (body, "\"a\""));
