@@ -217,6 +217,43 @@ async fn what_is_kept_by_its_body_is_fetched_anew_not_validated() {
 }
 
 #[tokio::test]
+async fn an_error_takes_no_good_answers_place() {
+    let origin = Origin::start(|asked| async move {
+        let error = Answer::json(asked.number.to_string()).status(503);
+        match (asked.target.as_str(), asked.number) {
+            ("/fresh", 1) => Answer::json("good"),
+            ("/refreshed", _) if !asked.headers.contains_key("if-none-match") => Answer::json("good")
+                .with("cache-control", "max-age=1, stale-while-revalidate=600, stale-if-error=600")
+                .with("etag", "\"a\""),
+            _ => error,
+        }
+    })
+    .await;
+    let config = plain(&origin.place).replace("[GET], lifetimes: {", "[GET], lifetimes: { errors: explicit,");
+    let gateway = Gateway::start(&config).await;
+    let anew = async |path| ask(&gateway, "GET", path, &[("cache-control", "no-cache")]).await;
+    assert_eq!(gateway.client.get("/fresh").await.text(), "good");
+    let failed = anew("/fresh").await;
+    assert_eq!(failed.status, 503, "who wants no kept answer gets none");
+    assert!(failed.header("cache-status").ends_with("; detail=error-status"), "{:?}", failed.headers);
+    let kept = gateway.client.get("/fresh").await;
+    assert_eq!((kept.text().as_str(), kept.header("x-cache")), ("good", "HIT"));
+    // Behind the reply.
+    until("it was refreshed twice in vain", async || {
+        assert_eq!(gateway.client.get("/refreshed").await.text(), "good");
+        origin.count("/refreshed") >= 4
+    })
+    .await;
+    // Where there is nothing better, an error is kept, and the newest.
+    let first = gateway.client.get("/error").await;
+    assert_eq!(gateway.client.get("/error").await.text(), first.text());
+    let second = anew("/error").await;
+    assert_ne!(second.text(), first.text());
+    assert_eq!(gateway.client.get("/error").await.text(), second.text());
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn parts_are_for_get_and_for_who_has_the_same_bytes() {
     let origin = Origin::start(|asked| async move {
         Answer::json("0123456789").with("etag", if asked.target == "/weak" { "W/\"a\"" } else { "\"a\"" })

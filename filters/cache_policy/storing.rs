@@ -42,7 +42,7 @@ pub enum Reason {
     Partial,
     /// `Vary: *`
     VaryStar,
-    /// An error, and the route does not keep errors of this status.
+    /// An error, and the route does not keep errors of this status, or keeps something better.
     Error,
     /// `must-understand` with a status that is not understood.
     NotUnderstood,

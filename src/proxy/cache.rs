@@ -191,6 +191,11 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         ctx.cached.lead.end(End::Unkept);
         return uncacheable("degraded");
     }
+    if validated.is_none() && status.is_server_error() && has_better(session, ctx) {
+        ctx.cached.unkept = Some(Reason::Error);
+        ctx.cached.lead.end(End::Unkept);
+        return uncacheable(Reason::Error.as_str());
+    }
     let mut storable =
         match storing::decide(&caching.policy, asked, status.as_u16(), &headers, &exchange, rand::random::<f64>()) {
             Ok(storable) => storable,
@@ -238,6 +243,17 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         clock: ctx.cached.clock,
     };
     Ok(RespCacheable::Cacheable(kept.into_cache_meta(with_fields(answer, status, &headers)?)))
+}
+
+/// Whether what is kept is good, and still good enough where the upstream fails (RFC 5861 section 4): an error does not take
+/// its place, whoever asked for a newer answer.
+fn has_better(session: &Session, ctx: &Context) -> bool {
+    let Some(meta) = session.cache.maybe_cache_meta() else { return false };
+    let Some(kept) = meta.extensions().get::<Kept>() else { return false };
+    let until = kept.times.fresh_until + kept.windows.if_error;
+    !meta.response_header().status.is_server_error()
+        && SystemTime::now() < until
+        && ctx.shared.caching.store.view(kept).is_some()
 }
 
 /// A head of its own with other fields.
