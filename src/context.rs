@@ -96,6 +96,8 @@ pub(crate) struct Cached {
     pub(crate) requested: Option<SystemTime>,
     /// The fields of a 304 that validated what is kept.
     pub(crate) validated: Option<HeaderMap>,
+    /// Fields of its answer that are for this request only.
+    pub(crate) own: HeaderMap,
     /// Why the upstream was asked.
     pub(crate) forward: Forward,
     /// What it answered.

@@ -292,6 +292,11 @@ impl Store {
         }
     }
 
+    /// Whether a body of this length is not kept.
+    pub(crate) fn is_too_large(&self, length: usize) -> bool {
+        length > self.limits.entry
+    }
+
     fn has_memory(&self) -> bool {
         self.limits.total > 0
     }

@@ -188,6 +188,48 @@ async fn every_outcome_has_its_line() {
     }
 }
 
+#[tokio::test]
+async fn what_is_too_large_is_not_said_to_be_stored() {
+    let origin =
+        Origin::start(
+            |asked| async move { Answer::json("x".repeat(if asked.target == "/large" { 2000 } else { 200 })) },
+        )
+        .await;
+    let gateway = Gateway::start(&(plain(&origin.place) + "cache: { entry: 1KiB }\n")).await;
+    for (path, expected) in [("/large", "detail=too-large"), ("/small", "stored; ttl=left")] {
+        let reply = gateway.client.get(path).await;
+        assert_eq!(line(&reply), format!("addrgate; fwd=uri-miss; fwd-status=200; {expected}"));
+    }
+    assert_eq!(gateway.client.get("/large").await.header("x-cache"), "MISS");
+    assert_eq!(gateway.client.get("/small").await.header("x-cache"), "HIT");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn what_is_for_the_one_who_fetched_is_kept_for_nobody_else() {
+    let origin = Origin::start(|_| async {
+        let answer = Answer::json("1").with("cache-control", "public, max-age=60, no-cache=\"set-cookie\"");
+        answer.with("set-cookie", "a=b").with("cache-status", "cdn; hit")
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let lines = |reply: &Reply| {
+        let all = reply.headers.get_all("cache-status").iter();
+        all.map(|line| line.to_str().unwrap().split("; ttl").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let miss = gateway.client.get("/a").await;
+    assert_eq!(miss.header("set-cookie"), "a=b");
+    assert_eq!(lines(&miss), ["cdn; hit", "addrgate; fwd=uri-miss; fwd-status=200; stored"]);
+    // By the door, and past it.
+    for fields in [&[][..], &[("cache-control", "max-age=600")]] {
+        let hit = ask(&gateway, "GET", "/a", fields).await;
+        assert_eq!((hit.header("set-cookie"), lines(&hit)), ("", vec!["addrgate; hit".to_owned()]));
+    }
+    let passed = ask(&gateway, "POST", "/a", &[]).await;
+    assert_eq!(lines(&passed), ["cdn; hit", "addrgate; fwd=method; fwd-status=200"]);
+    gateway.stop(&[]).await;
+}
+
 fn tags(reply: &Reply) -> String {
     let lines = reply.headers.get_all("cache-tag").iter().map(|line| line.to_str().unwrap());
     lines.collect::<Vec<_>>().join("; ")

@@ -46,18 +46,26 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes what must not be stored or used without validation: fields listed by `private="…"` and `no-cache="…"`
-/// (RFC 9111 sections 5.2.2.4, 5.2.2.7), and `Age`, which is made anew at each use.
-pub fn strip_unstorable(headers: &mut HeaderMap, directives: &ResponseDirectives) {
+/// What caches nearer to the origin did for one request (RFC 9211 section 2).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Removes what must not be stored or used without validation, and `Age`, which is made anew at each use. Gives what is
+/// only for the request that fetched: fields listed by `private="…"` and `no-cache="…"` (RFC 9111 sections 5.2.2.4,
+/// 5.2.2.7), and `Cache-Status`.
+pub fn strip_unstorable(headers: &mut HeaderMap, directives: &ResponseDirectives) -> HeaderMap {
     strip_hop_by_hop(headers);
     headers.remove(header::AGE);
-    for scope in [&directives.private, &directives.no_cache] {
-        if let Scope::Fields(names) = scope {
-            for name in names {
-                headers.remove(name);
-            }
-        }
+    let listed = [&directives.private, &directives.no_cache].into_iter().flat_map(|scope| match scope {
+        Scope::Fields(names) => names.as_slice(),
+        Scope::Absent | Scope::Response => &[],
+    });
+    let mut own = HeaderMap::new();
+    // How long a body is can't be kept from anyone.
+    for name in listed.filter(|name| **name != header::CONTENT_LENGTH).chain([&CACHE_STATUS]) {
+        own.extend(headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
+        headers.remove(name);
     }
+    own
 }
 
 /// Takes over the fields of a 304, or of the 200 to a HEAD, each name replacing all its stored lines
@@ -110,11 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn listed_fields_and_age_are_not_stored() {
-        let mut map = headers(&[("a", "1"), ("b", "2"), ("c", "3"), ("age", "9")]);
-        let directives = ResponseDirectives::read([b"no-cache=\"a\", private=\"b\"".as_slice()]);
-        strip_unstorable(&mut map, &directives);
-        assert_eq!(map, headers(&[("c", "3")]));
+    fn what_is_for_one_request_is_not_stored() {
+        let mut map = headers(&[("a", "1"), ("b", "2"), ("c", "3"), ("age", "9"), ("a", "4"), ("te", "x")]);
+        map.extend(headers(&[("content-length", "5"), ("cache-status", "cdn; hit")]));
+        let line = b"no-cache=\"a, te, content-length\", private=\"b, a\"".as_slice();
+        let own = strip_unstorable(&mut map, &ResponseDirectives::read([line]));
+        assert_eq!(map, headers(&[("c", "3"), ("content-length", "5")]));
+        assert_eq!(own, headers(&[("a", "1"), ("a", "4"), ("b", "2"), ("cache-status", "cdn; hit")]));
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub enum Reason {
     NoLifetime,
     /// Its key was not asked for often enough (`min_uses`).
     FewUses,
+    /// Its body is larger than what is kept.
+    TooLarge,
     /// Stale on arrival, with no validator and no window in which it could be used.
     Useless,
 }
@@ -69,6 +71,7 @@ impl Reason {
             Self::NotUnderstood => "not-understood",
             Self::NoLifetime => "no-lifetime",
             Self::FewUses => "min-uses",
+            Self::TooLarge => "too-large",
             Self::Useless => "stale-on-arrival",
         }
     }

@@ -232,7 +232,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         return uncacheable("vary-changed");
     }
     let mut headers = headers.into_owned();
-    fields::strip_unstorable(&mut headers, &storable.directives);
+    ctx.cached.own = fields::strip_unstorable(&mut headers, &storable.directives);
     let kept = Kept {
         times: storable.times(received),
         windows: storable.windows,

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use addrgate_filters::cache_policy::storing::Reason;
 use addrgate_filters::cache_status::{Forward, Outcome, Status};
 use http::header::{self, HeaderMap};
 use pingora::Result;
@@ -10,7 +11,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::context::Context;
-use crate::edit::{edit, set};
+use crate::edit::{add, edit, set};
 use crate::store::{Kept, Tier};
 use crate::telemetry::CacheOutcome;
 
@@ -29,7 +30,14 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Con
         Outcome::Forwarded(Forward::Bypass | Forward::Method) => CacheOutcome::Pass,
         Outcome::Forwarded(_) => CacheOutcome::Miss,
     };
+    let own = std::mem::take(&mut ctx.cached.own);
     edit(answer, |headers| {
+        // Who fetched gets all of the answer.
+        for name in own.keys() {
+            if !headers.contains_key(name) {
+                headers.extend(own.get_all(name).iter().map(|value| (name.clone(), value.clone())));
+            }
+        }
         if let Some(kept) = kept {
             let age = kept.times.age(SystemTime::now()).as_secs();
             // A fresh answer right from its origin has no age (RFC 9111 section 5.1).
@@ -43,8 +51,9 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Con
     })?
 }
 
+/// Caches nearer to the origin have said their part before us (RFC 9211 section 2).
 fn write(headers: &mut HeaderMap, status: &Status) -> Result<()> {
-    set(headers, "cache-status", &status.to_string())?;
+    add(headers, "cache-status", &status.to_string())?;
     set(headers, "x-cache", status.word())
 }
 
@@ -75,12 +84,22 @@ fn status(session: &Session, answer: &ResponseHeader, ctx: &Context, kept: Optio
         CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => {
             Status { forwarded_status: Some(304), ..plain(Outcome::Revalidated) }
         }
+        CachePhase::Miss | CachePhase::Expired if is_too_large(session, ctx) => {
+            forwarded(ctx.cached.forward, false, None, Some(Reason::TooLarge.as_str()))
+        }
         CachePhase::Miss | CachePhase::Expired => forwarded(ctx.cached.forward, true, ttl, None),
         CachePhase::Bypass => forwarded(Forward::Bypass, false, None, None),
         CachePhase::Disabled(_) | CachePhase::Uninit | CachePhase::CacheKey => {
             forwarded(ctx.cached.forward, false, None, ctx.cached.unkept.map(|reason| reason.as_str()))
         }
     }
+}
+
+/// Whether an answer says itself that it is longer than what is kept. It comes in all the same, for all who wait.
+fn is_too_large(session: &Session, ctx: &Context) -> bool {
+    let length = session.cache.maybe_cache_meta().and_then(|meta| meta.headers().get(header::CONTENT_LENGTH));
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.is_some_and(|length| ctx.shared.caching.store.is_too_large(length))
 }
 
 /// Negative from the moment on at which it is stale.
