@@ -92,9 +92,7 @@ async fn a_304_that_changes_what_selects_an_answer_ends_it() {
         }
     })
     .await;
-    let config = plain(&origin.place)
-        .replace("cache: { methods: [GET]", "forward: [accept-language]\n    cache: { methods: [GET]");
-    let gateway = Gateway::start(&config).await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
     let get = async |language| ask(&gateway, "GET", "/a", &[("accept-language", language)]).await.text();
     assert_eq!(get("en").await, "en");
     until("it is validated", async || {
@@ -159,6 +157,25 @@ async fn a_field_that_is_not_in_the_key_makes_no_difference() {
     })
     .await;
     assert_eq!(get(&[]).await.text(), " application/json");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn what_the_upstream_does_not_see_selects_nothing() {
+    const VARY: &str = "origin, accept, accept-encoding, x-any, host, traceparent, accept-language";
+    let origin = Origin::start(|asked| async move { Answer::json(asked.number.to_string()).with("vary", VARY) }).await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let get = async |fields: &[(&str, &str)]| ask(&gateway, "GET", "/a", fields).await;
+    assert_eq!(get(&[]).await.text(), "1");
+    for n in 0..10 {
+        let value = n.to_string();
+        let fields = ["origin", "accept", "accept-encoding", "x-any"].map(|name| (name, value.as_str()));
+        let reply = get(&fields).await;
+        assert_eq!((reply.text().as_str(), reply.header("x-cache"), reply.header("vary")), ("1", "HIT", VARY));
+    }
+    for field in [("accept-language", "de"), ("traceparent", "00-1"), ("accept", "application/problem+json")] {
+        assert_eq!(get(&[field]).await.header("x-cache"), "MISS", "{field:?}");
+    }
     gateway.stop(&[]).await;
 }
 

@@ -67,7 +67,7 @@ fn config(origin: &Origin, more: &str) -> String {
 ";
     let config = plain(&origin.place).replace("routes:\n", special);
     // `X-Fail` is not in any key, which only a test may want.
-    config.replace("  - name: everything\n", "  - name: everything\n    forward: [x-fail]\n") + more
+    config.replace("forward: [accept-language]", "forward: [accept-language, x-fail]") + more
 }
 
 /// Numbers are not the point.

@@ -30,6 +30,7 @@ use crate::invalidation::{Name, Purge, Target};
 use crate::replay::{Recipe, Replays};
 use crate::store::{Entry, Id, Kept, Request, View, cache_key, names};
 use crate::telemetry::METRICS;
+use crate::upstream::request::selects;
 
 /// The upstream has left something out under pressure: good for the one who asked now.
 const DEGRADED: &str = "x-degraded";
@@ -218,10 +219,12 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         storable.lifetime = storable.lifetime.min(caching.policy.fallback);
     }
     let key = common(&caching.config.key, &super::head_of(session), &ctx.verdict);
+    // What the upstream did not see made no difference: selecting by it would keep the same answer once for each value.
     let vary: Option<Arc<[_]>> = match &storable.vary {
-        Vary::Fields(names) => Some(names.clone().into()),
+        Vary::Fields(names) => Some(names.iter().filter(|name| selects(&route, name)).cloned().collect()),
         Vary::Nothing | Vary::Everything => None,
     };
+    let vary = vary.filter(|names| !names.is_empty());
     if let Some((_, kept)) = &validated
         && vary.as_deref().map(|names| variance(names, Headers::Map(request))) != kept.variance()
     {

@@ -109,6 +109,12 @@ fn passes(route: &Route, keyed: bool, name: &HeaderName) -> bool {
         || listed.is_some_and(|list| list.iter().any(|listed| listed == name.as_str()))
 }
 
+/// Whether a field that an answer names in `Vary` can have made a difference to it: the upstream got it as the client sent
+/// it. `Host` is in the key where it gets that, and so is the form of `Accept` where it does not; conditions are Pingora's.
+pub(crate) fn selects(route: &Route, name: &HeaderName) -> bool {
+    *name != header::HOST && !NEEDED.contains(name) && passes(route, true, name)
+}
+
 /// Rewrites `request` into what the upstream sees. It is told how long it has, in milliseconds, so that it gives up before we
 /// do and can say why.
 pub(crate) fn shape(
@@ -245,6 +251,29 @@ mod tests {
         assert_eq!(request.headers["x-forwarded-host"], "public.example");
         assert_eq!(request.headers["x-forwarded-proto"], "https");
         assert_eq!(request.headers.get_all("x-forwarded-for").iter().count(), 1, "set, not appended");
+    }
+
+    #[test]
+    fn only_what_the_upstream_sees_selects() {
+        let route = |more: serde_json::Value| {
+            let mut config = json!({"name": "r", "paths": ["/**"], "cache": {"key": {"host": true}}});
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            Arc::clone(&Routes::new(vec![serde_json::from_value(config).unwrap()]).unwrap().list()[0])
+        };
+        let [own, listed, all] =
+            [json!({}), json!({"forward": ["x-any", "accept"]}), json!({"forward": ["*"]})].map(route);
+        for (name, expected) in [
+            ("accept-encoding", [false, false, false]),
+            ("host", [false, false, false]),
+            ("if-none-match", [false, false, false]),
+            ("accept", [false, true, true]),
+            ("x-any", [false, true, true]),
+            ("origin", [false, false, true]),
+            ("traceparent", [true, true, true]),
+        ] {
+            let name = HeaderName::from_static(name);
+            assert_eq!([&own, &listed, &all].map(|route| selects(route, &name)), expected, "{name}");
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Gateway {
     }
 }
 
-/// Everything is cached as the origin says, for anyone.
+/// Everything is cached as the origin says, for anyone; of what clients say the origin sees the language.
 pub fn plain(origin: &str) -> String {
     format!(
         "version: 1
@@ -107,6 +107,7 @@ routes:
     auth: none
     answers: any
     body: {{ max: 1MiB, type: any }}
+    forward: [accept-language]
     cache: {{ methods: [GET], lifetimes: {{ jitter: 0 }} }}
 "
     )
