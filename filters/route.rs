@@ -56,8 +56,7 @@ impl Caching {
     /// Whether answers to this method come from the cache; HEAD is answered from what GET stored.
     #[must_use]
     pub fn covers(&self, method: &str) -> bool {
-        let method = if method == "HEAD" { "GET" } else { method };
-        self.config.methods.iter().any(|m| m == method)
+        lists(&self.config.methods, method)
     }
 
     /// Whether a request of this method is keyed by its body, which then has to be read first.
@@ -100,11 +99,12 @@ impl Route {
     pub fn slow(&self) -> Duration {
         self.config.timeout.0.mul_f64(0.8)
     }
+}
 
-    fn has_method(&self, method: &str) -> bool {
-        let method = if method == "HEAD" { "GET" } else { method };
-        self.config.methods.iter().any(|m| m == method)
-    }
+/// HEAD comes with GET.
+fn lists(methods: &[String], method: &str) -> bool {
+    let method = if method == "HEAD" { "GET" } else { method };
+    methods.iter().any(|m| m == method)
 }
 
 /// A mistake in a route, for the configuration's own error.
@@ -160,7 +160,7 @@ impl Routes {
         let mut allow = Vec::new();
         for route in &self.0 {
             if route.patterns.iter().any(|pattern| pattern.matches(path)) {
-                if route.has_method(method) {
+                if lists(&route.config.methods, method) {
                     return Ok(route);
                 }
                 if !allow.contains(&route.allow.as_str()) {

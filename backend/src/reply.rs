@@ -1,6 +1,7 @@
 //! A good answer: its bytes, how long it stays fresh and for whom, and the tags by which it can be purged.
 
 use addrgate_filters::cache_policy::conditional::names_tag;
+use addrgate_filters::head::Headers;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -163,7 +164,7 @@ pub(crate) fn not_modified(method: &Method, request: &HeaderMap, response: Respo
         return response;
     }
     let tag = response.headers().get(header::ETAG).map(HeaderValue::as_bytes);
-    let named = request.get_all(header::IF_NONE_MATCH).iter().any(|line| names_tag(line.as_bytes(), tag));
+    let named = names_tag(Headers::Map(request), tag);
     if tag.is_none() || !named {
         return response;
     }

@@ -9,10 +9,7 @@ use crate::head::Headers;
 /// only without that field, it was not modified after `If-Modified-Since`.
 pub fn is_not_modified(request: Headers<'_>, stored: &HeaderMap) -> bool {
     if request.has("if-none-match") {
-        let tag = stored.get(header::ETAG).map(|tag| tag.as_bytes());
-        let mut matches = false;
-        request.each("if-none-match", |line| matches |= names_tag(line, tag));
-        return matches;
+        return names_tag(request, stored.get(header::ETAG).map(|tag| tag.as_bytes()));
     }
     let Some(since) = request.get("if-modified-since") else { return false };
     if request.count("if-modified-since") > 1 {
@@ -24,12 +21,15 @@ pub fn is_not_modified(request: Headers<'_>, stored: &HeaderMap) -> bool {
     matches!((date::parse(since), modified), (Some(since), Some(modified)) if modified <= since)
 }
 
-/// Whether one line of `If-None-Match` names this tag; `*` names any stored representation (RFC 9110 section 13.1.2).
-pub fn names_tag(line: &[u8], tag: Option<&[u8]>) -> bool {
+/// Whether `If-None-Match` names this tag; `*` names any stored representation (RFC 9110 section 13.1.2).
+pub fn names_tag(request: Headers<'_>, tag: Option<&[u8]>) -> bool {
     fn opaque(tag: &[u8]) -> &[u8] {
         tag.strip_prefix(b"W/").unwrap_or(tag)
     }
-    list::members(line).any(|member| member == b"*" || tag.is_some_and(|tag| opaque(member) == opaque(tag)))
+    let is_named = |member: &[u8]| member == b"*" || tag.is_some_and(|tag| opaque(member) == opaque(tag));
+    let mut names = false;
+    request.each("if-none-match", |line| names |= list::members(line).any(is_named));
+    names
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use addrgate_filters::cache_policy::conditional::names_tag;
-use addrgate_filters::head::{Head, Headers, Moment};
+use addrgate_filters::head::{Head, Moment};
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::verdict::Verdict;
 use bytes::Bytes;
@@ -97,7 +97,8 @@ pub(super) fn find<'a>(store: &'static Store, head: &Head<'_>, plan: &'a Plan, v
         Some(coding) => store.coded(&entry, coding, compression.level)?.then_some(coding),
         None => None,
     };
-    let not_modified = plain.conditional && matches(&entry, head.headers);
+    let tag = Some(&entry.wire().0[marks.etag.clone()]).filter(|tag| !tag.is_empty());
+    let not_modified = plain.conditional && names_tag(head.headers, tag);
     let form = Form { not_modified, head_only: head.is_head(), meta, coding, close: plain.close };
     Some(Hit { entry, at, changes, form, compression })
 }
@@ -215,14 +216,6 @@ impl Hit<'_> {
     }
 }
 
-/// Whether the client has what is kept already (RFC 9110 section 13.1.2).
-fn matches(entry: &Entry, headers: Headers<'_>) -> bool {
-    let tag = Some(&entry.wire().0[entry.marks.etag.clone()]).filter(|tag| !tag.is_empty());
-    let mut matches = false;
-    headers.each("if-none-match", |line| matches |= names_tag(line, tag));
-    matches
-}
-
 /// `Cache-Status` and `X-Cache` of a hit, as `addrgate_filters::cache_status` words them, but without its formatting.
 fn status(left: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"cache-status: addrgate; hit; ttl=");
@@ -252,6 +245,7 @@ fn not_modified_head(head: &[u8], weak: bool, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use addrgate_filters::cache_status::Status;
+    use addrgate_filters::head::Headers;
     use rstest::rstest;
 
     use super::*;

@@ -98,7 +98,7 @@ pub(crate) struct Meta {
     pub(crate) id: Id,
     /// What the policy said.
     pub(crate) kept: Kept,
-    /// Status line and fields, each with its line end, without the blank line and without `Age`.
+    /// Status line and fields, each with its line end, without the blank line.
     pub(crate) head: Bytes,
 }
 
@@ -285,7 +285,7 @@ impl Entry {
 /// Measured: resident memory over the wire bytes for each of a million entries (`make bench-memory`).
 const OVERHEAD: usize = 720;
 
-/// The head as it is sent: the fields of one connection are left out, and `Age`, which is made anew at each use.
+/// The head as it is sent. The cache phase has taken out what is not kept.
 fn write_head(response: &ResponseHeader) -> Bytes {
     let reason = response.get_reason_phrase().unwrap_or_default();
     let mut head = BytesMut::with_capacity(512);
@@ -294,16 +294,7 @@ fn write_head(response: &ResponseHeader) -> Bytes {
     head.put_slice(b" ");
     head.put_slice(reason.as_bytes());
     head.put_slice(b"\r\n");
-    let left_out = [header::AGE, header::CONNECTION, header::TRANSFER_ENCODING];
-    if left_out.iter().any(|name| response.headers.contains_key(name)) {
-        let mut response = response.clone();
-        for name in left_out {
-            response.remove_header(&name);
-        }
-        response.header_to_h1_wire(&mut head);
-    } else {
-        response.header_to_h1_wire(&mut head);
-    }
+    response.header_to_h1_wire(&mut head);
     head.freeze()
 }
 
