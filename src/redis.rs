@@ -29,7 +29,6 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 mod connect;
@@ -58,12 +57,12 @@ pub(crate) struct Config {
     /// How the servers are found.
     pub(crate) mode: Mode,
     /// `redis://host:port` or `rediss://host:port` each. An empty text is skipped, so that `${REDIS_URL:-}` may stay unset;
-    /// with none left the gateway runs alone.
+    /// with none left the gateway runs alone. With `mode: sentinel`, a user and a password in a url are for the sentinels.
     pub(crate) urls: Vec<Secret>,
     /// The name under which Sentinel knows the master.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) master: Option<String>,
-    /// ACL user.
+    /// ACL user of the servers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) username: Option<String>,
     /// Its password.
@@ -167,7 +166,6 @@ impl Failed {
 pub(crate) struct Redis {
     connector: Connector,
     link: ArcSwapOption<Link>,
-    broken: Notify,
     /// Guards what requests wait for; the invalidation log asks past it.
     pub(crate) breaker: Arc<Breaker>,
     prefix: String,
@@ -197,7 +195,6 @@ impl Redis {
         Ok(Some(Arc::new(Self {
             connector,
             link: ArcSwapOption::empty(),
-            broken: Notify::new(),
             breaker: Breaker::new("redis", &config.breaker),
             prefix: config.prefix.clone(),
             timeout: config.timeout.0,
@@ -235,7 +232,7 @@ impl Redis {
         let answer = timeout(time, link.ask(command)).await.map_err(|_elapsed| Failed::Late)?;
         answer.map_err(|e| {
             if connect::is_lost(&e) {
-                self.broken.notify_one();
+                link.lost.notify_one();
             }
             Failed::Error(e)
         })

@@ -264,3 +264,28 @@ async fn a_log_trimmed_past_an_instance_that_was_cut_off_makes_what_it_keeps_sta
     one.stop(&EXPECTED).await;
     two.stop(&EXPECTED).await;
 }
+
+#[tokio::test]
+async fn a_server_that_only_reads_is_not_connected_to_over_and_over() {
+    let origin = origin().await;
+    let redis = Redis::start().await;
+    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
+    connected(&one).await;
+    connected(&two).await;
+    // Of a master that is not there.
+    let _: String = redis.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let connections = async || {
+        let statistics = redis.ask::<String>(&["INFO", "stats"]).await;
+        let line = statistics.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        line.and_then(|count| count.trim().parse::<u32>().ok()).unwrap()
+    };
+    let before = connections().await;
+    ask(&one, "demoted", 10).await;
+    pause(3000).await;
+    let made = connections().await - before;
+    assert!(made < 30, "{made} connections of two instances within three seconds");
+    let _: String = redis.ask(&["REPLICAOF", "NO", "ONE"]).await;
+    recovered(&one, &two, "demoted").await;
+    one.stop(&EXPECTED).await;
+    two.stop(&EXPECTED).await;
+}

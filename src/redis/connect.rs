@@ -4,37 +4,54 @@ use std::path::Path;
 use std::time::Duration;
 
 use addrgate_filters::units::Secret;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
-    RedisError, RedisResult, ServerErrorKind, TlsCertificates, TlsMode,
+    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates, TlsMode,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::{Command, Config, Mode};
 
 /// Longer than any deadline of ours: those are kept outside of the client, which then only has to give up at last.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// The longest time for Sentinel to name the master. The client asks three sentinels at once, takes what they say in their
+/// order, and gives each a second.
+const NAMING: Duration = Duration::from_secs(2);
+
 /// A connection.
-pub(super) enum Link {
-    /// To one server.
+pub(super) struct Link {
+    to: To,
+    /// Told by whoever finds it lost. A part of the link: what is said of an old one is not about the next.
+    pub(super) lost: Notify,
+}
+
+enum To {
+    /// One server.
     One(MultiplexedConnection),
-    /// To all masters.
+    /// All masters.
     Cluster(ClusterConnection),
 }
 
 impl Link {
     /// Asks on it. Connections are cheap to clone, and answers find their askers.
     pub(super) async fn ask<T: FromRedisValue>(&self, command: Command<'_>) -> RedisResult<T> {
-        match (self, command) {
-            (Self::One(link), Command::Plain(command)) => command.query_async(&mut link.clone()).await,
-            (Self::One(link), Command::Script(script)) => script.invoke_async(&mut link.clone()).await,
-            (Self::Cluster(link), Command::Plain(command)) => command.query_async(&mut link.clone()).await,
-            (Self::Cluster(link), Command::Script(script)) => script.invoke_async(&mut link.clone()).await,
+        match &self.to {
+            To::One(link) => command.ask(link.clone()).await,
+            To::Cluster(link) => command.ask(link.clone()).await,
+        }
+    }
+}
+
+impl Command<'_> {
+    async fn ask<T: FromRedisValue>(self, mut link: impl ConnectionLike) -> RedisResult<T> {
+        match self {
+            Self::Plain(command) => command.query_async(&mut link).await,
+            Self::Script(script) => script.invoke_async(&mut link).await,
         }
     }
 }
@@ -93,27 +110,28 @@ impl Connector {
         Ok(Some(Self { mode: config.mode, servers, how, connect_time: config.connect_time.0 }))
     }
 
-    /// A new connection, in at most the connect time.
+    /// A new connection, in at most the connect time, once its server is known.
     pub(super) async fn connect(&self) -> Result<Link, String> {
-        let link = tokio::time::timeout(self.connect_time, self.link()).await;
-        match link {
-            Ok(Ok(link)) => Ok(link),
+        let naming = if self.mode == Mode::Sentinel { NAMING } else { Duration::ZERO };
+        let time = self.connect_time + naming;
+        match tokio::time::timeout(time, self.reach()).await {
+            Ok(Ok(to)) => Ok(Link { to, lost: Notify::new() }),
             Ok(Err(e)) => Err(e.to_string()),
-            Err(_elapsed) => Err(format!("not connected within {:?}", self.connect_time)),
+            Err(_elapsed) => Err(format!("not connected within {time:?}")),
         }
     }
 
-    async fn link(&self) -> RedisResult<Link> {
+    async fn reach(&self) -> RedisResult<To> {
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_time))
             .set_response_timeout(Some(ANSWER));
         match &self.how {
-            How::One(client) => Ok(Link::One(client.get_multiplexed_async_connection_with_config(&settings).await?)),
+            How::One(client) => Ok(To::One(client.get_multiplexed_async_connection_with_config(&settings).await?)),
             How::Sentinel(client) => {
                 let mut client = client.lock().await;
-                Ok(Link::One(client.get_async_connection_with_config(&settings).await?))
+                Ok(To::One(client.get_async_connection_with_config(&settings).await?))
             }
-            How::Cluster(client) => Ok(Link::Cluster(client.get_async_connection().await?)),
+            How::Cluster(client) => Ok(To::Cluster(client.get_async_connection().await?)),
         }
     }
 
@@ -149,6 +167,16 @@ fn sentinel(
     if let Some(password) = password {
         builder = builder.set_client_to_redis_password(password.reveal());
     }
+    // What the urls say is for the sentinels themselves, which share it.
+    let own = |found: fn(&RedisConnectionInfo) -> Option<&str>| {
+        servers.iter().find_map(|server| found(server.redis_settings()))
+    };
+    if let Some(username) = own(RedisConnectionInfo::username) {
+        builder = builder.set_client_to_sentinel_username(username);
+    }
+    if let Some(password) = own(RedisConnectionInfo::password) {
+        builder = builder.set_client_to_sentinel_password(password);
+    }
     if tls {
         builder =
             builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_sentinel_tls_mode(TlsMode::Secure);
@@ -167,9 +195,11 @@ fn cluster(
     password: Option<&Secret>,
     certificates: Option<TlsCertificates>,
 ) -> RedisResult<How> {
-    // A redirection is followed at once; waiting for a cluster that is down is left to the callers, who have deadlines.
+    // A redirection is followed at once; waiting for a cluster that is down is left to the callers, who have deadlines. The
+    // client waits for all servers that are given, and then for all nodes that they name: one that hangs must leave time
+    // for the rest.
     let mut builder = ClusterClient::builder(servers.iter().cloned())
-        .connection_timeout(config.connect_time.0)
+        .connection_timeout(config.connect_time.0 / 3)
         .response_timeout(ANSWER)
         .retries(3)
         .min_retry_wait(1)

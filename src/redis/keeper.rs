@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use redis::cmd;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::Redis;
+use super::{Link, Redis};
 use crate::telemetry::METRICS;
 
-/// The pause after the first failure; doubled with each further one up to the longest.
+/// The pause after the first failure or loss; doubled with each further one up to the longest.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 
@@ -48,32 +48,37 @@ impl Keeper {
         loop {
             match redis.connector.connect().await {
                 Ok(link) => {
-                    redis.link.store(Some(Arc::new(link)));
+                    let (link, begun) = (Arc::new(link), Instant::now());
+                    redis.link.store(Some(Arc::clone(&link)));
                     METRICS.redis_connected.set(1);
                     tracing::info!(servers = ?redis.connector.places(), "Redis is connected");
-                    (pause, told) = (PAUSE, false);
-                    self.lost().await;
+                    told = false;
+                    self.lost(&link).await;
                     redis.link.store(None);
                     METRICS.redis_connected.set(0);
                     tracing::warn!("the connection to Redis is lost; going on without until it is back");
+                    // A server that can be reached and is the wrong one, a demoted master, is lost at once again and again.
+                    if begun.elapsed() > LONGEST {
+                        pause = PAUSE;
+                    }
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(error, "Redis can't be reached; going on without, and trying again");
                     }
-                    sleep(pause.mul_f64(0.75 + rand::random::<f64>() / 2.0)).await;
-                    pause = (pause * 2).min(LONGEST);
                 }
             }
+            sleep(pause.mul_f64(0.75 + rand::random::<f64>() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST);
         }
     }
 
     /// Ends when the connection is of no more use.
-    async fn lost(&self) {
+    async fn lost(&self, link: &Link) {
         let mut late = 0;
         while late < 2 {
             tokio::select! {
-                () = self.0.broken.notified() => return,
+                () = link.lost.notified() => return,
                 () = sleep(IDLE) => late = if ping(&self.0).await { 0 } else { late + 1 },
             }
         }

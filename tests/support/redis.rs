@@ -106,7 +106,11 @@ fn spawn(port: u16, folder: &tempfile::TempDir, arguments: &[String], sentinel: 
 
 /// Asks one server, on a connection of its own.
 pub async fn ask<T: FromRedisValue>(port: u16, command: &[&str]) -> redis::RedisResult<T> {
-    let client = redis::Client::open(format!("redis://127.0.0.1:{port}"))?;
+    ask_at(&format!("redis://127.0.0.1:{port}"), command).await
+}
+
+async fn ask_at<T: FromRedisValue>(url: &str, command: &[&str]) -> redis::RedisResult<T> {
+    let client = redis::Client::open(url)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let mut asked = redis::cmd(command[0]);
     asked.arg(&command[1..]);
@@ -182,7 +186,22 @@ impl Cluster {
     }
 }
 
-/// A master, a replica and three sentinels.
+/// A server that takes connections and says nothing, as one whose machine hangs.
+pub struct Silent(std::net::TcpListener);
+
+impl Silent {
+    /// Until the value is gone.
+    pub fn start() -> Self {
+        Self(std::net::TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// `redis://…`
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.0.local_addr().unwrap())
+    }
+}
+
+/// A master, a replica and three sentinels, which want a password that the servers don't.
 pub struct Sentinels {
     pub servers: Vec<Redis>,
     sentinels: Vec<(u16, Child, tempfile::TempDir)>,
@@ -202,7 +221,7 @@ impl Sentinels {
             let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
             let file = folder.path().join("sentinel.conf");
             let config = format!(
-                "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {} 2\n\
+                "port {port}\nbind 127.0.0.1\nrequirepass watch\nsentinel monitor mymaster 127.0.0.1 {} 2\n\
                  sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n",
                 master.port
             );
@@ -213,7 +232,7 @@ impl Sentinels {
         }
         for (port, ..) in &sentinels {
             until("the sentinels know each other and the replica", || async {
-                let known = ask::<String>(*port, &["INFO", "sentinel"]).await.unwrap_or_default();
+                let known = ask_at::<String>(&watcher(*port), &["INFO", "sentinel"]).await.unwrap_or_default();
                 known.contains("slaves=1,sentinels=3")
             })
             .await;
@@ -223,9 +242,14 @@ impl Sentinels {
 
     /// The sentinels, for a configuration.
     pub fn urls(&self) -> String {
-        let urls = self.sentinels.iter().map(|(port, ..)| format!("\"redis://127.0.0.1:{port}\""));
+        let urls = self.sentinels.iter().map(|(port, ..)| format!("{:?}", watcher(*port)));
         urls.collect::<Vec<_>>().join(", ")
     }
+}
+
+/// A sentinel's url.
+fn watcher(port: u16) -> String {
+    format!("redis://:watch@127.0.0.1:{port}")
 }
 
 impl Drop for Sentinels {
