@@ -12,9 +12,8 @@
 //! Redis it concerns this instance alone. Where the log can't be written the purge is said to be unconfirmed, and written
 //! as soon as it can be.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::units::Span;
@@ -28,16 +27,16 @@ use crate::redis::Redis;
 use crate::telemetry::METRICS;
 
 mod log;
+mod outbox;
+mod reader;
 mod table;
 
-pub(crate) use log::Reader;
+pub(crate) use reader::Reader;
 pub(crate) use table::{Clock, Name, Purge, Target, Validity};
 
 use log::Log;
+use outbox::Outbox;
 use table::Table;
-
-/// Purges that wait for the log; what comes on top makes them all one purge of everything.
-const MAX_PENDING: usize = 1_000;
 
 /// How long a purge waits to hear from the other instances.
 const HEARD: Duration = Duration::from_millis(500);
@@ -92,7 +91,7 @@ pub(crate) struct Invalidation {
     config: Config,
     table: Table,
     log: Option<Log>,
-    pending: Mutex<VecDeque<Purge>>,
+    outbox: Mutex<Outbox>,
     /// Whether the log was read once.
     known: AtomicBool,
     /// Since when the log can't be read; `None` while it can.
@@ -110,7 +109,7 @@ impl Invalidation {
         Arc::new(Self {
             config: config.clone(),
             table: Table::new(config.names),
-            pending: Mutex::default(),
+            outbox: Mutex::default(),
             known: AtomicBool::new(redis.is_none()),
             log: redis.map(|redis| Log::new(redis, config.length)),
             lost: ArcSwap::from_pointee(lost),
@@ -167,7 +166,7 @@ impl Invalidation {
         self.apply(&purge, None);
         METRICS.purges.with_label_values(&["request"]).inc();
         if self.log.is_some() {
-            self.put_off(purge);
+            self.outbox().put_off(purge);
         }
     }
 
@@ -180,10 +179,11 @@ impl Invalidation {
             Ok(id) => id,
             Err(error) => {
                 tracing::warn!(%error, "a purge could not be written to the log; it is tried again until it can be");
-                self.put_off(purge);
+                self.outbox().put_off(purge);
                 return Receipt { confirmed: false, applied: 1, instances: self.instances() };
             }
         };
+        self.outbox().remember(purge);
         let until = Instant::now() + HEARD;
         loop {
             // Where they can't be asked, that it is in the log is all that can be said.
@@ -196,21 +196,8 @@ impl Invalidation {
         }
     }
 
-    fn put_off(&self, purge: Purge) {
-        let mut pending = self.pending();
-        if pending.len() >= MAX_PENDING {
-            tracing::warn!("too many purges wait for the log; they become one of everything");
-            let soft = purge.soft && pending.iter().all(|purge| purge.soft);
-            pending.clear();
-            pending.push_back(Purge { target: Target::All, soft });
-        } else {
-            pending.push_back(purge);
-        }
-        METRICS.purges_pending.set(i64::try_from(pending.len()).unwrap_or(i64::MAX));
-    }
-
-    fn pending(&self) -> std::sync::MutexGuard<'_, VecDeque<Purge>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For status.
@@ -225,7 +212,7 @@ impl Invalidation {
             },
             "clock": format!("{}-{}", now.ms, now.seq),
             "names": self.table.len(),
-            "pending": self.pending().len(),
+            "pending": self.outbox().len(),
             "instances": self.instances(),
         })
     }

@@ -113,7 +113,11 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
         .spawn(move || server.run(RunArgs { shutdown_signal: Box::new(signals) }))
         .context("the server can't be started")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let cut_off = runtime.block_on(drained(&shared, stages, phases, drain.0));
+    let cut_off = runtime.block_on(async {
+        let cut_off = drained(&shared, stages, phases, drain.0).await;
+        shared.invalidation.flush().await;
+        cut_off
+    });
     if ended.is_finished() && ended.join().is_err() {
         anyhow::bail!("the server failed; its last log lines say why");
     }

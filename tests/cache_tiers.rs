@@ -235,6 +235,21 @@ async fn with_a_lease_one_instance_fetches_for_all() {
 }
 
 #[tokio::test]
+async fn a_purge_that_comes_during_a_stop_reaches_the_others() {
+    let (origin, redis) = (counting().await, Redis::start().await);
+    let [mut one, two] = two(&origin, &format!("\"{}\"", redis.url()), "").await;
+    let old = two.client.get("/slow").await.text();
+    let client = one.client.clone();
+    let deleted = tokio::spawn(async move { client.send(client.request("DELETE", "/slow")).await });
+    until("it is under way", || async { origin.count("/slow") == 2 }).await;
+    assert!(one.process.stop().await.success());
+    assert_eq!(deleted.await.unwrap().status, 200);
+    until("the other one knows", || async { two.client.get("/slow").await.text() != old }).await;
+    one.process.assert_clean(&[]);
+    two.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn without_memory_the_second_tier_serves_alone() {
     let (origin, redis) = (counting().await, Redis::start().await);
     let config = shared(&origin.place, &format!("\"{}\"", redis.url()), "cache: { memory: 0B }\n");

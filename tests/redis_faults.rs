@@ -289,3 +289,27 @@ async fn a_server_that_only_reads_is_not_connected_to_over_and_over() {
     one.stop(&EXPECTED).await;
     two.stop(&EXPECTED).await;
 }
+
+#[tokio::test]
+async fn where_it_is_full_purges_are_written_all_the_same() {
+    let origin = origin().await;
+    let redis = Redis::start().await;
+    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
+    connected(&one).await;
+    connected(&two).await;
+    ask(&one, "before", 10).await;
+    ask(&two, "before", 10).await;
+    let _: String = redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    pause(300).await;
+    ask(&one, "full", 20).await;
+    // More than an instance is believed without saying again that it is there.
+    pause(6000).await;
+    let old = two.client.get("/old1").await.text();
+    let receipt = one.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["all"]}))).await;
+    assert_eq!(receipt.json(), json!({"confirmed": true, "applied": 2, "instances": 2}));
+    assert_ne!(two.client.get("/old1").await.text(), old);
+    let _: String = redis.ask(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    recovered(&one, &two, "full").await;
+    one.stop(&EXPECTED).await;
+    two.stop(&EXPECTED).await;
+}

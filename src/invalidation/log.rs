@@ -5,20 +5,13 @@
 //! whether the entry that was read last is still there: if not, entries may have been missed (the log was trimmed past
 //! this instance, or Redis lost it), and everything up to then counts as stale.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::server::ShutdownWatch;
-use pingora::services::background::BackgroundService;
 use redis::Script;
-use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::table::{Clock, Name, Purge, Target};
-use super::{Invalidation, Ordering};
 use crate::redis::{Failed, Redis};
-use crate::telemetry::METRICS;
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("append.lua")));
 static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));
@@ -33,12 +26,8 @@ const PAGE: usize = 500;
 /// Names in one entry at most; a larger purge becomes several entries.
 const NAMES: usize = 100;
 
-/// How often an instance says that it is there, and how long it is believed.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long an instance is believed to be there.
 const BELIEVED: Duration = Duration::from_secs(5);
-
-/// How many of its own purges an instance remembers, to write them again where the log has lost them.
-const OWN: usize = 1_000;
 
 /// The log.
 pub(super) struct Log {
@@ -48,14 +37,20 @@ pub(super) struct Log {
     read: String,
     instance: String,
     length: usize,
-    own: Mutex<VecDeque<Purge>>,
 }
 
 /// What one read brings.
-struct Page {
+pub(super) struct Page {
     /// The entry read last was there.
-    connected: bool,
-    entries: Vec<(Clock, Option<Purge>)>,
+    pub(super) connected: bool,
+    pub(super) entries: Vec<(Clock, Option<Purge>)>,
+}
+
+impl Page {
+    /// There is more.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= PAGE
+    }
 }
 
 impl Log {
@@ -63,7 +58,7 @@ impl Log {
     pub(super) fn new(redis: Arc<Redis>, length: usize) -> Self {
         let [stream, seen, read] = ["{log}", "{log}:seen", "{log}:read"].map(|key| redis.key(key));
         let instance = addrgate_filters::request_id::RequestId::new().as_str().to_owned();
-        Self { redis, stream, seen, read, instance, length, own: Mutex::default() }
+        Self { redis, stream, seen, read, instance, length }
     }
 
     /// Writes a purge; gives the id of its last entry.
@@ -71,7 +66,6 @@ impl Log {
     /// # Errors
     /// When that can't be confirmed. It may have been written all the same; a purge that is written twice does no harm.
     pub(super) async fn append(&self, purge: &Purge) -> Result<Clock, Failed> {
-        self.remember(purge);
         let mut last = Clock::default();
         for part in parts(purge) {
             let mut script = APPEND.key(&self.stream);
@@ -82,16 +76,8 @@ impl Log {
         Ok(last)
     }
 
-    fn remember(&self, purge: &Purge) {
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if own.len() >= OWN {
-            own.pop_front();
-        }
-        own.push_back(purge.clone());
-    }
-
     /// The entries after `last`; with `None` all that there are.
-    async fn read(&self, last: Option<Clock>) -> Result<Page, Failed> {
+    pub(super) async fn read(&self, last: Option<Clock>) -> Result<Page, Failed> {
         let mut script = READ.key(&self.stream);
         script.arg(last.map_or(String::new(), |last| format!("{}-{}", last.ms, last.seq))).arg(PAGE);
         type Entries = Vec<(String, Vec<Vec<u8>>)>;
@@ -102,7 +88,7 @@ impl Log {
     }
 
     /// Says how far this instance has read; gives how far each has.
-    async fn announce(&self, last: Clock) -> Result<Vec<Clock>, Failed> {
+    pub(super) async fn announce(&self, last: Clock) -> Result<Vec<Clock>, Failed> {
         let mut script = ANNOUNCE.key(&self.seen);
         script.key(&self.read).arg(&self.instance).arg(format!("{}-{}", last.ms, last.seq));
         script.arg(u64::try_from(BELIEVED.as_millis()).unwrap_or(u64::MAX));
@@ -149,127 +135,6 @@ fn parse(fields: &[Vec<u8>]) -> Option<Purge> {
 fn parse_id(id: &str) -> Option<Clock> {
     let (ms, seq) = id.split_once('-')?;
     Some(Clock { ms: ms.parse().ok()?, seq: seq.parse().ok()?, local: 0 })
-}
-
-/// Reads the log for as long as the process runs.
-pub(crate) struct Reader(pub(crate) Arc<Invalidation>);
-
-#[async_trait]
-impl BackgroundService for Reader {
-    async fn start(&self, mut shutdown: ShutdownWatch) {
-        let Some(log) = &self.0.log else { return };
-        tokio::select! {
-            () = self.0.follow(log) => {}
-            _ = shutdown.wait_for(|stopping| *stopping) => {}
-        }
-    }
-}
-
-impl Invalidation {
-    async fn follow(&self, log: &Log) {
-        let mut last = None;
-        let mut announced: Option<(Clock, Instant)> = None;
-        let mut turn = interval(self.config.poll.0);
-        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            turn.tick().await;
-            let done = self.catch_up(log, &mut last).await;
-            let done = match done {
-                Ok(()) => self.catch_out(log).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = done {
-                self.lost(&error);
-                continue;
-            }
-            self.found();
-            let Some(read) = last else { continue };
-            let due = announced.is_none_or(|(what, when)| what != read || when.elapsed() >= HEARTBEAT);
-            if due && let Ok(all) = log.announce(read).await {
-                announced = Some((read, Instant::now()));
-                self.instances.store(all.len().max(1), Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Applies what is new.
-    async fn catch_up(&self, log: &Log, last: &mut Option<Clock>) -> Result<(), Failed> {
-        loop {
-            let page = log.read(*last).await?;
-            let mut known = None;
-            if !page.connected {
-                known = last.take();
-                match known {
-                    // The first look: what the log has forgotten already can't be known.
-                    None => self.begin(&page),
-                    Some(_) => {
-                        tracing::warn!("entries of the invalidation log were missed; everything kept counts as stale");
-                        METRICS.log_gaps.inc();
-                        self.table.distrust();
-                        self.write_again(log);
-                    }
-                }
-            }
-            let full = page.entries.len() >= PAGE;
-            for (id, purge) in page.entries {
-                match purge {
-                    Some(purge) if known.is_none_or(|known| id > known) => {
-                        self.apply(&purge, Some(id));
-                    }
-                    _ => self.table.pass(id),
-                }
-                *last = Some(id);
-            }
-            if !full {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Where the log does not begin with its beginning, it was trimmed: what is older than its first entry is not trusted.
-    fn begin(&self, page: &Page) {
-        if let Some((id, Some(_))) = page.entries.first() {
-            self.table.floor(*id);
-        }
-    }
-
-    /// Writes what could not be written before.
-    async fn catch_out(&self, log: &Log) -> Result<(), Failed> {
-        loop {
-            let Some(purge) = self.pending().front().cloned() else { return Ok(()) };
-            log.append(&purge).await?;
-            let mut pending = self.pending();
-            if pending.front() == Some(&purge) {
-                pending.pop_front();
-            }
-            METRICS.purges_pending.set(i64::try_from(pending.len()).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// A log that lost entries may have lost ours before others read them.
-    fn write_again(&self, log: &Log) {
-        let own = std::mem::take(&mut *log.own.lock().unwrap_or_else(PoisonError::into_inner));
-        for purge in own {
-            self.put_off(purge);
-        }
-    }
-
-    fn lost(&self, error: &Failed) {
-        if self.lost.load().is_none() {
-            tracing::warn!(%error, "the invalidation log can't be read; answers in memory are trusted for a short time only");
-            self.lost.store(Arc::new(Some(SystemTime::now())));
-        }
-        METRICS.log_read.set(0);
-    }
-
-    fn found(&self) {
-        self.known.store(true, Ordering::Release);
-        if self.lost.load().is_some() {
-            self.lost.store(Arc::new(None));
-            tracing::info!("the invalidation log is read");
-        }
-        METRICS.log_read.set(1);
-    }
 }
 
 #[cfg(test)]
