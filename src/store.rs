@@ -71,6 +71,8 @@ pub(crate) struct Request {
     pub(crate) lead: LeadSlot,
     /// The right to fetch for all instances.
     pub(crate) lease: Arc<Mutex<Option<second::Lease>>>,
+    /// So long it may wait for what another instance fetches.
+    pub(crate) until: tokio::time::Instant,
     /// What is kept may be used stale while it is refreshed, so the second tier need not be asked.
     pub(crate) stale_will_do: bool,
     /// The second tier may have it.
@@ -254,24 +256,21 @@ impl Store {
         self.invalidation.judge(&kept.names, kept.clock) == Validity::Valid
     }
 
-    /// Keeps an answer in both tiers. `None` where it was purged while it was fetched.
-    fn keep(&self, entry: Entry, lease: Option<second::Lease>) -> Option<Arc<Entry>> {
+    /// Keeps an answer in both tiers, and gives the lease back once it is in the second. Says whether: not what was purged
+    /// while it was fetched.
+    async fn keep(&self, entry: Entry, lease: Option<second::Lease>) -> bool {
         if !self.holds(&entry.kept) {
-            return None;
+            return false;
         }
         let entry = Arc::new(entry);
         self.insert(Arc::clone(&entry));
-        if let Some(second) = self.second.as_ref().filter(|_| self.has_memory()) {
-            second.keep(Arc::clone(&entry), lease);
+        match &self.second {
+            Some(second) if self.has_memory() => second.keep(entry, lease),
+            // Without memory nobody would find an answer that is written behind the reply.
+            Some(second) => second.keep_now(&entry).await,
+            None => {}
         }
-        Some(entry)
-    }
-
-    /// Without memory nobody would find an answer that is written behind the reply.
-    async fn write_through(&self, entry: Option<&Arc<Entry>>) {
-        if let (Some(second), Some(entry)) = (self.second.as_ref().filter(|_| !self.has_memory()), entry) {
-            second.keep_now(entry).await;
-        }
+        true
     }
 
     /// Keeps an answer in memory, for as long as it is of use.

@@ -23,6 +23,9 @@ async fn counting() -> Origin {
         let body = format!("{} {} {}", asked.number, String::from_utf8_lossy(&asked.body), language);
         let answer = Answer::json(body).with("cache-tag", &format!("all, {}", asked.target.trim_start_matches('/')));
         let answer = answer.with("cache-control", "max-age=600, stale-while-revalidate=60");
+        if asked.target == "/slow-brief" {
+            return answer.with("cache-control", "max-age=2, must-revalidate").with("etag", "\"a\"");
+        }
         if asked.target.starts_with("/varies") { answer.with("vary", "accept-language") } else { answer }
     })
     .await
@@ -217,21 +220,66 @@ async fn an_unsafe_request_purges_on_every_instance() {
 async fn with_a_lease_one_instance_fetches_for_all() {
     let (origin, redis) = (counting().await, Redis::start().await);
     let [one, two] = two(&origin, &format!("\"{}\"", redis.url()), "cache: { lease: 3s }\n").await;
-    let mut all = tokio::task::JoinSet::new();
-    for gateway in [&one, &two] {
-        for _ in 0..20 {
-            let client = gateway.client.clone();
-            all.spawn(async move { client.get("/slow").await });
+    let ask = async |path: &'static str| {
+        let mut all = tokio::task::JoinSet::new();
+        for gateway in [&one, &two] {
+            for _ in 0..20 {
+                let client = gateway.client.clone();
+                all.spawn(async move { client.get(path).await });
+            }
         }
-    }
-    let replies = all.join_all().await;
-    assert!(replies.iter().all(|reply| reply.status == 200 && reply.text() == replies[0].text()));
+        let replies = all.join_all().await;
+        assert!(replies.iter().all(|reply| reply.status == 200 && reply.text() == replies[0].text()), "{path}");
+        until("the lease is given back", || async { redis.ask::<Vec<String>>(&["KEYS", "*:lease"]).await.is_empty() })
+            .await;
+    };
+    ask("/slow").await;
     assert_eq!(origin.count("/slow"), 1);
-    until("the lease is given back", || async { redis.ask::<Vec<String>>(&["KEYS", "*:lease"]).await.is_empty() })
-        .await;
+    let purged = one.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["slow"]}))).await;
+    assert_eq!(purged.json()["applied"], 2);
+    let clock = async |gateway: &Gateway| {
+        gateway.admin("GET", "/admin/v1/status", None).await.json()["invalidation"]["clock"].clone()
+    };
+    until("the log is read where it was purged, too", async || clock(&one).await == clock(&two).await).await;
+    ask("/slow").await;
+    assert_eq!(origin.count("/slow"), 2, "what was purged is still in Redis");
+    ask("/slow-brief").await;
+    pause(2500).await;
+    ask("/slow-brief").await;
+    assert_eq!(origin.count("/slow-brief"), 2, "what has expired is kept to be validated");
     for gateway in [one, two] {
         gateway.stop(&[]).await;
     }
+}
+
+#[tokio::test]
+async fn a_lease_is_waited_for_while_it_lasts_and_while_the_request_has_time() {
+    let (origin, redis) = (counting().await, Redis::start().await);
+    let config = shared(&origin.place, &format!("\"{}\"", redis.url()), "cache: { lease: 60s, wait: 60s }\n");
+    let config = config.replace("cache: { methods: [GET]", "timeout: 5s\n    cache: { methods: [GET]");
+    let gateway = Gateway::start(&config).await;
+    ready(&gateway).await;
+    gateway.client.get("/a").await;
+    until("it is written", || async { kept(&redis).await == 1 }).await;
+    let key = redis.ask::<Vec<String>>(&["KEYS", "addrgate:e:*"]).await.remove(0);
+    let lease = format!("{key}:lease");
+    for given_back in [true, false] {
+        until("no lease is left", || async { redis.ask::<i64>(&["EXISTS", &lease]).await == 0 }).await;
+        gateway.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["a"]}))).await;
+        redis.ask::<String>(&["SET", &lease, "another", "PX", "60000"]).await;
+        let client = gateway.client.clone();
+        let asked = tokio::spawn(async move { client.get("/a").await });
+        pause(300).await;
+        assert!(!asked.is_finished(), "another instance fetches it");
+        if given_back {
+            redis.ask::<i64>(&["DEL", &lease]).await;
+        }
+        let reply = asked.await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        // Three of its five seconds.
+        assert_eq!(reply.time < Duration::from_millis(2900), given_back, "{:?}", reply.time);
+    }
+    gateway.stop(&[]).await;
 }
 
 #[tokio::test]

@@ -218,7 +218,7 @@ async fn values_that_are_not_what_was_written_are_misses_and_are_deleted() {
         assert!(reply.text().starts_with(&format!("/{kind} ")), "{kind}: {}", reply.text());
         until("a good value takes its place", || async {
             let value: redis::RedisResult<Vec<u8>> = redis::cmd("GET").arg(key).query_async(&mut raw.clone()).await;
-            value.is_ok_and(|value| value.starts_with(b"AG\x00\x01"))
+            value.is_ok_and(|value| value.starts_with(b"AG\x00\x02"))
         })
         .await;
     }

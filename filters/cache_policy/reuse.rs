@@ -11,8 +11,6 @@ pub struct Times {
     pub made: SystemTime,
     /// When it stops being fresh.
     pub fresh_until: SystemTime,
-    /// A request's `max-stale` may use it beyond that.
-    pub stale_on_request: bool,
 }
 
 impl Times {
@@ -40,8 +38,9 @@ pub enum Reuse {
     Unwanted,
 }
 
-/// Decides. `None` stands for a request whose directives are not honoured.
-pub fn decide(times: &Times, wish: Option<&RequestDirectives>, now: SystemTime) -> Reuse {
+/// Decides. `None` stands for a request whose directives are not honoured; `max-stale` is only where the answer lets it
+/// ([`Windows::on_request`](super::freshness::Windows)).
+pub fn decide(times: &Times, on_request: bool, wish: Option<&RequestDirectives>, now: SystemTime) -> Reuse {
     let seconds = |value: u32| Duration::from_secs(value.into());
     let Some(wish) = wish else {
         return if times.is_fresh(now) { Reuse::Fresh } else { Reuse::Stale };
@@ -50,9 +49,8 @@ pub fn decide(times: &Times, wish: Option<&RequestDirectives>, now: SystemTime) 
     let remaining = times.fresh_until.duration_since(now).unwrap_or_default();
     let too_short = wish.min_fresh.is_some_and(|needed| remaining < seconds(needed));
     let stale_for = now.duration_since(times.fresh_until).unwrap_or_default();
-    let accepted = wish
-        .max_stale
-        .is_some_and(|limit| times.stale_on_request && (limit == MAX_DELTA || stale_for <= seconds(limit)));
+    let accepted =
+        wish.max_stale.is_some_and(|limit| on_request && (limit == MAX_DELTA || stale_for <= seconds(limit)));
     match times.is_fresh(now) {
         _ if wish.no_cache => Reuse::Unwanted,
         // `max-age=0, max-stale` accepts any age (RFC 9111 section 5.2.1.1).
@@ -75,10 +73,10 @@ mod tests {
     use super::*;
 
     /// Made at 1000, fresh until 1100.
-    fn at(now: u64, line: &str, stale_on_request: bool) -> Reuse {
+    fn at(now: u64, line: &str, on_request: bool) -> Reuse {
         let time = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let times = Times { made: time(1000), fresh_until: time(1100), stale_on_request };
-        decide(&times, Some(&RequestDirectives::read([line.as_bytes()])), time(now))
+        let times = Times { made: time(1000), fresh_until: time(1100) };
+        decide(&times, on_request, Some(&RequestDirectives::read([line.as_bytes()])), time(now))
     }
 
     #[rstest]

@@ -122,11 +122,7 @@ impl Storable {
 
     /// Its times, as kept.
     pub fn times(&self, received: SystemTime) -> Times {
-        Times {
-            made: self.made(received),
-            fresh_until: self.fresh_until(received),
-            stale_on_request: self.windows.on_request,
-        }
+        Times { made: self.made(received), fresh_until: self.fresh_until(received) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use addrgate_filters::cache_key::{common, find, has_body};
 use addrgate_filters::cache_policy::conditional::is_not_modified;
@@ -58,8 +58,7 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     let shared = Arc::clone(&ctx.shared);
     let store = shared.caching.store;
     let mut held = store.find(&key, Headers::Map(&session.req_header().headers));
-    // Some of its own time must be left.
-    let until = ctx.begun + shared.caching.wait.min(route.config.timeout.0.mul_f64(0.6));
+    let until = ctx.begun + shared.caching.wait.min(patience(route));
     // Who wants a part fetches that part alone.
     while ctx.cached.wanted.is_none() && !ctx.cached.lead.is_held() && !store.serves(&held) {
         let asked = held.id;
@@ -92,6 +91,11 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     Ok(())
 }
 
+/// How long a request may wait for what others fetch: some of its own time must be left.
+fn patience(route: &Route) -> Duration {
+    route.config.timeout.0.mul_f64(0.6)
+}
+
 /// Asks the upstream for the part alone, unless something is kept that only has to be validated.
 pub(super) fn ask_for_part(session: &Session, ctx: &Context, request: &mut RequestHeader) -> Result<()> {
     let range = session.req_header().headers.get(header::RANGE);
@@ -120,6 +124,7 @@ pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
         headers: may_vary.then(|| Arc::new(session.req_header().headers.clone())),
         lead: ctx.cached.lead.clone(),
         lease: Arc::default(),
+        until: ctx.begun + ctx.verdict.route.as_deref().map_or(Duration::ZERO, patience),
         stale_will_do: !ctx.verdict.background,
         second: !ctx.cached.passing,
         wanted: ctx.cached.wanted,
@@ -140,7 +145,7 @@ pub(super) fn found(session: &Session, meta: &CacheMeta, ctx: &mut Context) -> O
     note(session, meta, ctx);
     let now = SystemTime::now();
     let view = View { times: kept.times, windows: kept.windows };
-    match decide(&kept.times, ctx.cached.wish.as_ref(), now) {
+    match decide(&kept.times, kept.windows.on_request, ctx.cached.wish.as_ref(), now) {
         Reuse::Fresh => None,
         Reuse::Stale if view.is_servable_stale(now) && !ctx.verdict.background => {
             refresh(session, kept, meta, ctx);

@@ -16,7 +16,7 @@ use super::entry::{Entry, Id, Kept, Meta};
 use crate::invalidation::{Clock, Name};
 
 /// Changed whenever the form changes: other versions don't understand each other.
-const MAGIC: [u8; 4] = *b"AG\x00\x01";
+const MAGIC: [u8; 4] = *b"AG\x00\x02";
 
 /// Of 32; enough against accidents, and nobody else may write here.
 const CHECKSUM: usize = 16;
@@ -67,14 +67,12 @@ pub(super) fn answer(entry: &Entry) -> Vec<u8> {
     for time in [kept.times.made, kept.times.fresh_until, kept.stored] {
         out.put_u64_le(millis_since_epoch(time));
     }
-    out.put_u8(kept.times.stale_on_request.into());
     for span in [kept.windows.while_revalidate, kept.windows.if_error, kept.keep] {
         out.put_u64_le(millis(span));
     }
     out.put_u8(kept.windows.on_request.into());
     out.put_u64_le(kept.clock.ms);
     out.put_u64_le(kept.clock.seq);
-    out.put_u32_le(kept.clock.local);
     put_fields(&mut out, kept.vary.as_deref().unwrap_or_default());
     out.put_u16_le(u16::try_from(kept.names.len()).unwrap_or(u16::MAX));
     kept.names.iter().for_each(|name| out.put_slice(&name.0));
@@ -119,13 +117,13 @@ fn content(id: &Id, from: &mut &[u8], largest: usize) -> Option<Result<Value, Wr
     }
     let times = (time(from)?, time(from)?);
     let stored = time(from)?;
-    let times = Times { made: times.0, fresh_until: times.1, stale_on_request: from.try_get_u8().ok()? != 0 };
+    let times = Times { made: times.0, fresh_until: times.1 };
     let windows = (span(from)?, span(from)?);
     let keep = span(from)?;
     let on_request = from.try_get_u8().ok()? != 0;
     let windows = Windows { while_revalidate: windows.0, if_error: windows.1, on_request };
-    let clock =
-        Clock { ms: from.try_get_u64_le().ok()?, seq: from.try_get_u64_le().ok()?, local: from.try_get_u32_le().ok()? };
+    // What an instance has counted by itself says nothing to others: the earlier moment is the safe one.
+    let clock = Clock { ms: from.try_get_u64_le().ok()?, seq: from.try_get_u64_le().ok()?, local: 0 };
     let vary = get_fields(from)?;
     // A part has a slot of its own as a variant has, but no fields select it.
     let selected = varies && *id != Id::part(id.key);
@@ -223,7 +221,7 @@ mod tests {
     fn entry(id: Id, body: &[u8]) -> Entry {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let kept = Kept {
-            times: Times { made: at(1_000), fresh_until: at(2_000), stale_on_request: true },
+            times: Times { made: at(1_000), fresh_until: at(2_000) },
             windows: Windows {
                 while_revalidate: Duration::from_secs(30),
                 if_error: Duration::from_secs(60),
@@ -245,7 +243,9 @@ mod tests {
             let entry = entry(id, b"hello");
             let Ok(Value::Answer(back)) = read(&id, &answer(&entry), 100) else { panic!("no answer") };
             assert_eq!((back.id, back.wire()), (entry.id, entry.wire()));
-            assert_eq!(format!("{:?}", back.kept), format!("{:?}", entry.kept));
+            // But for what only the instance that wrote it understands.
+            let kept = Kept { clock: Clock { local: 0, ..entry.kept.clock }, ..entry.kept.clone() };
+            assert_eq!(format!("{:?}", back.kept), format!("{kept:?}"));
         }
         let fields = [HeaderName::from_static("a"), HeaderName::from_static("b")];
         let until = UNIX_EPOCH + Duration::from_secs(9);
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(wrong(id(1, None), &good[..good.len() - 1], 100), Wrong::Checksum, "cut");
         assert_eq!(wrong(id(1, None), &good, 4), Wrong::Content, "larger than is kept");
         assert_eq!(wrong(id(1, None), b"", 100), Wrong::Version);
-        let future = [b"AG\x00\x02", &good[4..]].concat();
+        let future = [b"AG\x00\x03", &good[4..]].concat();
         assert_eq!(wrong(id(1, None), &future, 100), Wrong::Version);
     }
 

@@ -67,8 +67,8 @@ impl HandleMiss for Writing {
         }
         // Kept before it is forgotten as a fill, so that no one in between finds neither.
         if !self.oversize {
-            let kept = self.store.keep(Entry::new(&self.fill.meta, &pieces), self.lease.take());
-            self.store.write_through(kept.as_ref()).await;
+            // What is not kept was purged meanwhile; its readers get it all the same.
+            let _kept = self.store.keep(Entry::new(&self.fill.meta, &pieces), self.lease.take()).await;
         }
         self.store.fills.finish(&self.fill, End::Complete);
         Ok(MissFinishType::Created(length))

@@ -4,7 +4,7 @@
 //! bounded queue; what does not fit in is not written. Only digests of ours get into keys.
 //!
 //! With a lease, one instance at a time fetches an answer: the others look for what it writes, and fetch themselves when
-//! it takes too long.
+//! it gives up or takes too long.
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -14,7 +14,6 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use redis::{Script, cmd};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, sleep};
 
 use super::entry::{Entry, Id};
 use super::envelope::{self, Value};
@@ -30,7 +29,7 @@ const QUEUE: usize = 4096;
 const AT_ONCE: usize = 32;
 
 /// How often is looked for what another instance fetches.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 enum Job {
     Keep(Arc<Entry>, Option<Lease>),
@@ -122,16 +121,9 @@ impl Second {
         }
     }
 
-    /// Looks for what another instance fetches, as long as a lease lasts.
-    pub(super) async fn await_other(&self, id: &Id) -> Option<Value> {
-        let until = Instant::now() + self.lease?;
-        while Instant::now() < until {
-            sleep(LOOK).await;
-            if let Some(value) = self.get(id).await {
-                return Some(value);
-            }
-        }
-        None
+    /// How long another instance's fetch is waited for at most: as long as a lease lasts.
+    pub(super) fn patience(&self) -> Duration {
+        self.lease.unwrap_or_default()
     }
 
     /// For status.

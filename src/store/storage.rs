@@ -13,6 +13,7 @@ use pingora::{
         trace::SpanHandle,
     },
 };
+use tokio::time::{Instant, sleep};
 
 use super::{
     End, Held, PoisonError, Request, Second, Slot, Store, Variants, View,
@@ -20,6 +21,7 @@ use super::{
     envelope::Value,
     hit::{Joined, Whole},
     miss::Writing,
+    second::{LOOK, Lease},
 };
 
 /// Where an answer was found. Travels in the extensions of Pingora's `CacheMeta`.
@@ -75,38 +77,39 @@ impl Store {
         self.second.as_ref().filter(|_| self.invalidation.is_known())
     }
 
-    /// What the second tier has, put into memory. A leader that finds nothing there asks for the lease; where another
-    /// instance has it, it waits for what that one fetches.
+    /// What the second tier has, put into memory. A leader that finds nothing there that will do takes the lease; while
+    /// another instance has it, it looks for what that one fetches.
     async fn fetch_second(&self, id: Id, request: &Request) -> Option<Arc<Entry>> {
         let second = self.trusted_second()?;
-        let found = second.get(&id).await;
-        if let Some(entry) = self.take(found, id, request).await {
-            return Some(entry);
+        let mut found = self.look(second, id, request).await;
+        let serves = |found: Option<&Arc<Entry>>| {
+            found.and_then(|entry| self.view(&entry.kept)).is_some_and(|view| will_do(view, Some(request)))
+        };
+        if !request.lead.is_held() || serves(found.as_ref()) {
+            return found;
         }
-        if !request.lead.is_held() {
-            return None;
+        let until = request.until.min(Instant::now() + second.patience());
+        let mut lease = second.lease(&id).await;
+        while lease.is_err() && !serves(found.as_ref()) && Instant::now() < until {
+            sleep(LOOK).await;
+            // In this order: what another one has fetched is there before its lease is given back.
+            lease = second.lease(&id).await;
+            found = self.look(second, id, request).await.or(found);
         }
-        match second.lease(&id).await {
-            Ok(lease) => {
-                *request.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
-                None
-            }
-            Err(()) => {
-                let found = second.await_other(&id).await;
-                self.take(found, id, request).await
-            }
-        }
+        *request.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease.ok().flatten();
+        found
     }
 
-    /// Puts what was found into memory; where it only says which fields select a variant, looks for that one.
-    async fn take(&self, found: Option<Value>, id: Id, request: &Request) -> Option<Arc<Entry>> {
-        let entry = match found? {
+    /// Puts what the second tier has into memory, unless it was purged; where that only says which fields select a variant,
+    /// looks for that one.
+    async fn look(&self, second: &Second, id: Id, request: &Request) -> Option<Arc<Entry>> {
+        let entry = match second.get(&id).await? {
             Value::Answer(entry) => entry,
             Value::Varies(fields, until) if id.variance.is_none() => {
                 let variance = vary::variance(&fields, Headers::Map(request.headers.as_ref()?));
                 self.note_fields(id.key, fields, until);
                 let id = Id { key: id.key, variance: Some(variance) };
-                match self.second.as_ref()?.get(&id).await? {
+                match second.get(&id).await? {
                     Value::Answer(entry) => entry,
                     Value::Varies(..) => return None,
                 }
@@ -159,6 +162,17 @@ fn settle(key: &CacheKey, end: End) {
     }
 }
 
+/// The right to fetch for all, if this request has it.
+fn lease(key: &CacheKey) -> Option<Lease> {
+    key.extensions.get::<Request>()?.lease.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Whether a kept answer can go out without a fetch.
+fn will_do(view: View, request: Option<&Request>) -> bool {
+    let now = SystemTime::now();
+    view.times.is_fresh(now) || view.is_servable_stale(now) && request.is_some_and(|request| request.stale_will_do)
+}
+
 type Found = Option<(CacheMeta, HitHandler)>;
 
 #[async_trait]
@@ -187,9 +201,7 @@ impl Storage for Store {
         {
             return Ok(Some(found));
         }
-        let will_do = view.is_some_and(|view| view.is_servable_stale(SystemTime::now()))
-            && request.is_some_and(|request| request.stale_will_do);
-        if is_fresh || will_do {
+        if view.is_some_and(|view| will_do(view, request)) {
             return Ok(held.and_then(|entry| self.hand_out(entry, Tier::First)));
         }
         if let Some(request) = request.filter(|request| request.second)
@@ -232,18 +244,15 @@ impl Storage for Store {
             self.fills.hide(&fill);
         }
         settle(key, if for_all { End::Kept } else { End::Unkept });
-        let lease = key.extensions.get::<Request>();
-        let lease = lease.and_then(|request| request.lease.lock().unwrap_or_else(PoisonError::into_inner).take());
-        Ok(Box::new(Writing::new(self, fill, lease)))
+        Ok(Box::new(Writing::new(self, fill, lease(key))))
     }
 
     async fn update_meta(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<bool> {
         let validated = meta.extensions().get::<Arc<Entry>>();
         let (Some(validated), Some(meta)) = (validated, Meta::of(key_of(key)?, meta)) else { return Ok(false) };
-        let kept = self.keep(Entry::new(&meta, &[validated.body()]), None);
-        self.write_through(kept.as_ref()).await;
-        settle(key, if kept.is_some() { End::Kept } else { End::Unkept });
-        Ok(kept.is_some())
+        let kept = self.keep(Entry::new(&meta, &[validated.body()]), lease(key)).await;
+        settle(key, if kept { End::Kept } else { End::Unkept });
+        Ok(kept)
     }
 
     /// Not the way in: a compact key does not name an entry of ours. The invalidation table is, and no eviction manager or

@@ -31,7 +31,7 @@ fn key(name: &str) -> Key {
 fn kept(store: &Store, lifetime: u64, fields: &[&'static str]) -> Kept {
     let now = SystemTime::now();
     Kept {
-        times: Times { made: now, fresh_until: now + Duration::from_secs(lifetime), stale_on_request: true },
+        times: Times { made: now, fresh_until: now + Duration::from_secs(lifetime) },
         windows: Windows { on_request: true, ..Windows::default() },
         stored: now,
         keep: Duration::from_secs(60),
@@ -216,6 +216,7 @@ async fn variants_are_told_apart_and_capped() {
         headers: None,
         lead: LeadSlot::default(),
         lease: Arc::default(),
+        until: tokio::time::Instant::now(),
         stale_will_do: true,
         second: false,
         wanted: None,
@@ -263,6 +264,25 @@ async fn a_304_changes_the_head_and_keeps_the_body() {
     assert!(entry.kept.times.is_fresh(SystemTime::now()));
     assert!(String::from_utf8_lossy(&entry.head()).contains("x-one: new\r\n"));
     assert_eq!(entry.body(), "body");
+}
+
+#[tokio::test]
+async fn what_is_newer_in_memory_is_not_replaced_by_what_the_second_tier_has() {
+    let store = store();
+    let entry = |stored: SystemTime, body: &'static str| {
+        let meta = Meta::of(key("a"), &meta(store, 60, None)).unwrap();
+        let kept = Kept { stored, ..meta.kept };
+        Arc::new(Entry::new(&Meta { kept, ..meta }, &[Bytes::from_static(body.as_bytes())]))
+    };
+    let found = || body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now()));
+    let now = SystemTime::now();
+    store.promote(entry(now, "second"));
+    assert_eq!(found().as_deref(), Some("second"));
+    store.insert(entry(now + Duration::from_secs(2), "first"));
+    store.promote(entry(now + Duration::from_secs(1), "older"));
+    assert_eq!(found().as_deref(), Some("first"));
+    store.promote(entry(now + Duration::from_secs(3), "newer"));
+    assert_eq!(found().as_deref(), Some("newer"));
 }
 
 #[tokio::test]
