@@ -117,6 +117,8 @@ const SHARE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     running: Mutex<()>,
+    /// Held by the run for the most asked that waits for its turn.
+    next: Mutex<()>,
     total: AtomicUsize,
     done: AtomicUsize,
     failed: AtomicUsize,
@@ -137,13 +139,19 @@ impl Progress {
 
 /// Asks for all of these, a few at a time; one run after the other.
 pub(crate) async fn warm(shared: &Arc<Shared>, recipes: Vec<Recipe>, why: &'static str) {
+    let _turn = shared.warming.running.lock().await;
+    ask(shared, recipes, why).await;
+}
+
+async fn ask(shared: &Arc<Shared>, recipes: Vec<Recipe>, why: &'static str) {
     let progress = &shared.warming;
-    let _turn = progress.running.lock().await;
     for (counter, value) in [(&progress.total, recipes.len()), (&progress.done, 0), (&progress.failed, 0)] {
         counter.store(value, Ordering::Relaxed);
     }
     tracing::info!(requests = recipes.len(), why, "warming the cache");
     let at_once = shared.plan().file.warm.at_once.max(1);
+    // What stops is not held up.
+    let recipes = recipes.into_iter().take_while(|_| shared.is_ready());
     let asked = futures::stream::iter(recipes).map(async |recipe| {
         let well = shared.replays.ask(shared, &recipe, None).await.is_some_and(|status| status < 400);
         METRICS.warmed.with_label_values(&[if well { "ok" } else { "failed" }]).inc();
@@ -160,12 +168,17 @@ pub(crate) fn warm_targets(shared: &Arc<Shared>, targets: &[Target]) {
     tokio::spawn(async move { warm(&shared, recipes, "it was asked for").await });
 }
 
-/// Asks for the most asked, in the background.
+/// Asks for the most asked, in the background. A run that has not begun yet will do for this one, too.
 pub(crate) fn warm_popular(shared: &Arc<Shared>, why: &'static str) {
-    let mut recipes = shared.popular.recipes();
-    recipes.shuffle(&mut rand::rng());
     let shared = Arc::clone(shared);
-    tokio::spawn(async move { warm(&shared, recipes, why).await });
+    tokio::spawn(async move {
+        let Ok(next) = shared.warming.next.try_lock() else { return };
+        let _turn = shared.warming.running.lock().await;
+        drop(next);
+        let mut recipes = shared.popular.recipes();
+        recipes.shuffle(&mut rand::rng());
+        ask(&shared, recipes, why).await;
+    });
 }
 
 /// Warms when there is reason to, and shares the list.

@@ -1,5 +1,7 @@
 -- Adds requests to the most asked. KEYS: ranks, requests (one slot). ARGV: how many are kept, then for each request its
--- digest, its uses and itself. What several instances say of one request is not added up: the most counts.
+-- digest, its uses and itself. What several instances say of one request is not added up: the most counts. What no one
+-- speaks of any more fades.
+redis.call('ZUNIONSTORE', KEYS[1], 1, KEYS[1], 'WEIGHTS', '0.99')
 for i = 2, #ARGV, 3 do
   redis.call('ZADD', KEYS[1], 'GT', ARGV[i + 1], ARGV[i])
   redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 2])
