@@ -5,7 +5,7 @@
 //!   mode: enforce        # or observe: levels change and are shown, but have no effect
 //!   smooth: 5s           # signals are averaged over about so long
 //!   stay: 10s            # the shortest time at a level before it goes down by one
-//!   leave: 70%           # of what a level is entered at: below that, in all signals, it is left; of memory always 95%
+//!   leave: 70%           # of what a level is entered at: below that, in all signals, it is left; of memory 95% at least
 //!   reduced:             # one signal is enough to enter; what is left out does not count
 //!     enter: { delay: 50ms, refused: 10%, errors: 10%, breakers: 1%, memory: 80% }
 //!     effects: [stale_x4]
