@@ -1,7 +1,7 @@
 //! The references of settings and metrics in Markdown: `docs/configuration.md` and `docs/metrics.md` are made here.
 
 use clap::ValueEnum;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::telemetry::METRICS;
 
@@ -50,8 +50,11 @@ choice, `[]` for each item of a list. What is wrong is refused with its place an
 A change is taken over while the gateway runs, unless the part says that it needs a restart.
 "
     .to_owned();
-    let walk = Walk { schema };
-    for (name, part) in schema["properties"].as_object().into_iter().flatten() {
+    let mut walk = Walk { schema, listed: Vec::new() };
+    // The general parts first, so that what may replace one for an upstream names it.
+    let parts = || schema["properties"].as_object().into_iter().flatten();
+    walk.listed = parts().map(|(name, part)| (walk.resolved(part), name.clone())).collect();
+    for (name, part) in parts() {
         page += &format!("\n## {name}\n\n{}\n\n", text(part));
         let mut rows = Vec::new();
         walk.list(name, part, part.get("default"), &mut rows);
@@ -65,11 +68,20 @@ A change is taken over while the gateway runs, unless the part says that it need
 
 struct Walk<'a> {
     schema: &'a Value,
+    /// What has members, and where they are listed.
+    listed: Vec<(&'a Value, String)>,
 }
 
 impl<'a> Walk<'a> {
-    /// A row for each setting below `part`, whose own default comes before those of its members.
-    fn list(&self, path: &str, part: &'a Value, whole: Option<&'a Value>, rows: &mut Vec<String>) {
+    /// A row for each setting below `part`, whose own default comes before those of its members; or where the same ones
+    /// are listed already.
+    fn list(
+        &mut self,
+        path: &str,
+        part: &'a Value,
+        whole: Option<&'a Value>,
+        rows: &mut Vec<String>,
+    ) -> Option<String> {
         let part = self.resolved(part);
         if let Some(items) = part.get("items") {
             return self.list(&format!("{path}[]"), items, None, rows);
@@ -77,8 +89,12 @@ impl<'a> Walk<'a> {
         if let Some(values) = part.get("additionalProperties").filter(|values| values.is_object()) {
             return self.list(&format!("{path}.*"), values, None, rows);
         }
-        let none = Map::new();
-        let members = part.get("properties").and_then(Value::as_object).unwrap_or(&none);
+        let members = part.get("properties").and_then(Value::as_object)?;
+        let known = self.listed.iter().find(|(listed, _)| std::ptr::eq(*listed, part));
+        if let Some((_, at)) = known.filter(|(_, at)| whole.is_none() && at != path) {
+            return Some(at.clone());
+        }
+        self.listed.push((part, path.to_owned()));
         let required: Vec<&str> = part["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for (name, member) in members {
             let path = format!("{path}.{name}");
@@ -91,9 +107,16 @@ impl<'a> Walk<'a> {
                 Some(value) => format!("`{value}`"),
             };
             let own = if text(member).is_empty() { text(self.resolved(member)) } else { text(member) };
-            rows.push(format!("| `{path}` | {} | {} | {} |\n", cell(&self.kind(member)), cell(&default), cell(&own)));
-            self.list(&path, member, given, rows);
+            let mut below = Vec::new();
+            let kind = match self.list(&path, member, given, &mut below) {
+                Some(at) if at.ends_with('*') => format!("by name, each as `{at}`"),
+                Some(at) => format!("as `{at}`"),
+                None => self.kind(member),
+            };
+            rows.push(format!("| `{path}` | {} | {} | {} |\n", cell(&kind), cell(&default), cell(&own)));
+            rows.append(&mut below);
         }
+        None
     }
 
     /// What a value looks like.
@@ -110,18 +133,19 @@ impl<'a> Walk<'a> {
             let kinds: Vec<String> = choices.iter().map(|choice| self.kind(choice)).collect();
             return kinds.join(", ");
         }
-        match (of.get("const"), of["pattern"].as_str().or_else(|| of["format"].as_str()), of["type"].as_str()) {
-            (Some(word), ..) => format!("`{}`", word.as_str().unwrap_or_default()),
-            (.., Some("array")) => {
-                format!("list of {}", of.get("items").map(|items| self.kind(items)).unwrap_or_default())
-            }
-            (.., Some("object")) if of.get("additionalProperties").is_some_and(Value::is_object) => {
-                "by name".to_owned()
-            }
-            (.., Some("object")) => "settings".to_owned(),
-            (.., Some("integer" | "number")) => "number".to_owned(),
-            (.., Some("boolean")) => "`true`, `false`".to_owned(),
-            _ => part["description"].as_str().and(of["title"].as_str()).unwrap_or("text").to_owned(),
+        if let Some(word) = of["const"].as_str() {
+            return format!("`{word}`");
+        }
+        // What may be left out is of two types, the other one `null`.
+        let types = of["type"].as_array().map_or(std::slice::from_ref(&of["type"]), Vec::as_slice);
+        match types.iter().filter_map(Value::as_str).find(|name| *name != "null") {
+            Some("array") => format!("list of {}", of.get("items").map(|items| self.kind(items)).unwrap_or_default()),
+            Some("object") if of.get("additionalProperties").is_some_and(Value::is_object) => "by name".to_owned(),
+            Some("object") => "settings".to_owned(),
+            Some("integer" | "number") => "number".to_owned(),
+            Some("boolean") => "`true`, `false`".to_owned(),
+            Some(_) => "text".to_owned(),
+            None => "any JSON value".to_owned(),
         }
     }
 
