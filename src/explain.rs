@@ -1,7 +1,6 @@
 //! Says what would happen to a request, without a request: the filters run, nothing is asked.
 
 use std::fmt::{self, Display, Formatter};
-use std::net::{TcpStream, ToSocketAddrs};
 
 use addrgate_filters::Flow;
 use addrgate_filters::cache_policy::{Errors, SetCookie};
@@ -239,24 +238,4 @@ fn reasons(caching: &Caching, head: &Head<'_>) -> Vec<String> {
     say(part && policy.parts, "the request wants a part: what is not kept is asked for as a part, and kept as one");
     say(part && !policy.parts, "the request wants a part: the whole is fetched and kept, the part cut out of it");
     reasons
-}
-
-/// Connects to every address of every upstream once.
-///
-/// # Errors
-/// Names each that can't be reached.
-pub(crate) fn connect(plan: &Plan) -> anyhow::Result<()> {
-    let mut failed = Vec::new();
-    for (name, upstream) in &plan.file.upstreams {
-        for address in &upstream.addresses {
-            let connected = address.to_socket_addrs().and_then(|mut found| {
-                let first = found.next().ok_or_else(|| std::io::Error::other("the name has no address"))?;
-                TcpStream::connect_timeout(&first, upstream.connect_time.0)
-            });
-            if let Err(e) = connected {
-                failed.push(format!("upstream `{name}`: {address}: {e}"));
-            }
-        }
-    }
-    if failed.is_empty() { Ok(()) } else { Err(anyhow::anyhow!(failed.join("\n"))) }
 }

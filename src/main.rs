@@ -129,7 +129,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
                 complain(&format!("warning: {warning}"));
             }
             if connect {
-                explain::connect(&plan)?;
+                upstream::connect(&plan.file.upstreams)?;
             }
             say(&format!("{} is valid, hash {}", file.config.display(), plan.hash))
         }

@@ -27,7 +27,7 @@ use crate::telemetry::{METRICS, UpstreamMetrics};
 pub(crate) mod answer;
 mod ask;
 mod hedge;
-pub(crate) use ask::LARGEST;
+pub(crate) use ask::{LARGEST, connect};
 pub(crate) use hedge::Hedge;
 pub(crate) mod request;
 

@@ -46,7 +46,7 @@ pub(super) async fn purge(shared: &Arc<Shared>, body: &[u8]) -> Result<Reply, Ca
         (true, 0) => Target::All,
         (true, _) => return refused("`all` leaves nothing for `urls` and `tags` to add.".to_owned()),
         (false, 0) => return refused("Say what to purge: `urls`, `tags`, or `all`.".to_owned()),
-        (false, MOST..) if count > MOST => return refused(format!("At most {MOST} URLs and tags in one call.")),
+        (false, _) if count > MOST => return refused(format!("At most {MOST} URLs and tags in one call.")),
         (false, _) => Target::Names(names(&shared.plan(), &wanted)?),
     };
     let what = if wanted.all { "everything".to_owned() } else { format!("{count} URLs and tags") };

@@ -30,6 +30,18 @@ impl Problem {
     fn new(path: &[&str], message: impl Into<String>) -> Self {
         Self { path: path.iter().map(|part| (*part).to_owned()).collect(), message: message.into() }
     }
+
+    fn at<'a>(path: &'a [&'a str]) -> impl FnOnce(String) -> Self + 'a {
+        move |message| Self::new(path, message)
+    }
+}
+
+/// What was made; where it could not be, the mistake is noted and the default stands in, so that more mistakes are found.
+fn noted<T: Default>(problems: &mut Vec<Problem>, made: Result<T, Problem>) -> T {
+    made.unwrap_or_else(|problem| {
+        problems.push(problem);
+        T::default()
+    })
 }
 
 /// The compiled configuration. Swapped as a whole; a request keeps the one it began with.
@@ -61,12 +73,12 @@ impl Plan {
         let configs = routes(&file);
         // The gateway's own routes stand first, so that no pattern can hide them.
         let own = configs.len() - file.routes.as_ref().map_or(1, Vec::len);
-        let routes = Routes::new(configs).unwrap_or_else(|mistake| {
+        let routes = Routes::new(configs).map_err(|mistake| {
             let written = file.routes.iter().flatten().position(|route| route.name == mistake.route);
             let index = written.unwrap_or_default().to_string();
-            problems.push(Problem::new(&["routes", &index], mistake.to_string()));
-            Routes::default()
+            Problem::new(&["routes", &index], mistake.to_string())
         });
+        let routes = noted(&mut problems, routes);
         let pools = file.upstreams.iter().filter_map(|(name, upstream)| {
             let known = running.and_then(|running| running.plan.pool_named(name));
             if let Some(known) = known.filter(|known| known.is_made_of(upstream, &file.retries)) {
@@ -80,40 +92,24 @@ impl Plan {
             .list()
             .iter()
             .map(|route| {
+                let index = (route.index - own.min(route.index)).to_string();
                 let found = check::upstream(&route.config, &pools);
-                found.unwrap_or_else(|message| {
-                    let index = (route.index - own.min(route.index)).to_string();
-                    problems.push(Problem::new(&["routes", &index, "upstream"], message));
-                    None
-                })
+                noted(&mut problems, found.map_err(Problem::at(&["routes", &index, "upstream"])))
             })
             .collect();
-        let clients = check::clients(&file, folder, routes.list()).unwrap_or_else(|problem| {
-            problems.push(problem);
-            client::Clients::default()
-        });
-        let cors = cors::Cors::new(&file.cors).unwrap_or_else(|message| {
-            problems.push(Problem::new(&["cors"], message));
-            cors::Cors::default()
-        });
+        let clients = noted(&mut problems, check::clients(&file, folder, routes.list()));
+        let cors = noted(&mut problems, cors::Cors::new(&file.cors).map_err(Problem::at(&["cors"])));
         let has_redis = file.redis.as_ref().is_some_and(redis::Config::is_used);
         let alone = !running.map_or(has_redis, |running| running.has_redis);
         let limits = rate_limit::Config { shared: file.rate_limit.shared && !alone, ..file.rate_limit.clone() };
-        let rate_limit = rate_limit::RateLimit::new(&limits).unwrap_or_else(|message| {
-            problems.push(Problem::new(&["rate_limit"], message));
-            rate_limit::RateLimit::default()
-        });
-        let admin_token = check::token(&file, folder).unwrap_or_else(|problem| {
-            problems.push(problem);
-            None
-        });
+        let rate_limit = rate_limit::RateLimit::new(&limits).map_err(Problem::at(&["rate_limit"]));
+        let rate_limit = noted(&mut problems, rate_limit);
+        let admin_token = noted(&mut problems, check::token(&file, folder));
         problems.extend(check::redis(&file, folder));
         problems.extend(check::other_upstreams(&file));
         let (queue, breaker) = per_upstream(&file, &mut problems);
-        let degrade = degrade::Degrade::new(&file.degrade).unwrap_or_else(|message| {
-            problems.push(Problem::new(&["degrade"], message));
-            degrade::Degrade::default()
-        });
+        let degrade = degrade::Degrade::new(&file.degrade).map_err(Problem::at(&["degrade"]));
+        let degrade = noted(&mut problems, degrade);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -219,14 +215,8 @@ fn per_upstream(file: &File, problems: &mut Vec<Problem>) -> (queue::Queues, bre
     let queues = file.upstreams.iter().map(|(name, own)| (name.clone(), own.queue.unwrap_or(file.queue))).collect();
     let breakers =
         file.upstreams.iter().map(|(name, own)| (name.clone(), own.breaker.unwrap_or(file.breaker))).collect();
-    let queues = queue::Queues::new(&queues).unwrap_or_else(|message| {
-        problems.push(Problem::new(&["queue"], message));
-        queue::Queues::default()
-    });
-    let breakers = breaker::Breakers::new(&breakers).unwrap_or_else(|message| {
-        problems.push(Problem::new(&["breaker"], message));
-        breaker::Breakers::default()
-    });
+    let queues = noted(problems, queue::Queues::new(&queues).map_err(Problem::at(&["queue"])));
+    let breakers = noted(problems, breaker::Breakers::new(&breakers).map_err(Problem::at(&["breaker"])));
     (queues, breakers)
 }
 

@@ -1,5 +1,8 @@
-//! Asks an upstream for something of our own: a probe, its health, a copy. One connection each time, past queue and breaker.
+//! Asks an upstream for something of our own: a probe, its health, a copy, or only whether it is there. One connection each
+//! time, past queue and breaker.
 
+use std::collections::BTreeMap;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -10,6 +13,7 @@ use pingora::http::RequestHeader;
 use tokio::time::timeout;
 
 use super::Pool;
+use crate::config::Upstream;
 
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
 
@@ -72,4 +76,24 @@ impl Pool {
         }
         Some((status, body.freeze()))
     }
+}
+
+/// Connects to every address of every upstream once.
+///
+/// # Errors
+/// Names each that can't be reached.
+pub(crate) fn connect(upstreams: &BTreeMap<String, Upstream>) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for (name, upstream) in upstreams {
+        for address in &upstream.addresses {
+            let connected = address.to_socket_addrs().and_then(|mut found| {
+                let first = found.next().ok_or_else(|| std::io::Error::other("the name has no address"))?;
+                TcpStream::connect_timeout(&first, upstream.connect_time.0)
+            });
+            if let Err(e) = connected {
+                failed.push(format!("upstream `{name}`: {address}: {e}"));
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(anyhow::anyhow!(failed.join("\n"))) }
 }
