@@ -12,9 +12,6 @@
 //! how requests get smuggled. The door checks the raw bytes besides (bare LF, obs-fold); this filter sees parsed fields,
 //! and is the same on every path.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::head::Head;
 use crate::reply::{Cause, Code};
 use crate::units::Size;
@@ -28,17 +25,16 @@ use framing::{Framing, Set};
 /// No method is longer.
 const LONGEST_METHOD: usize = 32;
 
-/// Bounds of a request head.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+/// Bounds of a request head, out of `limits`.
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// Header lines; more are answered 431.
+    /// Header lines.
     pub fields: usize,
-    /// Bytes of all header lines; more are answered 431.
+    /// Bytes of all header lines.
     pub head: Size,
-    /// Bytes of the request target; more are answered 414.
+    /// Bytes of the request target.
     pub uri: Size,
-    /// Host names that are served, in lower case and without port; another is answered 421. Empty: any.
+    /// Host names that are served; empty: any.
     pub hosts: Vec<String>,
 }
 
