@@ -6,6 +6,7 @@ mod support;
 
 use std::time::Duration;
 
+use addrgate_filters::client::digest_of;
 use support::{Answer, Gateway, Origin, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -23,14 +24,6 @@ routes: [{{ name: all, paths: [/**], cache: {{}} }}]
     )
 }
 
-fn digest(key: &str) -> String {
-    use std::process::{Command, Stdio};
-    let mut child = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), key.as_bytes()).unwrap();
-    let out = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    format!("sha256:{}", out.split(' ').next().unwrap())
-}
-
 /// One request with the key `key`, on a connection of the test's own.
 async fn ask(stream: &mut TcpStream) -> String {
     stream.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\nX-API-Key: key\r\n\r\n").await.unwrap();
@@ -44,7 +37,7 @@ async fn a_key_is_added_and_revoked_live_through_the_clients_file() {
     let origin = Origin::start(|_| async { Answer::json("x") }).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("clients.yaml");
-    std::fs::write(&file, format!("web: {{ keys: [\"{}\"] }}\n", digest("key"))).unwrap();
+    std::fs::write(&file, format!("web: {{ keys: [\"{}\"] }}\n", digest_of("key"))).unwrap();
     let gateway =
         Gateway::start(&config(&origin.place, &format!("identity: {{ clients_file: \"{}\" }}", file.display()))).await;
     assert_eq!(gateway.client.get("/a").await.status, 200);
@@ -54,7 +47,7 @@ async fn a_key_is_added_and_revoked_live_through_the_clients_file() {
         assert!(ask(&mut idle).await.starts_with("HTTP/1.1 200"));
     }
 
-    std::fs::write(&file, format!("web: {{ keys: [\"{}\"] }}\n", digest("another"))).unwrap();
+    std::fs::write(&file, format!("web: {{ keys: [\"{}\"] }}\n", digest_of("another"))).unwrap();
     let begun = Instant::now();
     until("the old key is refused", || async { gateway.client.get("/a").await.status == 401 }).await;
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use addrgate_filters::client::digest_of;
 
 use super::generator::{Seen, at_once as ask_at_once, offer_as, share};
 use super::profile;
@@ -119,10 +119,7 @@ pub async fn many_keys(scale: Scale) -> Report {
     let period = scale.pick(6, 60);
     let name = |n: u64| format!("many-{n}");
     let clients: String = (0..keys)
-        .map(|n| {
-            let digest: String = Sha256::digest(name(n)).iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("  {}: {{ keys: [\"sha256:{digest}\"], limits: [12/{period}s] }}\n", name(n))
-        })
+        .map(|n| format!("  {}: {{ keys: [\"{}\"], limits: [12/{period}s] }}\n", name(n), digest_of(&name(n))))
         .collect();
     let text = profile::text().replace("\nclients:\n", &format!("\nclients:\n{clients}"));
     let redis = Redis::start().await;
