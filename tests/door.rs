@@ -330,7 +330,8 @@ async fn a_stop_ends_idle_connections_and_finishes_what_was_begun() {
     gateway.stop(&[]).await;
     assert!(slow.await.unwrap().ends_with("done"));
     let mut rest = Vec::new();
-    idle.read_to_end(&mut rest).await.unwrap();
+    let closed = tokio::time::timeout(support::PATIENCE, idle.read_to_end(&mut rest)).await;
+    closed.expect("the idle connection is closed").unwrap();
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod support;
 
 use support::Stack;
 use support::stack::Wishes;
+use tokio::time::Instant;
 
 async fn limited(limit: &str, burst: &str) -> Stack {
     let gateway = vec![("ADDRGATE_LIMIT", limit.to_owned()), ("ADDRGATE_BURST", burst.to_owned())];
@@ -43,6 +44,7 @@ async fn every_answer_with_a_key_tells_of_the_limit_and_the_last_says_when_to_co
 #[tokio::test]
 async fn two_thousand_at_once_get_exactly_the_budget() {
     let stack = limited("100/15m", "1000000/1m").await;
+    let begun = Instant::now();
     assert_eq!(stack.client.get(SEARCH).await.status, 200);
     let mut asked = tokio::task::JoinSet::new();
     for worker in 0..20 {
@@ -60,6 +62,7 @@ async fn two_thousand_at_once_get_exactly_the_budget() {
     let statuses = asked.join_all().await.concat();
     let admitted = statuses.iter().filter(|status| **status == 200).count();
     // One every nine seconds comes back meanwhile.
-    assert!((99..=101).contains(&admitted), "{admitted} of {}", statuses.len());
+    let most = 99 + begun.elapsed().as_secs() as usize / 9;
+    assert!((99..=most).contains(&admitted), "{admitted} of {}, at most {most}", statuses.len());
     stack.stop().await;
 }

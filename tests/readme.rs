@@ -51,12 +51,14 @@ fn commands(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_command_that_is_written_down_exists() {
-    let targets = targets();
+    let (targets, mut named) = (targets(), BTreeSet::new());
     for path in documents() {
         for command in commands(&read(&path)) {
             assert!(targets.contains(&command), "{}: there is no `make {command}`", path.display());
+            named.insert(command);
         }
     }
+    assert!(named.len() >= 8, "few commands are written down: {named:?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What `make run` does, in a folder and on ports of its own: everything comes up, the lines it prints work, Ctrl-C stops
-//! everything, the second run starts in seconds.
+//! everything, the second run makes and imports nothing again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "support/lib.rs"]
@@ -11,7 +11,6 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use support::{Process, program, project};
-use tokio::time::Instant;
 
 /// A run in `folder`; everything it starts belongs to its process group.
 struct Run {
@@ -32,8 +31,8 @@ impl Run {
     async fn start_cluster(folder: &Path) -> Self {
         let ports = [support::free_port(), support::free_port(), support::free_port()];
         let [gateway, admin] = [support::free_port(), support::free_port()];
-        // Six in a row, and nobody else takes ports up there.
-        let redis = 6400 + (std::process::id() % 400) as u16 * 6;
+        // Six in a row, and beside them, 10,000 higher, those of the cluster's bus. `free_port` gives none of them.
+        let redis = 7200 + (std::process::id() % 400) as u16 * 6;
         let mut command = script(folder, ports);
         command.arg("cluster").env("ADDRGATE_PORT_2", gateway.to_string());
         command.env("ADDRGATE_ADMIN_PORT_2", admin.to_string()).env("REDIS_PORT", redis.to_string());
@@ -117,12 +116,11 @@ async fn one_command_brings_everything_up_and_ctrl_c_takes_it_down() {
         assert!(!std::fs::read_to_string(folder.join(log)).unwrap().contains(first_key.trim()), "the key is in {log}");
     }
 
-    let begun = Instant::now();
     let ports = [run.ports[0], run.ports[1], run.ports[2]];
     let mut second = Run { script: spawn(&folder, ports), ports: run.ports.clone(), folder: folder.clone() };
     second.script.text("Ctrl-C stops everything").await;
-    assert!(begun.elapsed().as_secs() < 20, "the second run took {:?}", begun.elapsed());
-    assert!(!second.script.lines().join("\n").contains("importing"), "the data was there already");
+    let said = second.script.lines().join("\n");
+    assert!(!said.contains("building") && !said.contains("importing"), "all was there already: {said}");
     assert_eq!(std::fs::read_to_string(&key).unwrap(), first_key, "the key stays");
 
     // A third one beside it says so and leaves it alone.

@@ -63,13 +63,14 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut ready: impl FnMut()
     }
 }
 
-/// A port that nothing listens on, below the range that outgoing connections take theirs from.
+/// A port that nothing listens on, from 10,000 to 17,000: below the range that outgoing connections take theirs from, as is
+/// the port of a cluster's bus, 10,000 higher.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         // Test programs run in parallel: each begins somewhere else.
-        let offset = (std::process::id() % 250) as u16 * 40 + NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + offset % 10_000;
+        let offset = (std::process::id() % 175) as u16 * 40 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + offset % 7_000;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
