@@ -18,11 +18,6 @@ fn plain(origin: &str) -> String {
     support::gateway::plain(origin) + "warm: { keys: 0 }\n"
 }
 
-async fn ask(gateway: &Gateway, method: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
-    let request = gateway.client.request(method, path);
-    gateway.client.send(fields.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
-}
-
 /// Asks until what is kept is no longer fresh, so that the upstream is asked again.
 async fn asked_again(gateway: &Gateway, origin: &Origin, path: &str) -> Reply {
     let before = origin.count(path);
@@ -93,7 +88,7 @@ async fn a_304_that_changes_what_selects_an_answer_ends_it() {
     })
     .await;
     let gateway = Gateway::start(&plain(&origin.place)).await;
-    let get = async |language| ask(&gateway, "GET", "/a", &[("accept-language", language)]).await.text();
+    let get = async |language| gateway.ask("GET", "/a", &[("accept-language", language)]).await.text();
     assert_eq!(get("en").await, "en");
     until("it is validated", async || {
         assert_eq!(get("en").await, "en");
@@ -145,7 +140,7 @@ async fn a_field_that_is_not_in_the_key_makes_no_difference() {
     };
     assert_eq!(post("application/json; charset=utf-16").await, "application/json application/json");
     assert_eq!(post("application/problem+json").await, "application/json application/json");
-    let get = async |fields: &[(&str, &str)]| ask(&gateway, "GET", "/a", fields).await;
+    let get = async |fields: &[(&str, &str)]| gateway.ask("GET", "/a", fields).await;
     let problem = [("accept", "application/problem+json"), ("content-type", "text/plain")];
     let problem_text = " application/problem+json, application/json";
     assert_eq!(get(&problem).await.text(), problem_text);
@@ -165,7 +160,7 @@ async fn what_the_upstream_does_not_see_selects_nothing() {
     const VARY: &str = "origin, accept, accept-encoding, x-any, host, traceparent, accept-language";
     let origin = Origin::start(|asked| async move { Answer::json(asked.number.to_string()).with("vary", VARY) }).await;
     let gateway = Gateway::start(&plain(&origin.place)).await;
-    let get = async |fields: &[(&str, &str)]| ask(&gateway, "GET", "/a", fields).await;
+    let get = async |fields: &[(&str, &str)]| gateway.ask("GET", "/a", fields).await;
     assert_eq!(get(&[]).await.text(), "1");
     for n in 0..10 {
         let value = n.to_string();
@@ -196,13 +191,13 @@ async fn conditions_of_what_is_not_cached_reach_the_upstream() {
         ("if-unmodified-since", date),
         ("content-range", "bytes 0-0/1"),
     ];
-    assert_eq!(ask(&gateway, "PUT", "/a", &fields).await.status, 412);
+    assert_eq!(gateway.ask("PUT", "/a", &fields).await.status, 412);
     let asked = origin.asked().pop().unwrap();
     for (name, value) in fields {
         assert_eq!(asked.headers.get(name).map(String::as_str), Some(value), "{name}");
     }
     // What is kept is for all, so it is fetched without.
-    assert_ne!(ask(&gateway, "GET", "/a", &fields).await.status, 412);
+    assert_ne!(gateway.ask("GET", "/a", &fields).await.status, 412);
     let asked = origin.asked().pop().unwrap();
     assert!(fields.iter().all(|(name, _)| !asked.headers.contains_key(*name)), "{}", asked.head);
     gateway.stop(&[]).await;
@@ -248,7 +243,7 @@ async fn an_error_takes_no_good_answers_place() {
     .await;
     let config = plain(&origin.place).replace("[GET], lifetimes: {", "[GET], lifetimes: { errors: explicit,");
     let gateway = Gateway::start(&config).await;
-    let anew = async |path| ask(&gateway, "GET", path, &[("cache-control", "no-cache")]).await;
+    let anew = async |path| gateway.ask("GET", path, &[("cache-control", "no-cache")]).await;
     assert_eq!(gateway.client.get("/fresh").await.text(), "good");
     let failed = anew("/fresh").await;
     assert_eq!(failed.status, 503, "who wants no kept answer gets none");
@@ -286,10 +281,10 @@ async fn parts_are_for_get_and_for_who_has_the_same_bytes() {
             ("GET", "/strong", "\"a\"", 206, "23"),
             ("HEAD", "/head", "\"a\"", 200, ""),
         ] {
-            let reply = ask(&gateway, method, path, &[range, ("if-range", tag)]).await;
+            let reply = gateway.ask(method, path, &[range, ("if-range", tag)]).await;
             assert_eq!((reply.status, reply.text().as_str()), (status, text), "{method} {path} {tag}");
         }
-        let head = ask(&gateway, "HEAD", "/other", &[range]).await;
+        let head = gateway.ask("HEAD", "/other", &[range]).await;
         assert_eq!((head.status, head.header("content-range"), head.header("content-length")), (200, "", "10"));
     }
     gateway.stop(&[]).await;
@@ -302,7 +297,7 @@ async fn stamped_answers_are_whole() {
         plain(&origin.place).replace("    cache: { methods: [GET]", "    meta: true\n    cache: { methods: [GET]");
     let gateway = Gateway::start(&config).await;
     for cache in ["MISS", "HIT"] {
-        let reply = ask(&gateway, "GET", "/a", &[("range", "bytes=0-3")]).await;
+        let reply = gateway.ask("GET", "/a", &[("range", "bytes=0-3")]).await;
         assert_eq!((reply.status, reply.header("x-cache"), reply.header("accept-ranges")), (200, cache, ""));
         assert_eq!((&reply.json()["data"], reply.json()["meta"].is_object()), (&json!(1), true), "{}", reply.text());
     }
@@ -316,7 +311,7 @@ async fn nothing_of_redis_is_used_before_the_log_was_read() {
     let config = format!("{}redis: {{ urls: [\"{}\"], timeout: 1s }}\n", plain(&origin.place), redis.url());
     let status = async |gateway: &Gateway| gateway.admin("GET", "/admin/v1/status", None).await.json();
     let one = Gateway::start(&config).await;
-    until("the log is read", async || status(&one).await["invalidation"]["log"] == "read").await;
+    one.log_is_read().await;
     assert_eq!(one.client.get("/a").await.text(), "1");
     until("it is shared", async || !redis.ask::<Vec<String>>(&["KEYS", "addrgate:e:*"]).await.is_empty()).await;
     one.stop(&[]).await;
@@ -326,6 +321,6 @@ async fn nothing_of_redis_is_used_before_the_log_was_read() {
     until("Redis is connected", async || status(&two).await["cache"]["second"]["redis"]["connected"] == true).await;
     assert_eq!(two.client.get("/a").await.text(), "2");
     redis.ask::<()>(&["DEL", "addrgate:{log}"]).await;
-    until("the log is read", async || status(&two).await["invalidation"]["log"] == "read").await;
+    two.log_is_read().await;
     two.stop(&["invalidation log", "Redis"]).await;
 }

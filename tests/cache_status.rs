@@ -81,11 +81,6 @@ fn line(reply: &Reply) -> String {
     status.split("; ").map(ttl).collect::<Vec<_>>().join("; ")
 }
 
-async fn ask(gateway: &Gateway, method: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
-    let request = fields.iter().fold(gateway.client.request(method, path), |r, (name, value)| r.header(*name, *value));
-    gateway.client.send(request).await
-}
-
 /// Method, path and fields; status, `X-Cache` and `Cache-Status`.
 type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str, &'a str);
 
@@ -95,18 +90,15 @@ async fn every_outcome_has_its_line() {
     let config = config(&origin, &format!("redis: {{ urls: [\"{}\"], timeout: 1s }}\n", redis.url()));
     let [one, two] = [Gateway::start(&config).await, Gateway::start(&config).await];
     for gateway in [&one, &two] {
-        until("the log is read", || async {
-            gateway.admin("GET", "/admin/v1/status", None).await.json()["invalidation"]["log"] == "read"
-        })
-        .await;
+        gateway.log_is_read().await;
     }
     // What is asked for beforehand, so that it is kept, and by now stale.
     for path in ["/plain", "/updating", "/error", "/validated", "/changed", "/varies", "/l2"] {
-        let reply = ask(&one, "GET", path, &[("accept-language", "en")]).await;
+        let reply = one.ask("GET", path, &[("accept-language", "en")]).await;
         assert_eq!(line(&reply), "addrgate; fwd=uri-miss; fwd-status=200; stored; ttl=left", "{path}");
         assert_eq!(reply.header("x-cache"), "MISS");
     }
-    ask(&one, "GET", "/parts/a", &[("range", "bytes=2-6")]).await;
+    one.ask("GET", "/parts/a", &[("range", "bytes=2-6")]).await;
     pause(1200).await;
 
     let fail = ("x-fail", "1");
@@ -161,16 +153,16 @@ async fn every_outcome_has_its_line() {
         ("POST", "/plain", &[], 200, "BYPASS", "fwd=method; fwd-status=200"),
     ];
     for (method, path, fields, status, word, expected) in table {
-        let reply = ask(&one, method, path, fields).await;
+        let reply = one.ask(method, path, fields).await;
         let got = (reply.status, reply.header("x-cache"), line(&reply));
         assert_eq!(got, (*status, *word, format!("addrgate; {expected}")), "{method} {path} {fields:?}");
     }
-    let other = ask(&two, "GET", "/l2", &[]).await;
+    let other = two.ask("GET", "/l2", &[]).await;
     assert_eq!((other.header("x-cache"), line(&other).as_str()), ("HIT", "addrgate; hit; ttl=left; detail=L2"));
-    let part = ask(&two, "GET", "/parts/a", &[("range", "bytes=4-5")]).await;
+    let part = two.ask("GET", "/parts/a", &[("range", "bytes=4-5")]).await;
     assert_eq!((part.text().as_str(), line(&part).as_str()), ("ef", "addrgate; hit; ttl=left; detail=L2"));
     assert_eq!(part.header("content-range"), "bytes 4-5/9");
-    let nothing = ask(&one, "GET", "/z", &[("cache-control", "only-if-cached")]).await;
+    let nothing = one.ask("GET", "/z", &[("cache-control", "only-if-cached")]).await;
     assert_eq!((nothing.status, nothing.header("cache-status")), (504, ""), "the gateway's own answers have none");
 
     let mut many = tokio::task::JoinSet::new();
@@ -222,10 +214,10 @@ async fn what_is_for_the_one_who_fetched_is_kept_for_nobody_else() {
     assert_eq!(lines(&miss), ["cdn; hit", "addrgate; fwd=uri-miss; fwd-status=200; stored"]);
     // By the door, and past it.
     for fields in [&[][..], &[("cache-control", "max-age=600")]] {
-        let hit = ask(&gateway, "GET", "/a", fields).await;
+        let hit = gateway.ask("GET", "/a", fields).await;
         assert_eq!((hit.header("set-cookie"), lines(&hit)), ("", vec!["addrgate; hit".to_owned()]));
     }
-    let passed = ask(&gateway, "POST", "/a", &[]).await;
+    let passed = gateway.ask("POST", "/a", &[]).await;
     assert_eq!(lines(&passed), ["cdn; hit", "addrgate; fwd=method; fwd-status=200"]);
     gateway.stop(&[]).await;
 }
@@ -258,10 +250,7 @@ async fn min_uses_keeps_what_is_asked_for_once_out_of_both_tiers() {
     let (origin, redis) = (origin().await, Redis::start().await);
     let gateway =
         Gateway::start(&config(&origin, &format!("redis: {{ urls: [\"{}\"], timeout: 1s }}\n", redis.url()))).await;
-    until("the log is read", || async {
-        gateway.admin("GET", "/admin/v1/status", None).await.json()["invalidation"]["log"] == "read"
-    })
-    .await;
+    gateway.log_is_read().await;
     for n in 0..50 {
         gateway.client.get(&format!("/twice/{n}")).await;
     }

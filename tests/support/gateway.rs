@@ -34,29 +34,34 @@ impl Gateway {
     }
 
     async fn launch(config: &str, environment: &[(&str, &str)], plain: bool) -> Self {
-        for attempt in 0.. {
-            let [public, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join("config.yaml");
-            let text = config.replace("{listen}", &public).replace("{admin}", &admin).replace("{token}", ADMIN_TOKEN);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        let started = on_free_ports(plain, |public, admin| {
+            let text = config.replace("{listen}", public).replace("{admin}", admin).replace("{token}", ADMIN_TOKEN);
             std::fs::write(&file, text).unwrap();
             let mut command = Command::new(program("addrgate"));
             command.args(["run", "--config"]).arg(&file);
-            command.env("LISTEN", &public).env("ADMIN", &admin).env("ADMIN_TOKEN", ADMIN_TOKEN);
+            command.env("LISTEN", public).env("ADMIN", admin).env("ADMIN_TOKEN", ADMIN_TOKEN);
             command.envs(environment.iter().copied());
-            let mut process = Process::start("addrgate", command);
-            let (control, client) =
-                (Client::new(&format!("http://{admin}"), ""), Client::new(&format!("http://{public}"), "key"));
-            until("the gateway is ready or over", || async {
-                control.reaches("/readyz").await && (!plain || client.reaches("/readyz").await)
-                    || process.lines().iter().any(|line| line.contains("can't listen"))
-            })
-            .await;
-            if process.is_running() || attempt == 3 {
-                return Self { client, control, place: public, process, folder };
-            }
-        }
-        unreachable!("the loop returns")
+            command
+        });
+        let (process, place, admin) = started.await;
+        let client = Client::new(&format!("http://{place}"), "key");
+        Self { client, control: Client::new(&format!("http://{admin}"), ""), place, process, folder }
+    }
+
+    /// A request with these fields.
+    pub async fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let request = self.client.request(method, path);
+        self.client.send(fields.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    /// Waits until it has read the invalidation log: before that it takes nothing from Redis.
+    pub async fn log_is_read(&self) {
+        until("the log is read", || async {
+            self.admin("GET", "/admin/v1/status", None).await.json()["invalidation"]["log"] == "read"
+        })
+        .await;
     }
 
     /// A call of the admin API with the token.
@@ -82,6 +87,25 @@ impl Gateway {
         assert!(ended.success(), "addrgate ended with {ended}");
         self.process.assert_clean(expected);
     }
+}
+
+/// Starts `command`, a gateway on free ports, public and admin; on others when somebody else was faster. Gives their
+/// `host:port`, too, once it is ready on the admin listener, and where it is `plain` on the public one.
+pub async fn on_free_ports(plain: bool, command: impl Fn(&str, &str) -> Command) -> (Process, String, String) {
+    for attempt in 0.. {
+        let [public, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+        let mut process = Process::start("addrgate", command(&public, &admin));
+        let [client, control] = [&public, &admin].map(|place| Client::new(&format!("http://{place}"), ""));
+        until("the gateway is ready or over", || async {
+            control.reaches("/readyz").await && (!plain || client.reaches("/readyz").await)
+                || process.lines().iter().any(|line| line.contains("can't listen"))
+        })
+        .await;
+        if process.is_running() || attempt == 3 {
+            return (process, public, admin);
+        }
+    }
+    unreachable!("the loop returns")
 }
 
 /// Everything is cached as the origin says, for anyone; of what clients say the origin sees the language.

@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod stack;
+pub mod waiting;
 
 pub use database::Database;
 pub use gateway::Gateway;
@@ -20,13 +21,10 @@ pub use http::{Client, Reply};
 pub use origin::{Answer, Asked, Origin};
 pub use process::Process;
 pub use stack::Stack;
+pub use waiting::{PATIENCE, given, until};
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
-
-/// The longest that anything may take to start or to stop, on a machine busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A file of the project.
 pub fn project(path: &str) -> PathBuf {
@@ -45,22 +43,6 @@ pub fn program(name: &str) -> PathBuf {
     let program = gateway.with_file_name(name);
     assert!(program.exists(), "{} is not built: run `cargo build --workspace` or `make test`", program.display());
     program
-}
-
-/// What `scripts/test.sh` gives to the tests.
-pub fn given(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} is not set: run `make test`, or `bash scripts/test.sh -p addrgate --test NAME`")
-    })
-}
-
-/// Waits until `ready` says so; `what` is for the message when it never does.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut ready: impl FnMut() -> F) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !ready().await {
-        assert!(tokio::time::Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// A port that nothing listens on, from 10,000 to 17,000: below the range that outgoing connections take theirs from, as is

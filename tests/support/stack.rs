@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use super::{Client, Database, Process, database, free_port, program, project, until};
+use super::gateway::on_free_ports;
+use super::{Client, Database, Process, database, program, project, until};
 
 /// The key of the tests. Its digest goes to the gateway, which knows no other.
 const KEY: &str = "test-key-of-the-black-box-tests-not-a-secret";
@@ -77,28 +78,20 @@ impl Stack {
     }
 }
 
-/// On free ports; on others when somebody else was faster. Gives a client of it and the admin listener's base URL.
+/// A gateway with the shipped configuration; a client of it and the admin listener's base URL.
 pub async fn start_gateway(upstream: &str, more: Vec<(&'static str, String)>) -> (Process, Client, String) {
-    for attempt in 0.. {
-        let [public, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+    let started = on_free_ports(false, |public, admin| {
         let mut command = Command::new(program("addrgate"));
         command.args(["run", "--config"]).arg(project("config.yaml"));
-        command.env("ADDRGATE_LISTEN", &public).env("ADDRGATE_ADMIN", &admin).env("ADDRGATE_ADMIN_TOKEN", ADMIN_TOKEN);
+        command.env("ADDRGATE_LISTEN", public).env("ADDRGATE_ADMIN", admin).env("ADDRGATE_ADMIN_TOKEN", ADMIN_TOKEN);
         command.env("ADDRGATE_UPSTREAM", upstream).env("ADDRGATE_KEY_SHA256", DIGEST);
         // Tests ask faster than clients may.
         command.env("ADDRGATE_LIMIT", "1000000/15m").env("ADDRGATE_BURST", "1000000/1m");
         command.envs(more.iter().map(|(name, value)| (name, value)));
-        let mut gateway = Process::start("addrgate", command);
-        let client = Client::new(&format!("http://{admin}"), "");
-        until("the gateway is ready or over", || async {
-            client.reaches("/readyz").await || gateway.lines().iter().any(|line| line.contains("can't listen"))
-        })
-        .await;
-        if gateway.is_running() || attempt == 3 {
-            return (gateway, Client::new(&format!("http://{public}"), KEY), format!("http://{admin}"));
-        }
-    }
-    unreachable!("the loop returns")
+        command
+    });
+    let (process, public, admin) = started.await;
+    (process, Client::new(&format!("http://{public}"), KEY), format!("http://{admin}"))
 }
 
 /// Where the address service, just started, listens.
