@@ -31,6 +31,16 @@ fn within(seconds: f64) -> Instant {
     Instant::now() + Duration::from_secs_f64(seconds)
 }
 
+/// Waits until `ready` says so.
+async fn until(what: &str, ready: impl Fn() -> bool) {
+    let waited = timeout(Duration::from_secs(10), async {
+        while !ready() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{what}");
+}
+
 async fn one(database: &Database) -> Result<i32, ApiError> {
     Ok(database.query(within(3.0), ONE, &[]).await?[0].get(0))
 }
@@ -82,17 +92,17 @@ async fn waiters_are_bounded_and_end_by_their_deadline() {
     let database = open(config(), 1, 1);
     let busy = tokio::spawn({
         let database = database.clone();
-        async move { database.query(within(3.0), SLEEP, &[&1.0]).await.map(|_| ()) }
+        async move { database.query(within(8.0), SLEEP, &[&3.0]).await.map(|_| ()) }
     });
-    sleep(Duration::from_millis(300)).await;
+    let taken = || database.state().connections == 1 && database.state().idle == 0;
+    until("the one connection is taken", taken).await;
     let waiting = tokio::spawn({
         let database = database.clone();
-        async move { database.query(within(0.3), ONE, &[]).await.map(|_| ()) }
+        async move { database.query(within(1.0), ONE, &[]).await.map(|_| ()) }
     });
-    sleep(Duration::from_millis(50)).await;
-    let begun = Instant::now();
+    until("the one place to wait is taken", || database.places.available_permits() == 0).await;
     assert_eq!(one(&database).await.unwrap_err().status, 503, "no place left");
-    assert!(begun.elapsed() < Duration::from_millis(200), "not after a wait: {:?}", begun.elapsed());
+    assert!(!waiting.is_finished(), "refused at once, not after a wait");
     assert_eq!(waiting.await.unwrap().unwrap_err().status, 503, "waited long enough");
     assert_eq!(busy.await.unwrap(), Ok(()));
     assert_eq!(one(&database).await, Ok(1));
