@@ -1,18 +1,13 @@
 //! A database of its own for each test, gone at the end.
 
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::{Client, NoTls, Row};
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+use crate::support::{self, program};
 
 /// A fresh database.
-pub(crate) struct Database {
-    server: String,
-    name: String,
-    url: String,
-}
+pub(crate) struct Database(support::Database);
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
@@ -27,14 +22,7 @@ async fn connect(url: &str) -> Client {
 impl Database {
     /// An empty database, nothing migrated.
     pub(crate) fn empty() -> Self {
-        let server = std::env::var("TEST_DATABASE_URL")
-            .expect("TEST_DATABASE_URL must name a PostgreSQL server with PostGIS where databases may be created");
-        let name = format!("import_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let (before, query) = server.split_once('?').unwrap_or((&server, ""));
-        let (host, _) = before.rsplit_once('/').expect("TEST_DATABASE_URL ends in /database");
-        let url = format!("{host}/{name}{}{query}", if query.is_empty() { "" } else { "?" });
-        block_on(async { connect(&server).await.batch_execute(&format!("CREATE DATABASE {name}")).await }).unwrap();
-        Self { server, name, url }
+        Self(block_on(support::Database::empty()))
     }
 
     /// A database with the schema.
@@ -46,8 +34,8 @@ impl Database {
 
     /// Runs `address-service` on it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_address-service"));
-        command.args(arguments).env("DATABASE_URL", &self.url).env_remove("ADDRESS_SERVICE_LOG");
+        let mut command = Command::new(program("address-service"));
+        command.args(arguments).env("DATABASE_URL", self.0.url()).env_remove("ADDRESS_SERVICE_LOG");
         Finished(command.output().unwrap())
     }
 
@@ -58,7 +46,7 @@ impl Database {
 
     /// Runs a query.
     pub(crate) fn rows(&self, sql: &str) -> Vec<Row> {
-        block_on(async { connect(&self.url).await.query(sql, &[]).await }).unwrap()
+        block_on(async { connect(&self.0.url()).await.query(sql, &[]).await }).unwrap()
     }
 
     /// The one number or text, as text, that a query gives.
@@ -70,7 +58,7 @@ impl Database {
     /// Runs a statement while `work` goes on over its connection.
     pub(crate) fn holding<T>(&self, sql: &str, work: impl FnOnce() -> T) -> T {
         block_on(async {
-            let client = connect(&self.url).await;
+            let client = connect(&self.0.url()).await;
             client.batch_execute(sql).await.unwrap();
             work()
         })
@@ -101,18 +89,6 @@ impl Database {
         ];
         let digest = |table| self.one(&format!("SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t"));
         tables.map(|table| format!("{table} {}", digest(table))).join("\n")
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
-        let server = self.server.clone();
-        // A test of its own runtime may be ending on this thread.
-        let dropped = std::thread::spawn(move || block_on(async { connect(&server).await.batch_execute(&drop).await }));
-        if let Ok(Err(error)) = dropped.join() {
-            eprintln!("{} is left behind: {error}", self.name);
-        }
     }
 }
 

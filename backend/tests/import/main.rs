@@ -4,9 +4,11 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stderr,
     reason = "the helpers of a test may fail it; clippy only exempts the test functions themselves"
 )]
+
+#[path = "../support/lib.rs"]
+mod support;
 
 mod database;
 mod sample;

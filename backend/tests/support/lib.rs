@@ -9,38 +9,21 @@ pub mod database;
 pub mod http;
 #[path = "../../../tests/support/process.rs"]
 pub mod process;
+#[path = "../../../tests/support/waiting.rs"]
+pub mod waiting;
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 pub use self::database::Database;
 pub use self::http::{Client, Reply};
 use self::process::Process;
-
-/// The longest that anything may take to start or to stop, on a machine busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use self::waiting::{PATIENCE, given, until};
 
 /// The program.
 pub fn program(name: &str) -> PathBuf {
     assert_eq!(name, "address-service");
     PathBuf::from(env!("CARGO_BIN_EXE_address-service"))
-}
-
-/// What `scripts/test.sh` gives to the tests.
-pub fn given(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} is not set: run `make test`, or `bash scripts/test.sh -p address-service --test NAME`")
-    })
-}
-
-/// Waits until `ready` says so; `what` is for the message when it never does.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut ready: impl FnMut() -> F) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !ready().await {
-        assert!(tokio::time::Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// `address-service serve`, and a client to ask it.
