@@ -253,37 +253,6 @@ async fn with_a_lease_one_instance_fetches_for_all() {
 }
 
 #[tokio::test]
-async fn a_lease_is_waited_for_while_it_lasts_and_while_the_request_has_time() {
-    let (origin, redis) = (counting().await, Redis::start().await);
-    let config =
-        shared(&origin.place, &format!("\"{}\"", redis.url()), "cache: { lease: 60s, wait: 60s }\nwarm: { keys: 0 }\n");
-    let config = config.replace("cache: { methods: [GET]", "timeout: 5s\n    cache: { methods: [GET]");
-    let gateway = Gateway::start(&config).await;
-    ready(&gateway).await;
-    gateway.client.get("/a").await;
-    until("it is written", || async { kept(&redis).await == 1 }).await;
-    let key = redis.ask::<Vec<String>>(&["KEYS", "addrgate:e:*"]).await.remove(0);
-    let lease = format!("{key}:lease");
-    for given_back in [true, false] {
-        until("no lease is left", || async { redis.ask::<i64>(&["EXISTS", &lease]).await == 0 }).await;
-        gateway.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["a"]}))).await;
-        redis.ask::<String>(&["SET", &lease, "another", "PX", "60000"]).await;
-        let client = gateway.client.clone();
-        let asked = tokio::spawn(async move { client.get("/a").await });
-        pause(300).await;
-        assert!(!asked.is_finished(), "another instance fetches it");
-        if given_back {
-            redis.ask::<i64>(&["DEL", &lease]).await;
-        }
-        let reply = asked.await.unwrap();
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        // Three of its five seconds.
-        assert_eq!(reply.time < Duration::from_millis(2900), given_back, "{:?}", reply.time);
-    }
-    gateway.stop(&[]).await;
-}
-
-#[tokio::test]
 async fn a_purge_that_comes_during_a_stop_reaches_the_others() {
     let (origin, redis) = (counting().await, Redis::start().await);
     let [mut one, two] = two(&origin, &format!("\"{}\"", redis.url()), "").await;
