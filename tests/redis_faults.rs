@@ -35,6 +35,14 @@ async fn gateway(origin: &Origin, port: u16) -> Gateway {
     Gateway::start(&(plain(&origin.place) + &redis)).await
 }
 
+/// Two instances, each with Redis on its port, once they are connected.
+async fn both(origin: &Origin, one: u16, two: u16) -> (Gateway, Gateway) {
+    let (one, two) = (gateway(origin, one).await, gateway(origin, two).await);
+    connected(&one).await;
+    connected(&two).await;
+    (one, two)
+}
+
 async fn connected(gateway: &Gateway) {
     until("Redis is connected and the log is read", || async {
         let status = gateway.admin("GET", "/admin/v1/status", None).await.json();
@@ -56,6 +64,13 @@ async fn ask(gateway: &Gateway, name: &str, n: usize) -> Duration {
         }
     }
     longest
+}
+
+/// The end of a test: all is as before, and nothing was logged but what such trouble leaves.
+async fn end(one: Gateway, two: Gateway, name: &str) {
+    recovered(&one, &two, name).await;
+    one.stop(&EXPECTED).await;
+    two.stop(&EXPECTED).await;
 }
 
 /// Both instances see each other's entries and purges again.
@@ -104,9 +119,7 @@ async fn absent_at_the_start_it_is_found_when_it_comes() {
 async fn killed_and_restarted_empty_nothing_is_lost_but_entries() {
     let origin = origin().await;
     let mut redis = Redis::start().await;
-    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
-    connected(&one).await;
-    connected(&two).await;
+    let (one, two) = both(&origin, redis.port, redis.port).await;
     ask(&one, "before", 10).await;
     ask(&two, "before", 10).await;
     redis.kill();
@@ -118,18 +131,14 @@ async fn killed_and_restarted_empty_nothing_is_lost_but_entries() {
     assert_ne!(one.client.get("/old3").await.text(), old, "applied where it arrived");
     redis.restart().await;
     until("the other one knows", || async { two.client.get("/old3").await.text() != old }).await;
-    recovered(&one, &two, "killed").await;
-    one.stop(&EXPECTED).await;
-    two.stop(&EXPECTED).await;
+    end(one, two, "killed").await;
 }
 
 #[tokio::test]
 async fn frozen_it_costs_its_deadline_and_then_nothing() {
     let origin = origin().await;
     let redis = Redis::start().await;
-    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
-    connected(&one).await;
-    connected(&two).await;
+    let (one, two) = both(&origin, redis.port, redis.port).await;
     ask(&one, "before", 10).await;
     redis.freeze();
     let begun = Instant::now();
@@ -141,9 +150,7 @@ async fn frozen_it_costs_its_deadline_and_then_nothing() {
     tokio::time::sleep(Duration::from_secs(15).saturating_sub(begun.elapsed())).await;
     assert!(ask(&one, "still", 30).await < BOUND);
     redis.thaw();
-    recovered(&one, &two, "frozen").await;
-    one.stop(&EXPECTED).await;
-    two.stop(&EXPECTED).await;
+    end(one, two, "frozen").await;
 }
 
 #[tokio::test]
@@ -151,9 +158,7 @@ async fn every_answer_late_it_is_done_without_and_purges_still_arrive() {
     let origin = origin().await;
     let redis = Redis::start().await;
     let line = SlowLine::to(redis.port).await;
-    let (one, two) = (gateway(&origin, line.port).await, gateway(&origin, line.port).await);
-    connected(&one).await;
-    connected(&two).await;
+    let (one, two) = both(&origin, line.port, line.port).await;
     ask(&one, "before", 10).await;
     ask(&two, "before", 10).await;
     line.delay(100);
@@ -166,18 +171,14 @@ async fn every_answer_late_it_is_done_without_and_purges_still_arrive() {
     until("the purge arrives", || async { two.client.get("/old1").await.text() != old }).await;
     assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
     line.delay(0);
-    recovered(&one, &two, "late").await;
-    one.stop(&EXPECTED).await;
-    two.stop(&EXPECTED).await;
+    end(one, two, "late").await;
 }
 
 #[tokio::test]
 async fn values_that_are_not_what_was_written_are_misses_and_are_deleted() {
     let origin = origin().await;
     let redis = Redis::start().await;
-    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
-    connected(&one).await;
-    connected(&two).await;
+    let (one, two) = both(&origin, redis.port, redis.port).await;
     let client = redis::Client::open(redis.url()).unwrap();
     let mut raw = client.get_multiplexed_async_connection().await.unwrap();
     let mut spoilt = Vec::new();
@@ -232,9 +233,7 @@ async fn values_that_are_not_what_was_written_are_misses_and_are_deleted() {
         .iter()
         .sum();
     assert_eq!(wrong, 6.0);
-    recovered(&one, &two, "values").await;
-    one.stop(&EXPECTED).await;
-    two.stop(&EXPECTED).await;
+    end(one, two, "values").await;
 }
 
 #[tokio::test]
@@ -242,9 +241,7 @@ async fn a_log_trimmed_past_an_instance_that_was_cut_off_makes_what_it_keeps_sta
     let origin = origin().await;
     let redis = Redis::start().await;
     let line = SlowLine::to(redis.port).await;
-    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, line.port).await);
-    connected(&one).await;
-    connected(&two).await;
+    let (one, two) = both(&origin, redis.port, line.port).await;
     ask(&two, "before", 10).await;
     let old = two.client.get("/old5").await.text();
     line.delay(3_600_000);
@@ -260,18 +257,14 @@ async fn a_log_trimmed_past_an_instance_that_was_cut_off_makes_what_it_keeps_sta
     line.delay(0);
     until("what it kept is not fresh any more", || async { two.client.get("/old5").await.text() != old }).await;
     assert!(two.metric("addrgate_invalidation_log_gaps_total").await >= 1.0);
-    recovered(&one, &two, "trimmed").await;
-    one.stop(&EXPECTED).await;
-    two.stop(&EXPECTED).await;
+    end(one, two, "trimmed").await;
 }
 
 #[tokio::test]
 async fn a_server_that_only_reads_is_not_connected_to_over_and_over() {
     let origin = origin().await;
     let redis = Redis::start().await;
-    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
-    connected(&one).await;
-    connected(&two).await;
+    let (one, two) = both(&origin, redis.port, redis.port).await;
     // Of a master that is not there.
     let _: String = redis.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
     let connections = async || {
@@ -285,18 +278,14 @@ async fn a_server_that_only_reads_is_not_connected_to_over_and_over() {
     let made = connections().await - before;
     assert!(made < 30, "{made} connections of two instances within three seconds");
     let _: String = redis.ask(&["REPLICAOF", "NO", "ONE"]).await;
-    recovered(&one, &two, "demoted").await;
-    one.stop(&EXPECTED).await;
-    two.stop(&EXPECTED).await;
+    end(one, two, "demoted").await;
 }
 
 #[tokio::test]
 async fn where_it_is_full_purges_are_written_all_the_same() {
     let origin = origin().await;
     let redis = Redis::start().await;
-    let (one, two) = (gateway(&origin, redis.port).await, gateway(&origin, redis.port).await);
-    connected(&one).await;
-    connected(&two).await;
+    let (one, two) = both(&origin, redis.port, redis.port).await;
     ask(&one, "before", 10).await;
     ask(&two, "before", 10).await;
     let _: String = redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
@@ -309,7 +298,5 @@ async fn where_it_is_full_purges_are_written_all_the_same() {
     assert_eq!(receipt.json(), json!({"confirmed": true, "applied": 2, "instances": 2}));
     assert_ne!(two.client.get("/old1").await.text(), old);
     let _: String = redis.ask(&["CONFIG", "SET", "maxmemory", "0"]).await;
-    recovered(&one, &two, "full").await;
-    one.stop(&EXPECTED).await;
-    two.stop(&EXPECTED).await;
+    end(one, two, "full").await;
 }
