@@ -23,6 +23,9 @@ async fn counting() -> Origin {
         let body = format!("{} {} {}", asked.number, String::from_utf8_lossy(&asked.body), language);
         let answer = Answer::json(body).with("cache-tag", &format!("all, {}", asked.target.trim_start_matches('/')));
         let answer = answer.with("cache-control", "max-age=600, stale-while-revalidate=60");
+        if asked.target == "/brief" {
+            return answer.with("cache-control", "max-age=1, stale-while-revalidate=60");
+        }
         if asked.target == "/slow-brief" {
             return answer.with("cache-control", "max-age=2, must-revalidate").with("etag", "\"a\"");
         }
@@ -53,8 +56,14 @@ async fn ready(gateway: &Gateway) {
     .await;
 }
 
+async fn entries(redis: &Redis) -> Vec<String> {
+    let mut keys: Vec<String> = redis.ask(&["KEYS", "addrgate:e:*"]).await;
+    keys.retain(|key| !key.ends_with(":lease"));
+    keys
+}
+
 async fn kept(redis: &Redis) -> usize {
-    redis.ask::<Vec<String>>(&["KEYS", "addrgate:e:*"]).await.len()
+    entries(redis).await.len()
 }
 
 #[tokio::test]
@@ -80,6 +89,24 @@ async fn entries_are_shared_and_promoted_with_what_is_left_of_their_lifetime() {
     assert_eq!(origin.asked().len(), 2);
     for gateway in [one, two] {
         gateway.stop(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_stale_in_the_second_tier_is_refreshed_by_the_first_who_asks() {
+    for memory in ["64MiB", "0B"] {
+        let (origin, redis) = (counting().await, Redis::start().await);
+        let more = format!("cache: {{ memory: {memory} }}\nwarm: {{ keys: 0 }}\n");
+        let [one, two] = two(&origin, &format!("\"{}\"", redis.url()), &more).await;
+        let old = one.client.get("/brief").await.text();
+        until("it is written", || async { kept(&redis).await == 1 }).await;
+        pause(1100).await;
+        let stale = two.client.get("/brief").await;
+        assert_eq!((stale.text(), stale.header("x-cache")), (old, "STALE"));
+        until("it is refreshed", || async { origin.count("/brief") == 2 }).await;
+        for gateway in [one, two] {
+            gateway.stop(&[]).await;
+        }
     }
 }
 
@@ -250,6 +277,36 @@ async fn with_a_lease_one_instance_fetches_for_all() {
     for gateway in [one, two] {
         gateway.stop(&[]).await;
     }
+}
+
+#[tokio::test]
+async fn a_lease_is_waited_for_while_it_lasts_and_while_the_request_has_time() {
+    let (origin, redis) = (counting().await, Redis::start().await);
+    let config =
+        shared(&origin.place, &format!("\"{}\"", redis.url()), "cache: { lease: 60s, wait: 60s }\nwarm: { keys: 0 }\n");
+    let config = config.replace("cache: { methods: [GET]", "timeout: 5s\n    cache: { methods: [GET]");
+    let gateway = Gateway::start(&config).await;
+    ready(&gateway).await;
+    gateway.client.get("/a").await;
+    until("it is written", || async { kept(&redis).await == 1 }).await;
+    let lease = format!("{}:lease", entries(&redis).await[0]);
+    for given_back in [true, false] {
+        until("no lease is left", || async { redis.ask::<i64>(&["EXISTS", &lease]).await == 0 }).await;
+        gateway.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["a"]}))).await;
+        redis.ask::<String>(&["SET", &lease, "another", "PX", "60000"]).await;
+        let client = gateway.client.clone();
+        let asked = tokio::spawn(async move { client.get("/a").await });
+        pause(300).await;
+        assert!(!asked.is_finished(), "another instance fetches it");
+        if given_back {
+            redis.ask::<i64>(&["DEL", &lease]).await;
+        }
+        let reply = asked.await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        // Three of its five seconds.
+        assert_eq!(reply.time < Duration::from_millis(2900), given_back, "{:?}", reply.time);
+    }
+    gateway.stop(&[]).await;
 }
 
 #[tokio::test]
