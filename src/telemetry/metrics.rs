@@ -1,6 +1,5 @@
 //! The table of all metrics. docs/metrics.md is made from it.
 
-use std::cell::RefCell;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -112,200 +111,116 @@ pub(crate) struct Description {
 #[derive(Default)]
 struct Table {
     registry: Registry,
-    list: RefCell<Vec<Description>>,
+    list: Vec<Description>,
 }
 
-/// Every metric, once.
-pub(crate) struct Metrics {
-    registry: Registry,
-    list: Vec<Description>,
-    requests: IntCounterVec,
-    seconds: HistogramVec,
-    /// Refusals by filter or part and reason.
-    pub(crate) refused: IntCounterVec,
-    /// What filters in `mode: observe` would have refused.
-    pub(crate) observed: IntCounterVec,
-    upstream: IntCounterVec,
-    upstream_seconds: HistogramVec,
-    /// Healthy addresses by upstream.
-    pub(crate) upstream_healthy: GaugeVec,
+/// A metric's name and help, in the forms that prometheus wants.
+struct About(&'static str, &'static str);
+
+impl From<About> for Opts {
+    fn from(about: About) -> Self {
+        Opts::new(about.0, about.1.trim())
+    }
+}
+
+impl From<About> for HistogramOpts {
+    fn from(about: About) -> Self {
+        HistogramOpts::new(about.0, about.1.trim()).buckets(BUCKETS.to_vec())
+    }
+}
+
+/// Each metric once: its help, which documents the field as well, then field, kind, name and labels.
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $vis:vis $field:ident: $kind:ident = $name:literal $([$($label:literal),+])?,)+) => {
+        /// Every metric, once.
+        pub(crate) struct Metrics {
+            registry: Registry,
+            list: Vec<Description>,
+            $($(#[doc = $help])+ $vis $field: $kind,)+
+        }
+
+        impl Metrics {
+            fn new() -> Self {
+                let mut table = Table::default();
+                $(let $field = table.register(metrics!(@make $kind, About($name, concat!($($help),+)) $(, [$($label),+])?));)+
+                Self { registry: table.registry, list: table.list, $($field),+ }
+            }
+        }
+    };
+    (@make $kind:ident, $about:expr) => { $kind::with_opts($about.into()) };
+    (@make $kind:ident, $about:expr, $labels:expr) => { $kind::new($about.into(), &$labels) };
+}
+
+metrics! {
+    /// Requests by route, status class and what the cache did.
+    requests: IntCounterVec = "addrgate_requests_total" ["route", "status", "cache"],
+    /// Time from the end of the request head to the end of the answer.
+    seconds: HistogramVec = "addrgate_request_seconds" ["route", "cache"],
+    /// Requests that a filter or another part refused, with its reason.
+    pub(crate) refused: IntCounterVec = "addrgate_refused_total" ["by", "reason"],
+    /// Requests that a filter in mode observe would have refused.
+    pub(crate) observed: IntCounterVec = "addrgate_observed_total" ["by", "reason"],
+    /// Calls of an upstream by outcome.
+    upstream: IntCounterVec = "addrgate_upstream_total" ["upstream", "outcome"],
+    /// Time from a call of an upstream to the head of its answer.
+    upstream_seconds: HistogramVec = "addrgate_upstream_seconds" ["upstream"],
+    /// Healthy addresses of an upstream.
+    pub(crate) upstream_healthy: GaugeVec = "addrgate_upstream_healthy" ["upstream"],
     /// Requests in flight.
-    pub(crate) in_flight: IntGauge,
-    /// What the memory tier holds: `entries`, `bytes`, answers still coming in (`filling`), and fetches that others wait
-    /// for or may wait for (`fetches`).
-    pub(crate) cache_holds: GaugeVec,
-    /// Refreshes behind a reply, begun.
-    pub(crate) cache_refreshes: IntCounter,
-    /// Purges by where they came from.
-    pub(crate) purges: IntCounterVec,
-    /// Purges that wait for the invalidation log.
-    pub(crate) purges_pending: IntGauge,
+    pub(crate) in_flight: IntGauge = "addrgate_in_flight",
+    /// What the memory tier holds: entries, bytes, answers still coming in, and fetches that may be waited for.
+    pub(crate) cache_holds: GaugeVec = "addrgate_cache_holds" ["what"],
+    /// Stale answers refreshed behind a reply.
+    pub(crate) cache_refreshes: IntCounter = "addrgate_cache_refreshes_total",
+    /// Purges that began here, by the admin API or an unsafe request.
+    pub(crate) purges: IntCounterVec = "addrgate_purges_total" ["by"],
+    /// Purges that wait to be written to the invalidation log.
+    pub(crate) purges_pending: IntGauge = "addrgate_purges_pending",
     /// Whether the invalidation log is read.
-    pub(crate) log_read: IntGauge,
+    pub(crate) log_read: IntGauge = "addrgate_invalidation_log_read",
     /// How often entries of the invalidation log were missed.
-    pub(crate) log_gaps: IntCounter,
-    /// The second tier: what became of lookups and writes.
-    pub(crate) second: IntCounterVec,
-    /// Asks for tokens of shared limits by outcome.
-    pub(crate) leases: IntCounterVec,
+    pub(crate) log_gaps: IntCounter = "addrgate_invalidation_log_gaps_total",
+    /// Lookups in and writes to the second cache tier, by outcome.
+    pub(crate) second: IntCounterVec = "addrgate_second_tier_total" ["operation", "outcome"],
+    /// Asks for tokens of shared limits, by outcome.
+    pub(crate) leases: IntCounterVec = "addrgate_leases_total" ["outcome"],
     /// Requests of our own that warmed the cache, by outcome.
-    pub(crate) warmed: IntCounterVec,
-    /// Changes of breakers by their new state.
-    pub(crate) breaker_changes: IntCounterVec,
-    /// The state of each breaker: 0 closed, 1 half open, 2 open.
-    pub(crate) breaker_state: GaugeVec,
-    /// Requests at each upstream (`running`), those that wait for it by class, and the limit.
-    pub(crate) queue: GaugeVec,
-    /// The level of degradation, 0 to 3.
-    pub(crate) level: IntGauge,
-    /// Second tries by upstream.
-    pub(crate) retries: IntCounterVec,
-    /// Requests sent to a fallback, by that upstream.
-    pub(crate) fallbacks: IntCounterVec,
-    /// Second requests beside the first, by upstream and outcome.
-    pub(crate) hedges: IntCounterVec,
-    /// Copies sent to another upstream, by route and outcome.
-    pub(crate) shadows: IntCounterVec,
+    pub(crate) warmed: IntCounterVec = "addrgate_warmed_total" ["outcome"],
+    /// Changes of a breaker by its new state.
+    pub(crate) breaker_changes: IntCounterVec = "addrgate_breaker_changes_total" ["breaker", "to"],
+    /// The state of a breaker: 0 closed, 1 half open, 2 open.
+    pub(crate) breaker_state: GaugeVec = "addrgate_breaker_state" ["breaker"],
+    /// Requests at an upstream, those that wait for it by class, and its limit.
+    pub(crate) queue: GaugeVec = "addrgate_queue" ["upstream", "what"],
+    /// The level of degradation: 0 normal to 3 emergency.
+    pub(crate) level: IntGauge = "addrgate_degradation_level",
+    /// Second tries at an upstream.
+    pub(crate) retries: IntCounterVec = "addrgate_retries_total" ["upstream"],
+    /// Requests sent to an upstream as a fallback.
+    pub(crate) fallbacks: IntCounterVec = "addrgate_fallbacks_total" ["upstream"],
+    /// Requests that were due to be sent a second time beside the first, by upstream: `won`, `lost`, `failed`, or
+    /// `denied` for want of a place or budget.
+    pub(crate) hedges: IntCounterVec = "addrgate_hedges_total" ["upstream", "outcome"],
+    /// Copies of requests by what their answers were beside the route's own: `same`, `status` or `body` where they
+    /// differed, `failed`, `skipped`.
+    pub(crate) shadows: IntCounterVec = "addrgate_shadows_total" ["route", "outcome"],
     /// Whether Redis is connected.
-    pub(crate) redis_connected: IntGauge,
-    /// Access log lines that were dropped.
-    pub(crate) access_dropped: IntCounter,
-    /// Reloads by result.
-    pub(crate) reloads: IntCounterVec,
-    reload_success: IntGauge,
-    config_hash: GaugeVec,
-    /// Whether traffic is taken.
-    pub(crate) ready: IntGauge,
+    pub(crate) redis_connected: IntGauge = "addrgate_redis_connected",
+    /// Access log lines dropped: the reader was too slow, or they could not be written.
+    pub(crate) access_dropped: IntCounter = "addrgate_access_log_dropped_total",
+    /// Reloads of the configuration by result.
+    pub(crate) reloads: IntCounterVec = "addrgate_config_reload_total" ["result"],
+    /// Whether the last reload was taken.
+    reload_success: IntGauge = "addrgate_config_last_reload_success",
+    /// The configuration in use, by its hash.
+    config_hash: GaugeVec = "addrgate_config_info" ["hash"],
+    /// Whether this process takes traffic.
+    pub(crate) ready: IntGauge = "addrgate_ready",
     /// Seconds since the start.
-    pub(crate) uptime: Gauge,
+    pub(crate) uptime: Gauge = "addrgate_uptime_seconds",
 }
 
 impl Metrics {
-    fn new() -> Self {
-        let table = Table::default();
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            register(&table, IntCounterVec::new(Opts::new(name, help), labels))
-        };
-        let gauges =
-            |name: &str, help: &str, labels: &[&str]| register(&table, GaugeVec::new(Opts::new(name, help), labels));
-        let gauge = |name: &str, help: &str| register(&table, IntGauge::new(name, help));
-        let histograms = |name: &str, help: &str, labels: &[&str]| {
-            let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
-            register(&table, HistogramVec::new(opts, labels))
-        };
-        Self {
-            requests: counters(
-                "addrgate_requests_total",
-                "Requests by route, status class and what the cache did.",
-                &["route", "status", "cache"],
-            ),
-            seconds: histograms(
-                "addrgate_request_seconds",
-                "Time from the end of the request head to the end of the answer.",
-                &["route", "cache"],
-            ),
-            refused: counters(
-                "addrgate_refused_total",
-                "Requests that a filter or another part refused, with its reason.",
-                &["by", "reason"],
-            ),
-            observed: counters(
-                "addrgate_observed_total",
-                "Requests that a filter in mode observe would have refused.",
-                &["by", "reason"],
-            ),
-            upstream: counters("addrgate_upstream_total", "Calls of an upstream by outcome.", &["upstream", "outcome"]),
-            upstream_seconds: histograms(
-                "addrgate_upstream_seconds",
-                "Time from a call of an upstream to the head of its answer.",
-                &["upstream"],
-            ),
-            upstream_healthy: gauges("addrgate_upstream_healthy", "Healthy addresses of an upstream.", &["upstream"]),
-            in_flight: gauge("addrgate_in_flight", "Requests in flight."),
-            cache_holds: gauges(
-                "addrgate_cache_holds",
-                "What the memory tier holds: entries, bytes, answers still coming in, and fetches that may be waited for.",
-                &["what"],
-            ),
-            cache_refreshes: register(
-                &table,
-                IntCounter::new("addrgate_cache_refreshes_total", "Stale answers refreshed behind a reply."),
-            ),
-            purges: counters(
-                "addrgate_purges_total",
-                "Purges that began here, by the admin API or an unsafe request.",
-                &["by"],
-            ),
-            purges_pending: gauge("addrgate_purges_pending", "Purges that wait to be written to the invalidation log."),
-            log_read: gauge("addrgate_invalidation_log_read", "Whether the invalidation log is read."),
-            log_gaps: register(
-                &table,
-                IntCounter::new(
-                    "addrgate_invalidation_log_gaps_total",
-                    "How often entries of the invalidation log were missed.",
-                ),
-            ),
-            second: counters(
-                "addrgate_second_tier_total",
-                "Lookups in and writes to the second cache tier, by outcome.",
-                &["operation", "outcome"],
-            ),
-            leases: counters("addrgate_leases_total", "Asks for tokens of shared limits, by outcome.", &["outcome"]),
-            warmed: counters(
-                "addrgate_warmed_total",
-                "Requests of our own that warmed the cache, by outcome.",
-                &["outcome"],
-            ),
-            breaker_changes: counters(
-                "addrgate_breaker_changes_total",
-                "Changes of a breaker by its new state.",
-                &["breaker", "to"],
-            ),
-            breaker_state: gauges(
-                "addrgate_breaker_state",
-                "The state of a breaker: 0 closed, 1 half open, 2 open.",
-                &["breaker"],
-            ),
-            queue: gauges(
-                "addrgate_queue",
-                "Requests at an upstream, those that wait for it by class, and its limit.",
-                &["upstream", "what"],
-            ),
-            level: gauge("addrgate_degradation_level", "The level of degradation: 0 normal to 3 emergency."),
-            retries: counters("addrgate_retries_total", "Second tries at an upstream.", &["upstream"]),
-            fallbacks: counters(
-                "addrgate_fallbacks_total",
-                "Requests sent to an upstream as a fallback.",
-                &["upstream"],
-            ),
-            hedges: counters(
-                "addrgate_hedges_total",
-                "Requests that were due to be sent a second time beside the first, by upstream: `won`, `lost`, `failed`, or `denied` for want of a place or budget.",
-                &["upstream", "outcome"],
-            ),
-            shadows: counters(
-                "addrgate_shadows_total",
-                "Copies of requests by what their answers were beside the route's own: `same`, `status` or `body` where they differed, `failed`, `skipped`.",
-                &["route", "outcome"],
-            ),
-            redis_connected: gauge("addrgate_redis_connected", "Whether Redis is connected."),
-            access_dropped: register(
-                &table,
-                IntCounter::new(
-                    "addrgate_access_log_dropped_total",
-                    "Access log lines dropped: the reader was too slow, or they could not be written.",
-                ),
-            ),
-            reloads: counters("addrgate_config_reload_total", "Reloads of the configuration by result.", &["result"]),
-            reload_success: gauge("addrgate_config_last_reload_success", "Whether the last reload was taken."),
-            config_hash: gauges("addrgate_config_info", "The configuration in use, by its hash.", &["hash"]),
-            ready: gauge("addrgate_ready", "Whether this process takes traffic."),
-            uptime: register(&table, Gauge::new("addrgate_uptime_seconds", "Seconds since the start.")),
-            registry: table.registry,
-            list: table.list.into_inner(),
-        }
-    }
-
     /// Puts the hash of the configuration in use into the metrics.
     pub(crate) fn config(&self, hash: &str, taken: bool) {
         self.reload_success.set(taken.into());
@@ -364,19 +279,22 @@ impl Metrics {
     }
 }
 
-/// Names and labels are literals of this file, so a clash is a mistake here that its test finds.
-#[allow(clippy::expect_used, reason = "literals of this file, covered by its test")]
-fn register<C: Collector + Clone + 'static>(table: &Table, made: prometheus::Result<C>) -> C {
-    let collector = made.expect("the metric's name and labels are valid");
-    let kinds = collector.collect();
-    table.list.borrow_mut().extend(collector.desc().into_iter().map(|desc| Description {
-        name: desc.fq_name.clone(),
-        help: desc.help.clone(),
-        kind: kinds.first().map(|family| format!("{:?}", family.get_field_type()).to_lowercase()).unwrap_or_default(),
-        labels: desc.variable_labels.clone(),
-    }));
-    table.registry.register(Box::new(collector.clone())).expect("the metric's name is unique");
-    collector
+impl Table {
+    /// Names and labels are literals of this file, so a clash is a mistake here that its test finds.
+    #[allow(clippy::expect_used, reason = "literals of this file, covered by its test")]
+    fn register<C: Collector + Clone + 'static>(&mut self, made: prometheus::Result<C>) -> C {
+        let collector = made.expect("the metric's name and labels are valid");
+        let kinds = collector.collect();
+        self.list.extend(collector.desc().into_iter().map(|desc| Description {
+            name: desc.fq_name.clone(),
+            help: desc.help.clone(),
+            kind:
+                kinds.first().map(|family| format!("{:?}", family.get_field_type()).to_lowercase()).unwrap_or_default(),
+            labels: desc.variable_labels.clone(),
+        }));
+        self.registry.register(Box::new(collector.clone())).expect("the metric's name is unique");
+        collector
+    }
 }
 
 /// Counters of one route.
