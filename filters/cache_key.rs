@@ -90,11 +90,11 @@ impl Keys {
     #[must_use]
     pub fn body(&self, head: &Head<'_>, body: &[u8], verdict: &mut Verdict) -> Flow {
         let Some(route) = verdict.route.clone() else { return Flow::Continue };
-        let Some(cache) = &route.cache else { return Flow::Continue };
-        match json::canonical(body, &cache.config.key.members) {
+        let Some(cache) = &route.config.cache else { return Flow::Continue };
+        match json::canonical(body, &cache.key.members) {
             Ok(canonical) => {
                 let canonical = Bytes::from(canonical);
-                verdict.key = Some(key(&cache.config.key, head, verdict, &canonical));
+                verdict.key = Some(key(&cache.key, head, verdict, &canonical));
                 verdict.body = Some(canonical);
                 Flow::Continue
             }
@@ -114,9 +114,9 @@ impl Filter for Keys {
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
         let Some(route) = &verdict.route else { return Flow::Continue };
-        let cache = route.cache.as_ref().filter(|cache| cache.covers(head.method));
+        let cache = route.config.cache.as_ref().filter(|cache| cache.covers(head.method));
         if let Some(raw) = head.query.filter(|q| !q.is_empty()) {
-            let rules = cache.and_then(|cache| cache.config.key.query.as_ref());
+            let rules = cache.and_then(|cache| cache.key.query.as_ref());
             let before = verdict.target.len();
             verdict.target.push('?');
             let done = match rules {
@@ -134,8 +134,8 @@ impl Filter for Keys {
                 verdict.target.truncate(before);
             }
         }
-        if let Some(cache) = cache.filter(|cache| cache.config.key.body == BodyKey::None || !has_body(head.method)) {
-            verdict.key = Some(key(&cache.config.key, head, verdict, b""));
+        if let Some(cache) = cache.filter(|cache| cache.key.body == BodyKey::None || !has_body(head.method)) {
+            verdict.key = Some(key(&cache.key, head, verdict, b""));
         }
         Flow::Continue
     }

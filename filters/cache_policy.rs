@@ -26,7 +26,7 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::Span;
+use crate::units::{FieldName, Span};
 
 pub mod conditional;
 pub mod date;
@@ -47,7 +47,7 @@ pub mod vary;
 pub struct Config {
     /// Targeted fields (RFC 9213) in order of strength. The first that an answer carries in valid form replaces its
     /// `Cache-Control` and `Expires`.
-    pub targets: Vec<String>,
+    pub targets: Vec<FieldName>,
     /// Lifetimes by status for answers that name none; for errors also the cap on what they name.
     pub default: BTreeMap<u16, Span>,
     /// Which errors (status 400 and above) are kept.
@@ -67,7 +67,7 @@ pub struct Config {
     pub fallback: Span,
     /// Guesses a lifetime from `Last-Modified`. Left out: never.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub heuristic: Option<HeuristicConfig>,
+    pub heuristic: Option<Heuristic>,
     /// Whether answers that set cookies are kept.
     pub set_cookie: SetCookie,
     /// Whether the `Cache-Control` of requests is honoured. A client that may send `no-cache` can reach the upstream at
@@ -81,7 +81,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            targets: vec!["CDN-Cache-Control".to_owned()],
+            targets: vec![FieldName(HeaderName::from_static("cdn-cache-control"))],
             default: BTreeMap::new(),
             errors: Errors::default(),
             max: Span::secs(7 * 86_400),
@@ -101,7 +101,7 @@ impl Default for Config {
 /// The heuristic of RFC 9111 section 4.2.2.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct HeuristicConfig {
+pub struct Heuristic {
     /// The fraction of the time since `Last-Modified`, 0 to 1; 0.1 is usual.
     pub fraction: f64,
     /// The longest lifetime guessed.
@@ -132,107 +132,41 @@ pub enum SetCookie {
     Always,
 }
 
-/// The compiled form of [`Config`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Policy {
-    /// Targeted fields in order.
-    pub targets: Vec<HeaderName>,
-    /// Lifetimes by status, sorted.
-    pub lifetimes: Vec<(u16, Duration)>,
-    /// Errors may name their own lifetime.
-    pub errors: bool,
-    /// Cap on every lifetime.
-    pub max_lifetime: Duration,
-    /// Fraction by which lifetimes may be shortened.
-    pub jitter: f64,
-    /// Default window.
-    pub stale_while_revalidate: Duration,
-    /// Default window.
-    pub stale_if_error: Duration,
-    /// How long a stale answer with a validator or a window is kept at least.
-    pub keep: Duration,
-    /// Cap on the lifetime of what the fallback answered.
-    pub fallback: Duration,
-    /// The heuristic, if any.
-    pub heuristic: Option<Heuristic>,
-    /// Whether answers with cookies are kept.
-    pub set_cookie: SetCookie,
-    /// Whether request directives are honoured.
-    pub request_directives: bool,
-    /// Whether parts are asked for and kept.
-    pub parts: bool,
-}
-
-/// The compiled form of [`HeuristicConfig`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Heuristic {
-    /// Fraction of the time since the last modification.
-    pub fraction: f64,
-    /// The longest lifetime guessed.
-    pub max: Duration,
-}
-
-impl Policy {
-    /// Compiles.
-    ///
-    /// # Errors
-    /// A sentence naming the setting that makes no sense.
-    pub fn new(config: &Config) -> Result<Self, String> {
-        let targets = config.targets.iter().map(|name| {
-            HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`targets`: `{name}` is not a field name"))
-        });
-        let in_range = |name: &str, value: f64, max: f64| {
-            if (0.0..=max).contains(&value) { Ok(value) } else { Err(format!("`{name}` must be from 0 to {max}")) }
-        };
+impl Config {
+    /// Whether it makes sense; the error is a sentence that names the setting.
+    pub(crate) fn check(&self) -> Result<(), String> {
         if let Some(status) =
-            config.default.keys().find(|status| !(200..600).contains(*status) || matches!(status, 206 | 304))
+            self.default.keys().find(|status| !(200..600).contains(*status) || matches!(status, 206 | 304))
         {
             return Err(format!("`default`: answers of status {status} are never kept"));
         }
-        let heuristic = config.heuristic.map(|heuristic| {
-            let fraction = in_range("heuristic.fraction", heuristic.fraction, 1.0)?;
-            Ok::<_, String>(Heuristic { fraction, max: heuristic.max.0 })
-        });
-        Ok(Self {
-            targets: targets.collect::<Result<_, _>>()?,
-            lifetimes: config.default.iter().map(|(status, span)| (*status, span.0)).collect(),
-            errors: config.errors == Errors::Explicit,
-            max_lifetime: config.max.0,
-            jitter: in_range("jitter", config.jitter, 0.5)?,
-            stale_while_revalidate: config.stale_while_revalidate.0,
-            stale_if_error: config.stale_if_error.0,
-            keep: config.keep.0,
-            fallback: config.fallback.0,
-            heuristic: heuristic.transpose()?,
-            set_cookie: config.set_cookie,
-            request_directives: config.request_directives,
-            parts: config.parts,
-        })
+        let fraction = self.heuristic.map_or(0.0, |heuristic| heuristic.fraction);
+        for (name, value, max) in [("jitter", self.jitter, 0.5), ("heuristic.fraction", fraction, 1.0)] {
+            if !(0.0..=max).contains(&value) {
+                return Err(format!("`{name}` must be from 0 to {max}"));
+            }
+        }
+        Ok(())
     }
 
     /// The configured lifetime for a status.
     fn by_status(&self, status: u16) -> Option<Duration> {
-        self.lifetimes.iter().find(|(known, _)| *known == status).map(|(_, lifetime)| *lifetime)
+        self.default.get(&status).map(|lifetime| lifetime.0)
     }
-}
 
-impl Default for Policy {
     /// The bare RFC: no lifetimes or windows of the gateway's own.
-    fn default() -> Self {
+    #[cfg(test)]
+    fn bare() -> Self {
         Self {
             targets: Vec::new(),
-            lifetimes: Vec::new(),
-            errors: true,
-            max_lifetime: Duration::from_secs(directives::MAX_DELTA.into()),
+            errors: Errors::Explicit,
             jitter: 0.0,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            keep: Duration::ZERO,
-            fallback: Duration::MAX,
-            heuristic: None,
+            stale_while_revalidate: Span::default(),
+            stale_if_error: Span::default(),
+            keep: Span::default(),
             set_cookie: SetCookie::Always,
-            request_directives: true,
-            parts: false,
+            max: Span::secs(directives::MAX_DELTA.into()),
+            ..Self::default()
         }
     }
 }
@@ -243,23 +177,15 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_default_settings_compile() {
-        let policy = Policy::new(&Config::default()).unwrap();
-        assert_eq!(policy.targets, [HeaderName::from_static("cdn-cache-control")]);
-        assert!(!policy.errors && policy.heuristic.is_none());
-    }
-
     #[rstest]
     #[case(r#"{"jitter": 0.6}"#, "jitter")]
     #[case(r#"{"jitter": -0.1}"#, "jitter")]
     #[case(r#"{"heuristic": {"fraction": 2.0, "max": "1d"}}"#, "heuristic.fraction")]
-    #[case(r#"{"targets": ["no name"]}"#, "no name")]
     #[case(r#"{"default": {"206": "5m"}}"#, "206")]
     #[case(r#"{"default": {"100": "5m"}}"#, "100")]
     fn nonsense_is_refused(#[case] json: &str, #[case] named: &str) {
         let config: Config = serde_json::from_str(json).unwrap();
-        let message = Policy::new(&config).unwrap_err();
+        let message = config.check().unwrap_err();
         assert!(message.contains(named), "{message}");
     }
 }

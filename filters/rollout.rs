@@ -105,7 +105,7 @@ impl Filter for Rollout {
 
 /// Whether asking twice does no harm: GET, and what is cached by its body.
 fn is_read(route: &Route, method: &str) -> bool {
-    method == "GET" || route.cache.as_ref().is_some_and(|cache| cache.by_body(method))
+    method == "GET" || route.config.cache.as_ref().is_some_and(|cache| cache.by_body(method))
 }
 
 /// What stays the same over the requests of one client.

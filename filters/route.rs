@@ -35,7 +35,7 @@ use crate::head::Head;
 use crate::reply::{Cause, Code};
 use crate::request_body::Announced;
 use crate::verdict::Verdict;
-use crate::{Filter, Flow, cache_key, cache_policy, target};
+use crate::{Filter, Flow, target};
 
 mod config;
 mod pattern;
@@ -43,36 +43,11 @@ mod pattern;
 pub use config::{Answer, Auth, Body, Cache, Config, Kind, Sheds};
 use pattern::Pattern;
 
-/// Caching on one route, compiled.
-#[derive(Debug)]
-pub struct Caching {
-    /// As written, defaults in.
-    pub config: Cache,
-    /// When answers are kept and reused.
-    pub policy: cache_policy::Policy,
-}
-
-impl Caching {
-    /// Whether answers to this method come from the cache; HEAD is answered from what GET stored.
-    #[must_use]
-    pub fn covers(&self, method: &str) -> bool {
-        lists(&self.config.methods, method)
-    }
-
-    /// Whether a request of this method is keyed by its body, which then has to be read first.
-    #[must_use]
-    pub fn by_body(&self, method: &str) -> bool {
-        self.config.key.body != cache_key::BodyKey::None && cache_key::has_body(method) && self.covers(method)
-    }
-}
-
 /// A compiled route.
 #[derive(Debug)]
 pub struct Route {
     /// As written, defaults in.
     pub config: Config,
-    /// Caching; `None`: never.
-    pub cache: Option<Caching>,
     /// Where the route stands in the list, from 0; the upstream table of the plan has the same index.
     pub index: usize,
     /// The name, for accounts of this route's limits.
@@ -138,13 +113,8 @@ impl Routes {
                 allow.push("HEAD");
             }
             let allow = allow.join(", ");
-            let compile = |cache: &Cache| {
-                let policy = cache_policy::Policy::new(&cache.lifetimes)?;
-                Ok(Caching { config: cache.clone(), policy })
-            };
-            let cache = config.cache.as_ref().map(compile).transpose().map_err(wrong)?;
             let scope = config.name.as_str().into();
-            routes.push(Arc::new(Route { cache, config, index, scope, patterns, allow }));
+            routes.push(Arc::new(Route { config, index, scope, patterns, allow }));
         }
         Ok(Self(routes))
     }

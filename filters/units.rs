@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::HeaderName;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -220,6 +221,23 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The name of a header field, such as `Cache-Control`; it prints in small letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldName(pub HeaderName);
+
+impl FromStr for FieldName {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| format!("`{text}` is not a field name"))
+    }
+}
+
+impl fmt::Display for FieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Splits `250ms` into 250 and `ms`.
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -274,6 +292,7 @@ written_as_text!(
 written_as_text!(Size, "a size with its unit, such as `512B`, `64KiB` or `1MiB`", r"^\d+ ?(B|KiB|MiB|GiB)$|^\$\{");
 written_as_text!(Rate, "a rate, such as `1000/15m`", r"^\d+ */ *\d+ ?(ms|s|m|h|d)$|^\$\{");
 written_as_text!(Percent, "a share with its sign, such as `50%` or `0.5%`", r"^\d+(\.\d{1,2})? ?%$|^\$\{");
+written_as_text!(FieldName, "the name of a field, such as `CDN-Cache-Control`", r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$|^\$\{");
 written_as_text!(Secret, "a secret text, better taken from a file or the environment", "");
 
 #[cfg(test)]

@@ -350,7 +350,7 @@ impl Door {
             Err(cause) => return Step::Refused("door", cause),
         };
         let whole = head_length + length;
-        let caching = verdict.route.as_ref().and_then(|route| route.cache.as_ref());
+        let caching = verdict.route.as_ref().and_then(|route| route.config.cache.as_ref());
         // What came in chunks Pingora puts together.
         let by_body = body != Body::Chunks && caching.is_some_and(|caching| caching.by_body(head.method));
         let keys = &request.plan.filters.cache_key;

@@ -6,7 +6,7 @@ use addrgate_filters::Flow;
 use addrgate_filters::cache_policy::{Errors, SetCookie};
 use addrgate_filters::cache_policy::{directives::RequestDirectives, part::Wanted};
 use addrgate_filters::head::{Head, Headers};
-use addrgate_filters::route::{Auth, Caching, Route};
+use addrgate_filters::route::{Auth, Cache, Route};
 use addrgate_filters::verdict::Verdict;
 use serde_json::{Map, Value, json};
 
@@ -110,7 +110,7 @@ fn facts(plan: &Plan, head: &Head<'_>, url: &str, body: Option<&str>) -> Facts {
     let route = verdict.route.clone();
     if refused.is_none()
         && let (Some(route), Some(body)) = (&route, body)
-        && route.cache.as_ref().is_some_and(|cache| cache.by_body(head.method))
+        && route.config.cache.as_ref().is_some_and(|cache| cache.by_body(head.method))
         && let Flow::Reply(cause) = plan.filters.cache_key.body(head, body.as_bytes(), &mut verdict)
     {
         refused = Some(("cache_key", cause));
@@ -120,11 +120,9 @@ fn facts(plan: &Plan, head: &Head<'_>, url: &str, body: Option<&str>) -> Facts {
     if let Some(route) = &route {
         facts.add("route", format!("{route}, number {} of {}", route.index + 1, plan.filters.route.list().len()));
         describe(plan, route, &verdict, &mut facts);
-        match &route.cache {
+        match &route.config.cache {
             Some(caching) if caching.covers(head.method) => cached(caching, head, &verdict, body, &mut facts),
-            Some(caching) => {
-                uncached(format!("the route caches {} only", caching.config.methods.join(", ")), &mut facts)
-            }
+            Some(caching) => uncached(format!("the route caches {} only", caching.methods.join(", ")), &mut facts),
             None => uncached("the route has no `cache`".to_owned(), &mut facts),
         }
     }
@@ -179,7 +177,7 @@ fn uncached(why: String, facts: &mut Facts) {
     facts.add("reasons", vec![why]);
 }
 
-fn cached(caching: &Caching, head: &Head<'_>, verdict: &Verdict, body: Option<&str>, facts: &mut Facts) {
+fn cached(caching: &Cache, head: &Head<'_>, verdict: &Verdict, body: Option<&str>, facts: &mut Facts) {
     facts.add("cacheable", true);
     match (&verdict.key, &verdict.body) {
         (Some(key), body) => {
@@ -191,30 +189,30 @@ fn cached(caching: &Caching, head: &Head<'_>, verdict: &Verdict, body: Option<&s
         (None, _) if body.is_none() => facts.add("key", "depends on the body; give it with --body"),
         (None, _) => {}
     }
-    let policy = &caching.config.lifetimes;
+    let policy = &caching.lifetimes;
     let by_status: Vec<String> = policy.default.iter().map(|(status, span)| format!("{status}: {span}")).collect();
     let fallback = if by_status.is_empty() { "none".to_owned() } else { by_status.join(", ") };
     facts.add("lifetime", format!("the answer's own, at most {}; where it names none: {fallback}", policy.max));
     let windows = (policy.stale_while_revalidate, policy.stale_if_error);
     facts.add("stale", format!("{} while revalidating, {} on errors", windows.0, windows.1));
     facts.add("lifetimes", json!(policy));
-    if !caching.config.tags.is_empty() {
-        facts.add("tags", caching.config.tags.join(", "));
+    if !caching.tags.is_empty() {
+        facts.add("tags", caching.tags.join(", "));
     }
     facts.add("reasons", reasons(caching, head));
 }
 
 /// What of the route and of the request decides about keeping and using an answer.
-fn reasons(caching: &Caching, head: &Head<'_>) -> Vec<String> {
-    let (config, policy) = (&caching.config, &caching.config.lifetimes);
-    let mut reasons = vec![format!("the route caches {}", config.methods.join(", "))];
+fn reasons(caching: &Cache, head: &Head<'_>) -> Vec<String> {
+    let policy = &caching.lifetimes;
+    let mut reasons = vec![format!("the route caches {}", caching.methods.join(", "))];
     let mut say = |applies: bool, reason: &str| {
         if applies {
             reasons.push(reason.to_owned());
         }
     };
-    if config.min_uses > 1 {
-        let reason = format!("kept from request {} of a key within {} on", config.min_uses, config.min_uses_within);
+    if caching.min_uses > 1 {
+        let reason = format!("kept from request {} of a key within {} on", caching.min_uses, caching.min_uses_within);
         say(true, &reason);
     }
     if policy.errors == Errors::Own {

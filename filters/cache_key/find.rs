@@ -28,13 +28,13 @@ pub fn find(filters: &Filters, head: &Head<'_>, body: Option<&[u8]>) -> Result<K
         }
     }
     let route = verdict.route.clone().ok_or(Unkeyed::NoRoute)?;
-    let cache = route.cache.as_ref().ok_or(Unkeyed::NotKept)?;
+    let cache = route.config.cache.as_ref().ok_or(Unkeyed::NotKept)?;
     if let Some(body) = body
         && filters.cache_key.body(head, body, &mut verdict) != Flow::Continue
     {
         return Err(Unkeyed::Body);
     }
-    verdict.key.map(|_| common(&cache.config.key, head, &verdict)).ok_or(Unkeyed::NotKept)
+    verdict.key.map(|_| common(&cache.key, head, &verdict)).ok_or(Unkeyed::NotKept)
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
             assert_eq!(filters.route.request(&head, &mut verdict), Flow::Continue);
             assert_eq!(filters.cache_key.request(&head, &mut verdict), Flow::Continue);
             let route = verdict.route.clone().unwrap();
-            assert_eq!(common(&route.cache.as_ref().unwrap().config.key, &head, &verdict), named);
+            assert_eq!(common(&route.config.cache.as_ref().unwrap().key, &head, &verdict), named);
             assert!(keys.insert(verdict.key), "each has a key of its own");
         }
     }

@@ -19,7 +19,7 @@ fn run(cache: &Value, method: &str, target: &str, body: &[u8]) -> Result<Verdict
             return Err(cause);
         }
     }
-    if verdict.route.as_ref().unwrap().cache.as_ref().is_some_and(|cache| cache.by_body(method))
+    if verdict.route.as_ref().unwrap().config.cache.as_ref().is_some_and(|cache| cache.by_body(method))
         && let Flow::Reply(cause) = Keys.body(&head, body, &mut verdict)
     {
         return Err(cause);

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
 
-use super::{Policy, date, directives::ResponseDirectives, directives::delta, list};
+use super::{Config, date, directives::ResponseDirectives, directives::delta, list};
 
 /// When an exchange with the upstream took place, by our clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +60,11 @@ pub fn explicit(
 }
 
 /// The heuristic lifetime (RFC 9111 section 4.2.2): the policy's fraction of the time since the last modification.
-pub fn heuristic(policy: &Policy, headers: &HeaderMap, received: SystemTime) -> Option<(Duration, Source)> {
+pub fn heuristic(policy: &Config, headers: &HeaderMap, received: SystemTime) -> Option<(Duration, Source)> {
     let rule = policy.heuristic?;
     let modified = date::parse(headers.get(header::LAST_MODIFIED)?.as_bytes())?;
     let unchanged = sent(headers).unwrap_or(received).duration_since(modified).ok()?;
-    Some((unchanged.mul_f64(rule.fraction).min(rule.max), Source::Heuristic))
+    Some((unchanged.mul_f64(rule.fraction).min(rule.max.0), Source::Heuristic))
 }
 
 /// `corrected_initial_age` of RFC 9111 section 4.2.3. The apparent age is taken in whole seconds, the unit of `Date`,
@@ -110,14 +110,14 @@ impl Windows {
 }
 
 /// The windows the answer names, else those of the policy; none where a directive forbids stale use.
-pub fn windows(policy: &Policy, directives: &ResponseDirectives) -> Windows {
+pub fn windows(policy: &Config, directives: &ResponseDirectives) -> Windows {
     if directives.forbids_stale() {
         return Windows::default();
     }
     let seconds = |value: Option<u32>| value.map(|value| Duration::from_secs(value.into()));
     Windows {
-        while_revalidate: seconds(directives.stale_while_revalidate).unwrap_or(policy.stale_while_revalidate),
-        if_error: seconds(directives.stale_if_error).unwrap_or(policy.stale_if_error),
+        while_revalidate: seconds(directives.stale_while_revalidate).unwrap_or(policy.stale_while_revalidate.0),
+        if_error: seconds(directives.stale_if_error).unwrap_or(policy.stale_if_error.0),
         on_request: true,
     }
 }
@@ -130,6 +130,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::units::Span;
 
     const NOW: u64 = 1_800_000_000;
 
@@ -215,11 +216,7 @@ mod tests {
 
     #[test]
     fn stale_use() {
-        let policy = Policy {
-            stale_while_revalidate: Duration::from_secs(1),
-            stale_if_error: Duration::from_secs(2),
-            ..Policy::default()
-        };
+        let policy = Config { stale_while_revalidate: Span::secs(1), stale_if_error: Span::secs(2), ..Config::bare() };
         let of = |control: &str| windows(&policy, &ResponseDirectives::read([control.as_bytes()]));
         let pair = |windows: Windows| (windows.while_revalidate.as_secs(), windows.if_error.as_secs());
         assert_eq!(pair(of("max-age=1")), (1, 2));

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header};
 
 use super::{
-    Policy, SetCookie,
+    Config, Errors, SetCookie,
     directives::{ResponseDirectives, Scope},
     freshness::{self, Exchange, Source, Windows},
     part::Part,
@@ -132,7 +132,7 @@ impl Storable {
 /// # Errors
 /// The reason why it must not, or had better not, be kept.
 pub fn decide(
-    policy: &Policy,
+    policy: &Config,
     asked: Asked,
     status: u16,
     headers: &HeaderMap,
@@ -149,13 +149,13 @@ pub fn decide(
 
     let explicit = freshness::explicit(&directives, is_targeted, headers, exchange.received);
     let (mut lifetime, source) = lifetime(policy, status, headers, &directives, explicit, exchange)?;
-    lifetime = lifetime.min(policy.max_lifetime);
+    lifetime = lifetime.min(policy.max.0);
     lifetime = lifetime.saturating_sub(lifetime.mul_f64((policy.jitter * spread).clamp(0.0, 1.0)));
     let windows = freshness::windows(policy, &directives);
     let validator = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
     let window = windows.while_revalidate.max(windows.if_error);
     // A window can be widened under pressure, so what has one is kept as long as what can be validated.
-    let keep = window.max(if validator || !window.is_zero() { policy.keep } else { Duration::ZERO });
+    let keep = window.max(if validator || !window.is_zero() { policy.keep.0 } else { Duration::ZERO });
     if lifetime.is_zero() && keep.is_zero() {
         return Err(Reason::Useless);
     }
@@ -165,7 +165,7 @@ pub fn decide(
 
 /// RFC 9111 section 3 but for the lifetime, and the gateway's own caution.
 fn permitted(
-    policy: &Policy,
+    policy: &Config,
     asked: Asked,
     status: u16,
     headers: &HeaderMap,
@@ -214,7 +214,7 @@ fn permitted(
 }
 
 fn lifetime(
-    policy: &Policy,
+    policy: &Config,
     status: u16,
     headers: &HeaderMap,
     directives: &ResponseDirectives,
@@ -222,7 +222,7 @@ fn lifetime(
     exchange: &Exchange,
 ) -> Result<(Duration, Source), Reason> {
     let setting = policy.by_status(status).map(|lifetime| (lifetime, Source::Setting));
-    let is_own = status >= 400 && !policy.errors;
+    let is_own = status >= 400 && policy.errors == Errors::Own;
     if is_own && setting.is_none() {
         return Err(Reason::Error);
     }

@@ -4,13 +4,14 @@ use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use super::directives::{MAX_DELTA, ResponseDirectives};
+use crate::units::FieldName;
 
 /// The directives of the first field in `targets` that this response carries in a valid, non-empty form.
 ///
 /// RFC 9213 section 2.2: such a field is used alone, `Cache-Control` and `Expires` are then ignored. A field that
 /// is empty or no structured dictionary is treated as absent (section 2.1), and so is a member of an unexpected type.
-pub fn read(headers: &HeaderMap, targets: &[HeaderName]) -> Option<ResponseDirectives> {
-    targets.iter().find_map(|target| read_field(headers, target))
+pub fn read(headers: &HeaderMap, targets: &[FieldName]) -> Option<ResponseDirectives> {
+    targets.iter().find_map(|target| read_field(headers, &target.0))
 }
 
 fn read_field(headers: &HeaderMap, target: &HeaderName) -> Option<ResponseDirectives> {
@@ -58,7 +59,7 @@ mod tests {
         for line in lines {
             headers.append(CDN, line.parse().unwrap());
         }
-        read(&headers, &[OWN, CDN])
+        read(&headers, &[FieldName(OWN), FieldName(CDN)])
     }
 
     #[rstest]
@@ -100,8 +101,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CDN, "max-age=1".parse().unwrap());
         headers.insert(OWN, "max-age=2".parse().unwrap());
-        assert_eq!(read(&headers, &[OWN, CDN]).unwrap().max_age, Some(2));
-        assert_eq!(read(&headers, &[CDN, OWN]).unwrap().max_age, Some(1));
+        assert_eq!(read(&headers, &[FieldName(OWN), FieldName(CDN)]).unwrap().max_age, Some(2));
+        assert_eq!(read(&headers, &[FieldName(CDN), FieldName(OWN)]).unwrap().max_age, Some(1));
         assert_eq!(read(&headers, &[]), None);
     }
 

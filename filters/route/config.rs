@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::lists;
 use crate::priority::Class;
 use crate::rate_limit::Limits;
 use crate::units::{Size, Span};
@@ -195,6 +196,20 @@ pub struct Cache {
     pub tags: Vec<String>,
 }
 
+impl Cache {
+    /// Whether answers to this method come from the cache; HEAD is answered from what GET stored.
+    #[must_use]
+    pub fn covers(&self, method: &str) -> bool {
+        lists(&self.methods, method)
+    }
+
+    /// Whether a request of this method is keyed by its body, which then has to be read first.
+    #[must_use]
+    pub fn by_body(&self, method: &str) -> bool {
+        self.key.body != cache_key::BodyKey::None && cache_key::has_body(method) && self.covers(method)
+    }
+}
+
 fn one() -> u32 {
     1
 }
@@ -249,6 +264,7 @@ impl Config {
                 return Err(format!("caches {method} by its body, so `body` must be JSON of at most 64KiB"));
             }
         }
+        cache.lifetimes.check()?;
         if cache.min_uses == 0 || cache.min_uses_within.0.is_zero() {
             return Err("`min_uses` counts from 1, within a time that is not zero".to_owned());
         }

@@ -76,9 +76,9 @@ struct Plain<'a> {
 /// The fresh answer for a request, if the request is plain and there is one that can go out as it is.
 pub(super) fn find<'a>(store: &'static Store, head: &Head<'_>, plan: &'a Plan, verdict: &Verdict) -> Option<Hit<'a>> {
     let route = verdict.route.as_ref()?;
-    let caching = route.cache.as_ref()?;
+    let caching = route.config.cache.as_ref()?;
     let key = verdict.key.as_ref()?;
-    let plain = plain(head, caching.policy.request_directives)?;
+    let plain = plain(head, caching.lifetimes.request_directives)?;
     let at = head.moment();
     let changes = store.changes(key);
     let entry = store.fresh(key, head.headers, at.wall)?;

@@ -24,7 +24,7 @@ const REPLAYED: u64 = 64 << 10;
 pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Route) -> Result<Result<(), Cause>> {
     let request = session.req_header();
     let is_http2 = request.version == Version::HTTP_2;
-    let by_body = route.cache.as_ref().is_some_and(|cache| cache.by_body(request.method.as_str()));
+    let by_body = route.config.cache.as_ref().is_some_and(|cache| cache.by_body(request.method.as_str()));
     let length =
         request.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let length = length.unwrap_or_else(|| route.max_body());

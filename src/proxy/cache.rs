@@ -42,13 +42,15 @@ const DEGRADED: &str = "x-degraded";
 /// When the client leaves while it waits.
 pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Route) -> Result<()> {
     let method = session.req_header().method.clone();
-    let Some(caching) = route.cache.as_ref().filter(|cache| cache.covers(method.as_str())) else { return Ok(()) };
+    let Some(caching) = route.config.cache.as_ref().filter(|cache| cache.covers(method.as_str())) else {
+        return Ok(());
+    };
     let Some(key) = ctx.verdict.key else { return Ok(()) };
-    if caching.policy.request_directives {
+    if caching.lifetimes.request_directives {
         let lines = session.req_header().headers.get_all(header::CACHE_CONTROL).iter();
         ctx.cached.wish = Some(RequestDirectives::read(lines.map(http::HeaderValue::as_bytes)));
     }
-    if caching.policy.parts
+    if caching.lifetimes.parts
         && method == Method::GET
         && ctx.cached.wish.is_none_or(|wish| wish == RequestDirectives::default())
     {
@@ -174,7 +176,7 @@ pub(super) fn variant(meta: &CacheMeta, request: &RequestHeader) -> Option<HashB
 pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Context) -> Result<RespCacheable> {
     let uncacheable = |reason: &'static str| Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(reason)));
     let Some(route) = ctx.verdict.route.clone() else { return uncacheable("no-route") };
-    let Some(caching) = &route.cache else { return uncacheable("no-route") };
+    let Some(caching) = &route.config.cache else { return uncacheable("no-route") };
     let received = SystemTime::now();
     let exchange = Exchange { requested: ctx.cached.requested.unwrap_or(received), received };
     // A validated answer is the kept one with the 304's fields (RFC 9111 section 4.3.4).
@@ -203,7 +205,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         return uncacheable(Reason::Error.as_str());
     }
     let mut storable =
-        match storing::decide(&caching.policy, asked, status.as_u16(), &headers, &exchange, rand::random::<f64>()) {
+        match storing::decide(&caching.lifetimes, asked, status.as_u16(), &headers, &exchange, rand::random::<f64>()) {
             Ok(storable) => storable,
             Err(reason) => {
                 ctx.cached.unkept = Some(reason);
@@ -213,17 +215,17 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
             }
         };
     let is_new = session.cache.maybe_cache_meta().is_none() && !ctx.verdict.background;
-    if let Some(key) = ctx.verdict.key.filter(|_| is_new && caching.config.min_uses > 1)
-        && ctx.shared.caching.uses.count(key, caching.config.min_uses_within.0) < caching.config.min_uses
+    if let Some(key) = ctx.verdict.key.filter(|_| is_new && caching.min_uses > 1)
+        && ctx.shared.caching.uses.count(key, caching.min_uses_within.0) < caching.min_uses
     {
         ctx.cached.unkept = Some(Reason::FewUses);
         ctx.cached.lead.end(End::Unkept);
         return uncacheable(Reason::FewUses.as_str());
     }
     if is_at_fallback(ctx) {
-        storable.lifetime = storable.lifetime.min(caching.policy.fallback);
+        storable.lifetime = storable.lifetime.min(caching.lifetimes.fallback.0);
     }
-    let key = common(&caching.config.key, &super::head_of(session), &ctx.verdict);
+    let key = common(&caching.key, &super::head_of(session), &ctx.verdict);
     // What the upstream did not see made no difference: selecting by it would keep the same answer once for each value.
     let vary: Option<Arc<[_]>> = match &storable.vary {
         Vary::Fields(names) => Some(names.iter().filter(|name| selects(&route, name)).cloned().collect()),
@@ -343,7 +345,7 @@ pub(super) fn invalidate(session: &Session, answer: &ResponseHeader, ctx: &Conte
     let request = session.req_header();
     let method = request.method.as_str();
     let Some(route) = &ctx.verdict.route else { return };
-    let reads = route.cache.as_ref().is_some_and(|cache| cache.covers(method));
+    let reads = route.config.cache.as_ref().is_some_and(|cache| cache.covers(method));
     if reads || !invalidation::applies(method, answer.status.as_u16()) {
         return;
     }

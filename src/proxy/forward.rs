@@ -125,7 +125,7 @@ pub(super) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>
 /// The first try of a read may be sent twice where the route says so.
 fn hedge(session: &Session, ctx: &Context) -> Option<Hedge> {
     let route = ctx.verdict.route.as_ref().filter(|_| ctx.tries == 1)?;
-    let reads = route.cache.as_ref().is_some_and(|cache| cache.covers(session.req_header().method.as_str()));
+    let reads = route.config.cache.as_ref().is_some_and(|cache| cache.covers(session.req_header().method.as_str()));
     let delay = route.config.hedge.filter(|_| reads)?.0;
     let pool = Arc::clone(ctx.plan.pool_of(&ctx.verdict)?);
     let queue = ctx.plan.filters.queue.upstreams().get(pool.name()).map(Arc::clone);

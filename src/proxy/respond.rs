@@ -125,7 +125,7 @@ fn response_time(elapsed: Duration) -> Cow<'static, str> {
 
 /// Adds the route's own tags to what the upstream says. A validation that names none leaves those of what is kept.
 pub(super) fn tag(headers: &mut HeaderMap, is_validation: bool, route: &Route) -> Result<()> {
-    let tags = route.cache.as_ref().map_or(&[][..], |cache| &cache.config.tags);
+    let tags = route.config.cache.as_ref().map_or(&[][..], |cache| &cache.tags);
     let keeps = is_validation && !headers.contains_key("cache-tag");
     if tags.is_empty() || keeps {
         return Ok(());

@@ -59,7 +59,7 @@ fn write(headers: &mut HeaderMap, status: &Status) -> Result<()> {
 
 /// Past the cache: the route has none, or not for this method.
 fn passed(answer: &ResponseHeader, ctx: &Context) -> Status {
-    let caching = ctx.verdict.route.as_ref().and_then(|route| route.cache.as_ref());
+    let caching = ctx.verdict.route.as_ref().and_then(|route| route.config.cache.as_ref());
     let why = if caching.is_some() { Forward::Method } else { Forward::Bypass };
     Status::forwarded(why, ctx.cached.upstream_status.unwrap_or(answer.status.as_u16()))
 }

@@ -86,13 +86,13 @@ pub(crate) struct Origin<'a> {
 
 /// Whether the upstream gets the client's `Host`, because answers depend on it.
 pub(crate) fn keeps_host(route: &Route) -> bool {
-    route.cache.as_ref().is_some_and(|cache| cache.config.key.host)
+    route.config.cache.as_ref().is_some_and(|cache| cache.key.host)
 }
 
 /// Whether the upstream gets all fields but those that are never forwarded.
 fn takes_all(route: &Route) -> bool {
     let listed = route.config.forward.as_deref();
-    listed.map_or(route.cache.is_none(), |list| list.iter().any(|name| name == "*"))
+    listed.map_or(route.config.cache.is_none(), |list| list.iter().any(|name| name == "*"))
 }
 
 /// Whether the upstream gets a field as the client sent it; `keyed` where the answer is found by a key.

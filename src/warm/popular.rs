@@ -118,7 +118,7 @@ impl Popular {
 fn is_own(verdict: &Verdict, vary: &[HeaderName]) -> bool {
     let credential = |name: &HeaderName| matches!(name.as_str(), "authorization" | "cookie" | "x-api-key");
     let per_client =
-        verdict.route.as_ref().and_then(|route| route.cache.as_ref()).is_some_and(|cache| cache.config.key.client);
+        verdict.route.as_ref().and_then(|route| route.config.cache.as_ref()).is_some_and(|cache| cache.key.client);
     per_client || vary.iter().any(credential)
 }
 

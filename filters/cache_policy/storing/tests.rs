@@ -5,6 +5,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::cache_policy::Heuristic;
+use crate::units::{FieldName, Span};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -24,12 +25,12 @@ fn headers(fields: &[(&str, &str)]) -> HeaderMap {
     map
 }
 
-fn with(policy: &Policy, asked: Asked, status: u16, fields: &[(&str, &str)]) -> Result<Storable, Reason> {
+fn with(policy: &Config, asked: Asked, status: u16, fields: &[(&str, &str)]) -> Result<Storable, Reason> {
     decide(policy, asked, status, &headers(fields), &exchange(), 0.0)
 }
 
 fn plain(status: u16, fields: &[(&str, &str)]) -> Result<u64, Reason> {
-    with(&Policy::default(), Asked::default(), status, fields).map(|storable| storable.lifetime.as_secs())
+    with(&Config::bare(), Asked::default(), status, fields).map(|storable| storable.lifetime.as_secs())
 }
 
 #[rstest]
@@ -61,7 +62,7 @@ fn control(#[case] status: u16, #[case] line: &str, #[case] expected: Result<u64
 #[test]
 fn what_has_a_validator_or_a_window_is_kept_though_stale() {
     assert_eq!(plain(200, &[("cache-control", "no-cache"), ("etag", "\"a\"")]), Err(Reason::Useless));
-    let policy = Policy { keep: Duration::from_secs(60), ..Policy::default() };
+    let policy = Config { keep: Span::secs(60), ..Config::bare() };
     let kept =
         with(&policy, Asked::default(), 200, &[("cache-control", "max-age=9, no-cache"), ("etag", "\"a\"")]).unwrap();
     assert_eq!((kept.lifetime, kept.source), (Duration::ZERO, Source::NoCache));
@@ -79,9 +80,9 @@ fn what_has_a_validator_or_a_window_is_kept_though_stale() {
 fn parts(#[case] part: bool, #[case] more: &[(&str, &str)], #[case] expected: Result<u64, Reason>) {
     let fields = [&[("cache-control", "max-age=60")], more].concat();
     let asked = Asked { part, ..Asked::default() };
-    let got = with(&Policy::default(), asked, 206, &fields).map(|s| s.lifetime.as_secs());
+    let got = with(&Config::bare(), asked, 206, &fields).map(|s| s.lifetime.as_secs());
     assert_eq!(got, expected);
-    let refused = with(&Policy::default(), asked, 416, &fields).map(|s| s.lifetime.as_secs());
+    let refused = with(&Config::bare(), asked, 416, &fields).map(|s| s.lifetime.as_secs());
     assert_eq!(refused == Err(Reason::Partial), part, "what is said of a part is not kept for the whole: {refused:?}");
 }
 
@@ -93,7 +94,7 @@ fn parts(#[case] part: bool, #[case] more: &[(&str, &str)], #[case] expected: Re
 #[case("max-age=60, proxy-revalidate", Err(Reason::Authorization))]
 fn authorization(#[case] line: &str, #[case] expected: Result<u64, Reason>) {
     let asked = Asked { authorization: true, ..Asked::default() };
-    let got = with(&Policy::default(), asked, 200, &[("cache-control", line)]).map(|s| s.lifetime.as_secs());
+    let got = with(&Config::bare(), asked, 200, &[("cache-control", line)]).map(|s| s.lifetime.as_secs());
     assert_eq!(got, expected);
 }
 
@@ -104,7 +105,7 @@ fn authorization(#[case] line: &str, #[case] expected: Result<u64, Reason>) {
 #[case(SetCookie::Explicit, "s-maxage=60", true)]
 #[case(SetCookie::Always, "max-age=60", true)]
 fn cookies(#[case] set_cookie: SetCookie, #[case] line: &str, #[case] kept: bool) {
-    let policy = Policy { set_cookie, ..Policy::default() };
+    let policy = Config { set_cookie, ..Config::bare() };
     let got = with(&policy, Asked::default(), 200, &[("cache-control", line), ("set-cookie", "a=b")]);
     assert_eq!(got.err(), (!kept).then_some(Reason::SetCookie));
 }
@@ -125,8 +126,8 @@ fn errors_and_lifetimes_of_the_route(
     #[case] line: Option<&str>,
     #[case] expected: Result<u64, Reason>,
 ) {
-    let lifetimes = vec![(200, Duration::from_secs(300)), (404, Duration::from_secs(5))];
-    let policy = Policy { errors: false, lifetimes, ..Policy::default() };
+    let default = [(200, Span::secs(300)), (404, Span::secs(5))].into();
+    let policy = Config { errors: Errors::Own, default, ..Config::bare() };
     let fields: Vec<_> = line.map(|line| ("cache-control", line)).into_iter().collect();
     assert_eq!(with(&policy, Asked::default(), status, &fields).map(|s| s.lifetime.as_secs()), expected);
 }
@@ -140,19 +141,20 @@ fn errors_and_lifetimes_of_the_route(
 #[case(599, None, false)]
 #[case(599, Some("public"), true)]
 fn heuristics(#[case] status: u16, #[case] line: Option<&str>, #[case] kept: bool) {
-    let heuristic = Some(Heuristic { fraction: 0.1, max: Duration::from_secs(3600) });
-    let policy = Policy { heuristic, ..Policy::default() };
+    let heuristic = Some(Heuristic { fraction: 0.1, max: Span::secs(3600) });
+    let policy = Config { heuristic, ..Config::bare() };
     let modified = httpdate::fmt_http_date(at(NOW - 1000));
     let mut fields = vec![("last-modified", modified.as_str())];
     fields.extend(line.map(|line| ("cache-control", line)));
     let got = with(&policy, Asked::default(), status, &fields);
     assert_eq!(got.as_ref().ok().map(|s| (s.lifetime.as_secs(), s.source)), kept.then_some((100, Source::Heuristic)));
-    assert_eq!(with(&Policy::default(), Asked::default(), status, &fields), Err(Reason::NoLifetime));
+    assert_eq!(with(&Config::bare(), Asked::default(), status, &fields), Err(Reason::NoLifetime));
 }
 
 #[test]
 fn a_targeted_field_replaces_the_others() {
-    let policy = Policy { targets: vec![http::HeaderName::from_static("cdn-cache-control")], ..Policy::default() };
+    let policy =
+        Config { targets: vec![FieldName(http::HeaderName::from_static("cdn-cache-control"))], ..Config::bare() };
     let ask = |target: &str, control: &str| {
         let fields =
             [("cdn-cache-control", target), ("cache-control", control), ("expires", "Thu, 01 Jan 2099 00:00:00 GMT")];
@@ -170,14 +172,14 @@ fn a_targeted_field_replaces_the_others() {
 #[test]
 fn no_store_of_the_request_and_vary_star() {
     let asked = Asked { no_store: true, ..Asked::default() };
-    assert_eq!(with(&Policy::default(), asked, 200, &[("cache-control", "max-age=60")]), Err(Reason::RequestNoStore));
+    assert_eq!(with(&Config::bare(), asked, 200, &[("cache-control", "max-age=60")]), Err(Reason::RequestNoStore));
     assert_eq!(plain(200, &[("cache-control", "max-age=60"), ("vary", "a, *")]), Err(Reason::VaryStar));
 }
 
 #[test]
 fn made_and_fresh_until() {
     let storable =
-        with(&Policy::default(), Asked::default(), 200, &[("cache-control", "max-age=60"), ("age", "20")]).unwrap();
+        with(&Config::bare(), Asked::default(), 200, &[("cache-control", "max-age=60"), ("age", "20")]).unwrap();
     assert_eq!(storable.made(at(NOW)), at(NOW - 20));
     assert_eq!(storable.fresh_until(at(NOW)), at(NOW + 40));
 }
@@ -185,7 +187,7 @@ fn made_and_fresh_until() {
 proptest! {
     #[test]
     fn jitter_only_shortens_and_the_cap_holds(age in 0_u32..10_000_000, jitter in 0.0..0.5, spread in 0.0..1.0, cap in 1_u64..1_000_000) {
-        let policy = Policy { jitter, max_lifetime: Duration::from_secs(cap), keep: Duration::from_secs(1), ..Policy::default() };
+        let policy = Config { jitter, max: Span::secs(cap), keep: Span::secs(1), ..Config::bare() };
         let fields = headers(&[("cache-control", &format!("max-age={age}")), ("etag", "\"a\"")]);
         let storable = decide(&policy, Asked::default(), 200, &fields, &exchange(), spread).unwrap();
         let full = Duration::from_secs(u64::from(age).min(cap));
@@ -198,7 +200,7 @@ proptest! {
         let mut fields: Vec<(&str, &str)> = lines.iter().map(|line| ("cache-control", line.as_str())).collect();
         fields.push(("vary", &vary));
         fields.push(("expires", lines.first().map_or("", String::as_str)));
-        let _ = with(&Policy::default(), Asked::default(), status, &fields);
+        let _ = with(&Config::bare(), Asked::default(), status, &fields);
     }
 
     /// Whatever else an answer says, these are never kept for others.
