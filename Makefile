@@ -1,6 +1,6 @@
 # The one door: every command of the project. `make` alone lists them.
 
-.PHONY: help run run-cluster test lint docs build clean accuracy conformance bench-queries bench-hits bench-memory load
+.PHONY: help run run-cluster test lint docs build profile clean accuracy conformance bench-queries bench-hits bench-memory load
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -21,8 +21,10 @@ docs: ## the pages of docs/ that the program makes: settings, metrics, schema
 	@bash scripts/docs.sh
 
 build: ## the programs for production, in target/release
-	@bash scripts/packages.sh build
-	cargo build --release --workspace
+	@bash scripts/release.sh
+
+profile: ## what the compiler is told about the gateway at work, anew: after a change of Cargo.lock or of the compiler
+	@bash scripts/release.sh profile
 
 clean: ## stops the private PostgreSQL and deletes .run/ and target/
 	@bash scripts/postgres.sh remove .run/postgres

@@ -6,7 +6,7 @@ unset CDPATH
 cd "$(dirname "$0")/.."
 bash scripts/packages.sh build bench
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-cargo build --release --bin addrgate
+bash scripts/release.sh
 cargo bench --no-run --profile dev --bench hits
 [ "$(nproc)" -gt 1 ] || echo "one core: server and load share it, so that only the CPU times mean something" >&2
 

@@ -6,7 +6,7 @@ unset CDPATH
 cd "$(dirname "$0")/.."
 bash scripts/packages.sh build
 if [ -z "${ADDRGATE:-}" ]; then
-  cargo build --release --bin addrgate
+  bash scripts/release.sh
   ADDRGATE=$(realpath -m "${CARGO_TARGET_DIR:-target}")/release/addrgate
 fi
 ADDRGATE=$ADDRGATE cargo bench --quiet --profile dev --bench memory

@@ -9,7 +9,7 @@ bash scripts/packages.sh build run
 . scripts/address-service.sh
 
 count=${BENCH_ADDRESSES:-1000000}
-cargo build --release -p address-service
+bash scripts/release.sh
 cargo bench --no-run --profile dev --bench queries
 program=${CARGO_TARGET_DIR:-target}/release/address-service
 DATABASE_URL=$(bash scripts/postgres.sh start "$dir/postgres")

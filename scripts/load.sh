@@ -9,7 +9,7 @@ if [ $# -gt 0 ]; then
   bash scripts/packages.sh build run test
   target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
   if [ -z "${ADDRGATE_PROGRAMS:-}" ]; then
-    cargo build --release --bins --workspace
+    bash scripts/release.sh
     export ADDRGATE_PROGRAMS=$target/release
   fi
   ulimit -n "$(ulimit -Hn)"

@@ -33,7 +33,12 @@ for task in "$@"; do
     need taskset util-linux
     ;;
   lint) need shellcheck shellcheck ;;
-  *) echo "usage: packages.sh build|run|test|bench|lint..." >&2; exit 64 ;;
+  profile)
+    major=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    # rustup has it, too: its component llvm-tools.
+    [ -x "$(rustc --print target-libdir)/../bin/llvm-profdata" ] || need "llvm-profdata-$major" "llvm-$major"
+    ;;
+  *) echo "usage: packages.sh build|run|test|bench|lint|profile..." >&2; exit 64 ;;
   esac
 done
 [ ${#missing[@]} -eq 0 ] && exit 0

@@ -15,6 +15,7 @@ mod process;
 mod redis;
 mod servers;
 mod table;
+mod train;
 mod wire;
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Some("bare") => bare().map(|()| true),
         Some("profile") => profile().map(|()| true),
         Some("compare") => compare().map(|()| true),
+        Some("train") => train::train().map(|()| true),
         _ => conduct(),
     };
     match outcome {
