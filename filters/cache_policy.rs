@@ -177,15 +177,24 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn the_default_settings_make_sense() {
+        let config = Config::default();
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.targets, [FieldName(HeaderName::from_static("cdn-cache-control"))]);
+        assert!(config.errors == Errors::Own && config.heuristic.is_none());
+    }
+
     #[rstest]
     #[case(r#"{"jitter": 0.6}"#, "jitter")]
     #[case(r#"{"jitter": -0.1}"#, "jitter")]
     #[case(r#"{"heuristic": {"fraction": 2.0, "max": "1d"}}"#, "heuristic.fraction")]
+    #[case(r#"{"targets": ["no name"]}"#, "no name")]
     #[case(r#"{"default": {"206": "5m"}}"#, "206")]
     #[case(r#"{"default": {"100": "5m"}}"#, "100")]
     fn nonsense_is_refused(#[case] json: &str, #[case] named: &str) {
-        let config: Config = serde_json::from_str(json).unwrap();
-        let message = config.check().unwrap_err();
+        let config = serde_json::from_str::<Config>(json);
+        let message = config.map_err(|error| error.to_string()).and_then(|config| config.check()).unwrap_err();
         assert!(message.contains(named), "{message}");
     }
 }

@@ -366,6 +366,14 @@ mod tests {
         assert!(error.contains("duration with its unit"), "{error}");
     }
 
+    #[rstest]
+    #[case("CDN-Cache-Control", Some("cdn-cache-control"))]
+    #[case("no name", None)]
+    #[case("", None)]
+    fn field_names(#[case] text: &str, #[case] printed: Option<&str>) {
+        assert_eq!(text.parse::<FieldName>().ok().map(|name| name.to_string()).as_deref(), printed);
+    }
+
     #[test]
     fn secrets_never_print() {
         let secret: Secret = "hunter2".parse().unwrap();
