@@ -307,8 +307,6 @@ fn note(session: &Session, meta: &CacheMeta, ctx: &Context) {
 /// Asks for a fresh answer behind the reply, unless somebody does already.
 fn refresh(session: &Session, kept: &Kept, meta: &CacheMeta, ctx: &Context) {
     let Some(key) = ctx.verdict.key else { return };
-    // Who leads has found it in the second tier; those who wait can have it as well.
-    ctx.cached.lead.end(End::Kept);
     let Some(lead) = ctx.shared.caching.coalesce.lead(Id { key, variance: meta.variance() }) else { return };
     METRICS.cache_refreshes.inc();
     let recipe = Recipe::of(&super::head_of(session), &ctx.verdict, kept.vary.as_deref().unwrap_or_default());

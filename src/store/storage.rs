@@ -208,7 +208,8 @@ impl Storage for Store {
             && let Some(entry) = self.fetch_second(id, request).await
         {
             let newer = held.as_ref().is_none_or(|held| held.kept.stored < entry.kept.stored);
-            if self.view(&entry.kept).is_some_and(|view| view.times.is_fresh(SystemTime::now())) {
+            // Those who wait can have it as well, and what is stale has to be refreshed by somebody.
+            if self.view(&entry.kept).is_some_and(|view| will_do(view, Some(request))) {
                 settle(key, End::Kept);
             }
             if newer {
