@@ -23,7 +23,7 @@ const LEVELS: [(&str, usize); 6] = [("SA1", 11), ("SA2", 9), ("SA3", 5), ("SA4",
 /// One area.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Area {
-    /// `SA1`, `SA2`, `SA3`, `SA4`, `GCCSA`, `STE`, `LGA`, `POA` or `LOCALITY`.
+    /// `MB`, `SA1`, `SA2`, `SA3`, `SA4`, `GCCSA`, `STE`, `LGA`, `POA` or `LOCALITY`.
     pub(crate) level: String,
     /// The publisher's.
     pub(crate) code: String,

@@ -3,11 +3,13 @@
 
 mod bulk;
 pub(crate) mod codes;
+mod collection;
 mod copy;
 mod feed;
 pub(crate) mod find;
 mod flat;
 mod kind;
+mod layer;
 pub(crate) mod layout;
 mod malformed;
 mod outlines;
@@ -17,8 +19,10 @@ pub(crate) mod psv;
 mod publish;
 pub(crate) mod release;
 mod report;
+pub(crate) mod sources;
 mod stage;
 mod table;
+mod unknown;
 
 use std::path::PathBuf;
 
@@ -29,7 +33,7 @@ use tokio_postgres::error::SqlState;
 use self::feed::Tally;
 use self::find::Found;
 use self::progress::Step;
-use self::publish::Changes;
+use self::publish::{Changes, Purge};
 use self::release::{Datum, Editions};
 use self::report::Report;
 use self::table::TABLES;
@@ -51,6 +55,9 @@ pub(crate) struct Options {
     /// Publish even where a source would lose a fifth of its addresses or more
     #[arg(long)]
     allow_shrinking: bool,
+    /// A source that what is imported takes the place of, as `address-service sources` names it; may be given several times
+    #[arg(long, value_name = "SOURCE")]
+    replaces: Vec<String>,
     #[command(flatten)]
     database: ConnectArgs,
 }
@@ -72,35 +79,64 @@ const REFRESH: &str = "REFRESH MATERIALIZED VIEW CONCURRENTLY area_statistics;
 /// Whatever stopped it; what is served is then as it was before, unless the error says that the data is published.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let found = Found::below(&options.paths)?;
-    for path in &found.unknown {
-        tracing::warn!(path = %path.display(), "not something to import, left alone");
+    let warn = |left: &[(PathBuf, String)]| {
+        for (path, reason) in left {
+            tracing::warn!(path = %path.display(), reason, "not something to import, left alone");
+        }
+    };
+    warn(&found.unknown);
+    let mut client = begin(&options.database).await?;
+    sources::check_loaded(&client, &options.replaces).await?;
+    let mut editions = Editions::new(options.release.clone(), options.datum);
+    let staged = stage::all(&mut client, &found, &mut editions).await?;
+    warn(&staged.left);
+    sources::replace(&client, &options.replaces, "as --replaces says").await?;
+    let changes = publish::prepare(&client).await?;
+    publish::refuse_useless(&client).await?;
+    if !options.allow_shrinking {
+        publish::refuse_shrinking(&client).await?;
     }
-    let mut client = migrate::connect(&options.database).await?;
+    let left = [found.unknown, staged.left].concat();
+    publish::publish(&mut client, &changes, Purge::Everything).await?;
+    finish(&client, &staged.read, &left, &changes).await
+}
+
+/// Connects for an import, the only one at a time, with empty staging tables.
+async fn begin(database: &ConnectArgs) -> anyhow::Result<Client> {
+    let mut client = migrate::connect(database).await?;
     migrate::require_schema(&mut client).await?;
     lock(&client).await?;
     client.batch_execute(SESSION).await?;
     client.batch_execute(STAGING).await?;
-    let mut editions = Editions::new(options.release.clone(), options.datum);
-    let read = stage::all(&mut client, &found, &mut editions).await?;
-    let changes = publish::prepare(&client).await?;
-    if !options.allow_shrinking {
-        publish::refuse_shrinking(&client).await?;
-    }
-    publish::publish(&mut client, &changes).await?;
+    Ok(client)
+}
+
+/// After the data is published: tidies and prints the closing table.
+async fn finish(
+    client: &Client,
+    read: &[(&'static str, Tally)],
+    left: &[(PathBuf, String)],
+    changes: &Changes,
+) -> anyhow::Result<()> {
     // From here on the data is published, and whatever fails spares the rest.
     let tidied = match changes.values().any(|change| change.any()) {
-        true => tidy(&client).await,
+        true => tidy(client).await,
         false => Ok(()),
     };
     let reported =
-        report(&client, &read, &changes).await.context("the data is published, but the result can't be told");
+        report(client, read, left, changes).await.context("the data is published, but the result can't be told");
     let dropped = client.batch_execute("DROP SCHEMA import_staging CASCADE").await;
     let dropped = dropped.context("the data is published, but the schema `import_staging` is left behind");
     tidied.and(reported).and(dropped)
 }
 
-async fn report(client: &Client, read: &[(&'static str, Tally)], changes: &Changes) -> anyhow::Result<()> {
-    Ok(Report::collect(client, read, changes).await?.write(&mut std::io::stdout().lock())?)
+async fn report(
+    client: &Client,
+    read: &[(&'static str, Tally)],
+    left: &[(PathBuf, String)],
+    changes: &Changes,
+) -> anyhow::Result<()> {
+    Ok(Report::collect(client, read, left, changes).await?.write(&mut std::io::stdout().lock())?)
 }
 
 /// `address-service refresh`: recounts the statistics per area.

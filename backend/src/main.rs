@@ -30,6 +30,7 @@ mod reverse;
 mod routes;
 mod search;
 mod serve;
+mod state;
 mod statistics;
 mod tags;
 mod validate;
@@ -54,6 +55,10 @@ enum Command {
     Migrate(db::ConnectArgs),
     /// Load G-NAF releases, flat address files, area outlines and look-up tables
     Import(import::Options),
+    /// List what is loaded
+    Sources(db::ConnectArgs),
+    /// Remove what one or several sources brought
+    Remove(import::sources::Options),
     /// Write a large data set of the official layout, made up from real names, for scale tests
     Generate(generate::Options),
     /// Recount the statistics per area
@@ -96,6 +101,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(args).await,
         Command::Migrate(database) => migrate::run(&database).await,
         Command::Import(options) => import::run(&options).await,
+        Command::Sources(database) => import::sources::list(&database).await,
+        Command::Remove(options) => import::sources::remove(&options).await,
         Command::Generate(options) => generate::run(&options),
         Command::Refresh(database) => import::refresh(&database).await,
     }

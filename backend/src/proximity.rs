@@ -76,7 +76,6 @@ pub(crate) async fn answer(
         false => None,
     };
 
-    let average = found.iter().map(|found| found.metres).sum::<f64>() / found.len().max(1) as f64;
     let results: Vec<Value> = found
         .iter()
         .map(|found| {
@@ -102,8 +101,12 @@ pub(crate) async fn answer(
         "center": location.to_json(),
         "radius": number(radius),
         "results": results,
-        "summary": {"total": results.len(), "averageDistance": round(average, 1)},
+        "summary": {"total": results.len()},
     });
+    if !found.is_empty() {
+        let average = found.iter().map(|found| found.metres).sum::<f64>() / found.len() as f64;
+        data["summary"]["averageDistance"] = round(average, 1).into();
+    }
     if truncated.is_some_and(|row| row.get("more")) {
         data["summary"]["truncated"] = true.into();
     }

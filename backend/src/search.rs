@@ -12,9 +12,9 @@ use crate::error::ApiError;
 use crate::input::{Deadline, Fields, Query, Text, refuse};
 use crate::lookup::{Found, Wanted, find};
 use crate::parse::Typing;
-use crate::parse::codes::STATE;
 use crate::rank::Scored;
 use crate::reply::{Lifetime, Reply};
+use crate::state;
 use crate::tags::Tags;
 use crate::validate::FLAG;
 
@@ -71,11 +71,11 @@ impl Question {
 
 fn state(fields: &Fields) -> Result<Option<&'static str>, ApiError> {
     const CODE: &str = "INVALID_STATE";
-    match fields.text("state", Text { max: 10, invalid: CODE, too_long: CODE })? {
+    match fields.text("state", Text { max: 40, invalid: CODE, too_long: CODE })? {
         None => Ok(None),
-        Some(word) => match STATE.code(&word.to_ascii_uppercase()).filter(|code| word.eq_ignore_ascii_case(code)) {
+        Some(word) => match state::abbreviation(&word) {
             Some(state) => Ok(Some(state)),
-            None => refuse(CODE, "`state` must be one of NSW, VIC, QLD, SA, WA, TAS, NT, ACT, OT"),
+            None => refuse(CODE, "`state` must be one of NSW, VIC, QLD, SA, WA, TAS, NT, ACT, OT, or its name in full"),
         },
     }
 }
@@ -165,7 +165,7 @@ mod tests {
     #[case(json!({"q": "x", "limit": 51}), "INVALID_LIMIT")]
     #[case(json!({"q": "x", "offset": -1}), "INVALID_OFFSET")]
     #[case(json!({"q": "x", "state": "XYZ"}), "INVALID_STATE")]
-    #[case(json!({"q": "x", "state": "Victoria"}), "INVALID_STATE")]
+    #[case(json!({"q": "x", "state": "Wales"}), "INVALID_STATE")]
     #[case(json!({"q": "x", "postcode": "300"}), "INVALID_POSTCODE")]
     #[case(json!({"q": "x", "postcode": "30O0"}), "INVALID_POSTCODE")]
     #[case(json!({"q": "x", "includeComponents": "perhaps"}), "INVALID_BOOLEAN_FLAG")]

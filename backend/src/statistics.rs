@@ -18,11 +18,11 @@ use crate::tags::Tags;
 
 const MESH_BLOCK_OF: &str = include_str!("sql/mesh_block_of.sql");
 const MESH_BLOCK_NEAR: &str = include_str!("sql/mesh_block_near.sql");
+const MESH_BLOCK: &str = include_str!("sql/mesh_block.sql");
 
-/// A mesh block, and the address that told it.
+/// A mesh block, and where an address told it, that one's identifier and how far away it is.
 struct MeshBlock {
-    pid: String,
-    metres: f64,
+    address: Option<(String, f64)>,
     code: String,
     category: Option<String>,
     sa1: String,
@@ -40,8 +40,8 @@ pub(crate) async fn statistical_areas(
 
 /// The answer to one question, alone or in a batch; `second_stage` is whether a misspelt address is corrected.
 ///
-/// What is surest comes first: the mesh block of the address asked about; an SA1 outline that holds the position; the mesh
-/// block of an address within 50 m; the finest outline there is, which may be a simplified one.
+/// What is surest comes first: the mesh block of the address asked about; the mesh block, else the SA1, whose outline holds the
+/// position; the mesh block of an address within 50 m; the finest outline there is, which may be a simplified one.
 pub(crate) async fn answer(
     app: &App,
     deadline: Instant,
@@ -83,9 +83,11 @@ pub(crate) async fn answer(
         "accuracy": accuracy,
     });
     if let Some(block) = &mesh_block {
-        tags.need("pid", &block.pid);
         hierarchy.insert("meshBlock".into(), json!({"code": block.code, "category": block.category}));
-        metadata["address"] = json!({"gnafPid": block.pid, "meters": round(block.metres, 1)});
+        if let Some((pid, metres)) = &block.address {
+            tags.need("pid", pid);
+            metadata["address"] = json!({"gnafPid": pid, "meters": round(*metres, 1)});
+        }
     }
     hierarchy.extend(pick(&["GCCSA", "STE"]));
     areas.iter().for_each(|area| area.tag(&mut tags));
@@ -111,6 +113,14 @@ async fn around(
 ) -> Result<(Option<MeshBlock>, Vec<Area>, &'static str), ApiError> {
     let held: Vec<Area> = area::at(app, deadline, location).await?.into_iter().map(|holding| holding.area).collect();
     let outlined = |level: &str| held.iter().find(|area| area.level == level);
+    if let Some(area) = outlined("MB")
+        && let Some(row) = app.database.query_opt(deadline, MESH_BLOCK, &[&area.code]).await?
+    {
+        let block =
+            MeshBlock { address: None, code: row.get("code"), category: row.get("category"), sa1: row.get("sa1") };
+        let areas = area::above(app, deadline, &block.sa1).await?;
+        return Ok((Some(block), areas, "MESH_BLOCK_OUTLINE"));
+    }
     if let Some(sa1) = outlined("SA1") {
         return Ok((None, area::above(app, deadline, &sa1.code).await?, "SA1_OUTLINE"));
     }
@@ -136,8 +146,7 @@ async fn around(
 impl MeshBlock {
     fn from_row(row: Row) -> Self {
         Self {
-            pid: row.get("pid"),
-            metres: row.get("metres"),
+            address: Some((row.get("pid"), row.get("metres"))),
             code: row.get("code"),
             category: row.get("category"),
             sa1: row.get("sa1"),

@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use super::layer::Layer;
 use super::layout::{self, Layout, UNREAD};
+use super::malformed::Malformed;
+use super::outlines::{self, NotTaken};
 use super::progress::Meter;
 use super::psv::Reader;
 use super::release::STATEMENT;
+use super::unknown;
 
 /// States and territories as G-NAF's file names spell them; OT is the Other Territories.
 pub(crate) const STATES: [&str; 9] = ["ACT", "NSW", "NT", "OT", "QLD", "SA", "TAS", "VIC", "WA"];
@@ -23,8 +27,6 @@ pub(crate) enum Sort {
     Flat,
     /// Mesh blocks with the statistical areas above them.
     MeshBlocks,
-    /// Outlines of areas.
-    Outlines,
     /// Council, ward and electorates per address.
     AddressTags,
 }
@@ -38,31 +40,49 @@ pub(crate) struct Found {
     pub(crate) states: BTreeMap<&'static str, BTreeMap<&'static str, PathBuf>>,
     /// The other files.
     pub(crate) files: Vec<(Sort, PathBuf)>,
-    /// Looked at and not known.
-    pub(crate) unknown: Vec<PathBuf>,
+    /// Outlines of areas.
+    pub(crate) outlines: Vec<(PathBuf, Layer)>,
+    /// Looked at and not known, with the reason.
+    pub(crate) unknown: Vec<(PathBuf, String)>,
 }
 
 impl Found {
     /// # Errors
-    /// When a path can't be read, was named but holds nothing to import, or a state is there twice or incomplete.
+    /// When a path can't be read, a folder was named that holds nothing to import, no path does, or a state is there twice
+    /// or incomplete.
     pub(crate) fn below(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let mut found = Self::default();
         let mut entries = 0;
         for path in paths {
             let before = found.len();
+            let looked_at = found.unknown.len();
             found.walk(path, DEEPEST, &mut entries)?;
-            if found.len() == before {
-                bail!("{} holds nothing that can be imported (see docs/data.md for what can)", path.display());
+            // One file among others, as a shell's `*.geojson` names them, is left alone like those in a folder.
+            if found.len() == before && (path.is_dir() || paths.len() == 1) {
+                let reasons = found.unknown.get(looked_at..).unwrap_or_default();
+                bail!(
+                    "{} holds nothing that can be imported (see docs/data.md for what can){}",
+                    path.display(),
+                    unknown::listed(reasons)
+                );
             }
+        }
+        if found.len() == 0 {
+            bail!(
+                "none of the paths can be imported (see docs/data.md for what can){}",
+                unknown::listed(&found.unknown)
+            );
         }
         found.codes.sort();
         found.files.sort();
+        found.outlines.sort_by(|a, b| a.0.cmp(&b.0));
         found.check_states()?;
         Ok(found)
     }
 
     fn len(&self) -> usize {
-        self.codes.len() + self.files.len() + self.states.values().map(BTreeMap::len).sum::<usize>()
+        let tables = self.states.values().map(BTreeMap::len).sum::<usize>();
+        self.codes.len() + self.files.len() + self.outlines.len() + tables
     }
 
     fn walk(&mut self, path: &Path, depth: usize, entries: &mut usize) -> anyhow::Result<()> {
@@ -95,26 +115,41 @@ impl Found {
             return Ok(());
         }
         let plain = name.strip_suffix(".gz").unwrap_or(name);
+        let lower = plain.to_ascii_lowercase();
         if let Some(kind) = authority(plain) {
             self.codes.push((kind, path.to_owned()));
         } else if let Some((state, table)) = standard(plain) {
+            let layout = layout::standard().find(|layout| layout.table == table);
+            if layout.is_none() && !UNREAD.contains(&table) {
+                self.unknown.push((path.to_owned(), format!("{table} is no table of a release")));
+                return Ok(());
+            }
             let files = self.states.entry(state).or_default();
-            if let Some(layout) = layout::standard().find(|layout| layout.table == table) {
+            if let Some(layout) = layout {
                 if let Some(other) = files.insert(layout.table, path.to_owned()) {
                     bail!("two files for {state} {table}: {} and {}", other.display(), path.display());
                 }
-            } else if !UNREAD.contains(&table) {
-                self.unknown.push(path.to_owned());
             }
-        } else if plain.ends_with(".geojson") {
-            self.files.push((Sort::Outlines, path.to_owned()));
-        } else if plain.ends_with(".psv") {
-            match by_header(&Reader::open(path, Meter::silent())?) {
+        } else if lower.ends_with(".geojson") || lower.ends_with(".json") {
+            match outlines::layer(path) {
+                Ok(layer) => self.outlines.push((path.to_owned(), layer)),
+                Err(error) => match error.downcast::<NotTaken>() {
+                    Ok(NotTaken(reason)) => self.unknown.push((path.to_owned(), reason)),
+                    // Much is JSON that has nothing to do with us.
+                    Err(error) if lower.ends_with(".json") && error.is::<Malformed>() => {
+                        self.unknown.push((path.to_owned(), "it is no GeoJSON feature collection".into()));
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+        } else if lower.ends_with(".psv") {
+            let reader = Reader::open(path, Meter::silent())?;
+            match by_header(&reader) {
                 Some(sort) => self.files.push((sort, path.to_owned())),
-                None => self.unknown.push(path.to_owned()),
+                None => self.unknown.push((path.to_owned(), unknown::header(reader.header()))),
             }
         } else {
-            self.unknown.push(path.to_owned());
+            self.unknown.push((path.to_owned(), unknown::reason(path, &lower)));
         }
         Ok(())
     }
@@ -145,17 +180,16 @@ fn standard(name: &str) -> Option<(&'static str, &str)> {
     Some((state, table))
 }
 
+/// The columns by which a file is known, and what it then is.
+pub(crate) const HEADERS: [(Sort, &str, &[&str]); 3] = [
+    (Sort::Flat, "flat addresses", &["ADDRESS_LABEL", "LOCALITY_NAME", "STATE", "LONGITUDE", "LATITUDE"]),
+    (Sort::MeshBlocks, "mesh blocks", &["MB21_CODE", "SA1_21CODE"]),
+    (Sort::AddressTags, "areas per address", &["ADDRESS_DETAIL_PID", "LGA_NAME", "WARD_NAME"]),
+];
+
 fn by_header(reader: &Reader) -> Option<Sort> {
     let has = |names: &[&str]| names.iter().all(|name| reader.header().iter().any(|column| column == name));
-    if has(&["ADDRESS_LABEL", "LOCALITY_NAME", "STATE", "LONGITUDE", "LATITUDE"]) {
-        Some(Sort::Flat)
-    } else if has(&["MB21_CODE", "SA1_21CODE"]) {
-        Some(Sort::MeshBlocks)
-    } else if has(&["ADDRESS_DETAIL_PID", "LGA_NAME", "WARD_NAME"]) {
-        Some(Sort::AddressTags)
-    } else {
-        None
-    }
+    HEADERS.iter().find(|(_, _, columns)| has(columns)).map(|(sort, ..)| *sort)
 }
 
 #[cfg(test)]
@@ -180,7 +214,10 @@ mod tests {
         assert_eq!(found.states.keys().copied().collect::<Vec<_>>(), ["VIC"]);
         assert_eq!(found.states["VIC"].len(), 13, "{:?}", found.states);
         let count = |sort| found.files.iter().filter(|(found, _)| *found == sort).count();
-        assert_eq!([Sort::Flat, Sort::MeshBlocks, Sort::Outlines, Sort::AddressTags].map(count), [2, 1, 11, 1]);
+        assert_eq!([Sort::Flat, Sort::MeshBlocks, Sort::AddressTags].map(count), [2, 1, 1]);
+        let mut levels: Vec<&str> = found.outlines.iter().map(|(_, layer)| layer.kind.level).collect();
+        levels.sort_unstable();
+        assert_eq!(levels, ["GCCSA", "LGA", "LOCALITY", "POA", "SA1", "SA2", "SA2", "SA3", "SA3", "SA4", "STE"]);
     }
 
     #[test]

@@ -49,6 +49,8 @@ const COLUMNS: &[(&str, Kind)] = &[
     ("SA2_2021_NAME", Kind::Text(100)),
 ];
 const REPORT_EVERY: u64 = 4096;
+/// What data frames write for a coordinate they don't have.
+const NOT_A_NUMBER: &str = "NAN";
 
 /// Streams the rows of a flat file into `raw_flat`.
 ///
@@ -66,7 +68,9 @@ pub(crate) fn feed(path: &Path, source: &str, meter: &Meter, rows: &mut Rows) ->
             meter.rows(tally.rows);
         }
         for (index, kind) in kinds.iter().enumerate() {
-            check_field(&reader, index, *kind, false)?;
+            if !(*kind == Kind::Degrees && reader.field(index).eq_ignore_ascii_case(NOT_A_NUMBER)) {
+                check_field(&reader, index, *kind, false)?;
+            }
         }
         row(&Row { reader: &reader, columns: &columns }, source, &codes, rows);
         rows.end()?;
@@ -176,7 +180,7 @@ fn row(row: &Row<'_>, source: &str, codes: &Codes, rows: &mut Rows) {
     rows.text(&row.get("PRIMARY_PID"));
     rows.text(&geocode_type);
     for name in ["LONGITUDE", "LATITUDE"] {
-        rows.text(&row.get(name));
+        rows.text(Some(row.get(name)).filter(|degrees| degrees != NOT_A_NUMBER).as_deref().unwrap_or_default());
     }
     rows.text(&mesh_block);
     for name in ["SA1_2021_CODE", "SA2_2021_CODE"] {

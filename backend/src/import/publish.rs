@@ -7,7 +7,9 @@ use tokio_postgres::Client;
 use tokio_postgres::error::Severity;
 
 use super::bulk;
+use super::outlines::{NO_NUMBER, NO_OUTLINE};
 use super::progress::Step;
+use super::report::SKIPPED;
 use super::table::{TABLES, Table};
 
 const BUILD_CODES: &str = include_str!("../sql/import/build_codes.sql");
@@ -20,10 +22,17 @@ const COLLISIONS: &str = include_str!("../sql/import/collisions.sql");
 const COMPARE_AREAS: &str = include_str!("../sql/import/compare_areas.sql");
 const TOUCHED: &str = include_str!("../sql/import/touched.sql");
 const SHRINKING: &str = include_str!("../sql/import/shrinking.sql");
+const REPLACED_BY_CONTENT: &str = include_str!("../sql/import/replaced_by_content.sql");
+const MADE_UP_PLACES: &str = include_str!("../sql/import/made_up_places.sql");
+const ALL_REJECTED: &str = include_str!("../sql/import/all_rejected.sql");
+const PUBLISH_MADE_UP_PLACES: &str = include_str!("../sql/import/publish_made_up_places.sql");
+const FORGET_REPLACED: &str =
+    "DELETE FROM public.dataset WHERE source IN (SELECT source FROM new_source WHERE replaced IS NOT NULL)";
 const PUBLISH_CODES: &str = include_str!("../sql/import/publish_codes.sql");
 const PUBLISH_OUTLINES: &str = include_str!("../sql/import/publish_outlines.sql");
 const PUBLISH_SEARCH: &str = include_str!("../sql/import/publish_search.sql");
 const PUBLISH_DATASETS: &str = include_str!("../sql/import/publish_datasets.sql");
+const NO_PLACE: [&str; 2] = [NO_OUTLINE, NO_NUMBER];
 const PURGE: &str = "SELECT public.purge_everything($1)";
 
 /// Rows of one table that an import adds, alters and removes.
@@ -60,8 +69,14 @@ pub(crate) async fn prepare(client: &Client) -> anyhow::Result<Changes> {
         client.batch_execute(&sql).await?;
         for table in built {
             client.batch_execute(&table.unique()).await?;
+            if table.name == "address" {
+                client.batch_execute(REPLACED_BY_CONTENT).await?;
+            }
             if table.ranked() {
                 client.batch_execute(&table.held()).await?;
+            }
+            if table.name == "address" {
+                client.batch_execute(MADE_UP_PLACES).await?;
             }
         }
         step.end();
@@ -92,6 +107,23 @@ async fn count(client: &Client, table: &Table) -> anyhow::Result<Change> {
     Ok(change)
 }
 
+/// Nothing of a source can be used: it is another one under a new name, or no data for this country.
+///
+/// # Errors
+/// When every row of a source was rejected.
+pub(crate) async fn refuse_useless(client: &Client) -> anyhow::Result<()> {
+    // What the data itself says of a row is no fault; a file of nothing but rows without a place is one.
+    let harmless: Vec<&str> = SKIPPED.iter().filter(|reason| !NO_PLACE.contains(reason)).copied().collect();
+    let Some(row) = client.query_opt(ALL_REJECTED, &[&harmless]).await? else { return Ok(()) };
+    let (source, reason): (String, String) = (row.get(0), row.get(1));
+    let (times, total): (i64, i64) = (row.get(2), row.get(3));
+    let hint = match reason.strip_prefix("held by ") {
+        Some(holder) => format!("; if {source} replaces {holder}, add --replaces {holder}"),
+        None => String::new(),
+    };
+    bail!("none of the {total} rows of {source} can be used, {times} of them because: {reason}{hint}")
+}
+
 /// Half a release, cut off between two rows, looks like a release that retires the other half.
 ///
 /// # Errors
@@ -115,17 +147,26 @@ async fn altered_sources(client: &Client) -> anyhow::Result<Vec<String>> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+/// How caches learn of the changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purge {
+    /// One purge of everything, softly, in place of one per row.
+    Everything,
+    /// What each row touches.
+    Touched,
+}
+
 /// Publishes, all or nothing.
 ///
 /// # Errors
 /// The server's; then nothing has changed.
-pub(crate) async fn publish(client: &mut Client, changes: &Changes) -> anyhow::Result<()> {
+pub(crate) async fn publish(client: &mut Client, changes: &Changes, purge: Purge) -> anyhow::Result<()> {
     let step = Step::begin("publishing");
     let change = |table: &Table| changes.get(table.name).copied().unwrap_or_default();
     let altered = altered_sources(client).await?;
     let transaction = client.transaction().await?;
     let empty = bulk::empty(&transaction).await?;
-    if changes.values().any(|change| change.any()) {
+    if purge == Purge::Everything && changes.values().any(|change| change.any()) {
         // One purge of everything, before the first change, so that none of the million rows writes its own.
         transaction.execute(PURGE, &[&format!("import of {}", altered.join(", "))]).await?;
     }
@@ -146,9 +187,10 @@ pub(crate) async fn publish(client: &mut Client, changes: &Changes) -> anyhow::R
     if changes.values().any(|change| change.any()) {
         // The planner has to know the new sizes before the refill below.
         transaction.batch_execute("ANALYZE address; ANALYZE street; ANALYZE locality").await?;
-        transaction.batch_execute(&[PUBLISH_OUTLINES, PUBLISH_SEARCH].concat()).await?;
+        transaction.batch_execute(&[PUBLISH_OUTLINES, PUBLISH_MADE_UP_PLACES, PUBLISH_SEARCH].concat()).await?;
     }
     transaction.execute(PUBLISH_DATASETS, &[&altered]).await?;
+    transaction.batch_execute(FORGET_REPLACED).await?;
     transaction.commit().await.map_err(|error| {
         // An answer tells that it was undone; a connection that ends without one tells nothing.
         let undone = error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error));

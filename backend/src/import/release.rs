@@ -95,6 +95,8 @@ impl Release {
 pub(crate) struct Edition {
     pub(crate) release: Release,
     pub(crate) datum: Datum,
+    /// Nothing says which datum it is.
+    pub(crate) assumed: bool,
 }
 
 /// Settles release and datum: the command line first, then a `RELEASES.psv` near the file, then the folder names above it.
@@ -121,28 +123,43 @@ impl Editions {
     /// # Errors
     /// When a `RELEASES.psv` is malformed, or the release is from a time that can't be.
     pub(crate) fn of(&mut self, path: &Path) -> anyhow::Result<Edition> {
-        for folder in path.ancestors().skip(1).take(LEVELS) {
-            self.read_statement(folder)?;
-        }
-        let stated = self
-            .stated
-            .iter()
-            .filter(|(below, ..)| path.starts_with(below))
-            .max_by_key(|(below, ..)| below.components().count());
+        let datum = self.datum_of(path)?;
         let folders = || path.ancestors().skip(1).filter_map(|folder| folder.file_name()?.to_str());
-        let release = match (&self.release, stated) {
+        let release = match (&self.release, self.statement_about(path)) {
             (Some(name), _) => Release::named(name),
             (None, Some((_, release, _))) => release.clone(),
             (None, None) => folders().find_map(Release::of_folder).unwrap_or_else(|| Release::named("unknown")),
         };
         release.check(chrono::Utc::now().date_naive()).with_context(|| path.display().to_string())?;
-        let datum = match (self.datum, stated) {
-            (Some(datum), _) => datum,
-            (None, Some((_, _, datum))) => *datum,
-            (None, None) if folders().any(|name| name.to_ascii_lowercase().contains("gda94")) => Datum::Gda94,
-            (None, None) => Datum::Gda2020,
+        // What we generate is in GDA2020.
+        let assumed = datum.is_none() && !release.generated;
+        Ok(Edition { release, datum: datum.unwrap_or(Datum::Gda2020), assumed })
+    }
+
+    /// The datum of the command line, of a statement, or named by the file or the nearest folder above it; none when nothing
+    /// says which.
+    ///
+    /// # Errors
+    /// When a `RELEASES.psv` is malformed.
+    pub(crate) fn datum_of(&mut self, path: &Path) -> anyhow::Result<Option<Datum>> {
+        for folder in path.ancestors().skip(1).take(LEVELS) {
+            self.read_statement(folder)?;
+        }
+        let named = |part: &Path| {
+            let name = part.file_name()?.to_str()?.to_ascii_lowercase();
+            match (name.contains("gda94"), name.contains("gda2020")) {
+                (true, false) => Some(Datum::Gda94),
+                (false, true) => Some(Datum::Gda2020),
+                _ => None,
+            }
         };
-        Ok(Edition { release, datum })
+        let stated = self.statement_about(path).map(|(_, _, datum)| *datum);
+        Ok(self.datum.or(stated).or_else(|| path.ancestors().find_map(named)))
+    }
+
+    fn statement_about(&self, path: &Path) -> Option<&(PathBuf, Release, Datum)> {
+        let about = self.stated.iter().filter(|(below, ..)| path.starts_with(below));
+        about.max_by_key(|(below, ..)| below.components().count())
     }
 
     fn read_statement(&mut self, folder: &Path) -> anyhow::Result<()> {
@@ -203,5 +220,16 @@ mod tests {
         let mut editions = Editions::new(Some("August 2024".into()), Some(Datum::Gda2020));
         let edition = editions.of(&flat).unwrap();
         assert_eq!((edition.release.date, edition.datum), (NaiveDate::from_ymd_opt(2024, 8, 1), Datum::Gda2020));
+    }
+
+    #[rstest::rstest]
+    #[case("g-naf_feb26_allstates_gda94_psv_1023/Standard/VIC_LOCALITY_psv.psv", Datum::Gda94, false)]
+    #[case("G-NAF FEBRUARY 2026/Standard GDA2020/VIC_LOCALITY_psv.psv", Datum::Gda2020, false)]
+    #[case("gda94/GNAF_CORE_GDA2020.psv", Datum::Gda2020, false)]
+    #[case("G-NAF FEBRUARY 2026/Standard/VIC_LOCALITY_psv.psv", Datum::Gda2020, true)]
+    #[case("G-NAF FEBRUARY 2026 GENERATED/Standard/VIC_LOCALITY_psv.psv", Datum::Gda2020, false)]
+    fn a_datum_that_nothing_names_is_assumed(#[case] path: &str, #[case] datum: Datum, #[case] assumed: bool) {
+        let edition = Editions::default().of(Path::new(path)).unwrap();
+        assert_eq!((edition.datum, edition.assumed), (datum, assumed));
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 
 use tokio_postgres::Client;
 
 use super::feed::{NO_SOURCE, RETIRED, Tally};
+use super::outlines::{NO_NUMBER, NO_OUTLINE};
 use super::publish::{Change, Changes};
 use super::table::TABLES;
 
@@ -13,12 +15,16 @@ const SOURCES: &str = include_str!("../sql/import/sources.sql");
 const PROBLEMS: &str = include_str!("../sql/import/problems.sql");
 
 /// Reasons that are no fault of the row: it is history, or something better is served in its place.
-const SKIPPED: &[&str] = &[
+pub(crate) const SKIPPED: &[&str] = &[
     RETIRED,
     NO_SOURCE,
+    NO_OUTLINE,
+    NO_NUMBER,
     "its address is not used",
     "a finer outline is given",
     "a finer outline is loaded",
+    "a newer edition is given",
+    "a newer edition is loaded",
     "the mesh block is known already",
 ];
 
@@ -33,7 +39,7 @@ fn table_of(file: &str) -> Option<&'static str> {
         "ADDRESS_DETAIL" | "flat" => "address",
         "ADDRESS_ALIAS" => "address_alias",
         "PRIMARY_SECONDARY" => "address_secondary",
-        "MB_LOOKUP" => "mesh_block",
+        "MB_LOOKUP" | "MB_OUTLINE" => "mesh_block",
         "outline" => "area",
         "ADDRESS_BOUNDARY_TAGS" => "address_area",
         _ => return None,
@@ -64,6 +70,8 @@ pub(crate) struct Report {
     sources: Vec<String>,
     lines: BTreeMap<String, Line>,
     problems: Vec<Problem>,
+    /// Files that were not taken, and why.
+    left: Vec<String>,
     changed: i64,
 }
 
@@ -75,6 +83,7 @@ impl Report {
     pub(crate) async fn collect(
         client: &Client,
         read: &[(&'static str, Tally)],
+        left: &[(PathBuf, String)],
         changes: &Changes,
     ) -> anyhow::Result<Self> {
         let mut lines: BTreeMap<String, Line> = BTreeMap::new();
@@ -104,7 +113,8 @@ impl Report {
             lines.entry((*table).to_owned()).or_default().change = Some(*change);
         }
         let changed = changes.values().map(|change| change.new + change.changed + change.gone).sum();
-        Ok(Self { sources, lines, problems, changed })
+        let left = left.iter().map(|(path, reason)| format!("left alone {}: {reason}", path.display())).collect();
+        Ok(Self { sources, lines, problems, left, changed })
     }
 
     /// Writes the closing table.
@@ -141,6 +151,9 @@ impl Report {
                 write!(out, "{word} {:>7}  {} {}: {}", problem.times, problem.source, problem.file, problem.reason)?;
                 writeln!(out, " ({}{})", problem.examples.join("; "), if problem.times > 3 { "; ..." } else { "" })?;
             }
+        }
+        for left in &self.left {
+            writeln!(out, "{left}")?;
         }
         match self.changed {
             0 => writeln!(out, "nothing has changed: this data was loaded already"),

@@ -1,13 +1,14 @@
 -- every area whose outline holds a point
 -- $1 longitude, $2 latitude, $3 their SRID
 -- For a locality also G-NAF's identifier (of several of that name the nearest) and the postcode most of its addresses have.
--- On a border two areas of a level hold the point; the lesser code is taken, so that the answer is always the same.
+-- Where editions of a level overlap the newest is taken. On a border two areas of a level hold the point; the lesser code is
+-- taken, so that the answer is always the same.
 WITH here AS MATERIALIZED (
   SELECT ST_Transform(ST_SetSRID(ST_MakePoint($1::float8, $2::float8), $3::int4), 7844) AS point
 ), held AS (
   SELECT DISTINCT ON (p.level) p.level, p.code
-  FROM here JOIN area_piece p ON ST_Intersects(p.geom, here.point)
-  ORDER BY p.level, p.code
+  FROM here JOIN area_piece p ON ST_Intersects(p.geom, here.point) JOIN area e ON e.level = p.level AND e.code = p.code
+  ORDER BY p.level, right(e.edition, 4) DESC, p.code
 )
 SELECT a.level, a.code, a.name, a.state, a.gccsa, a.edition, gazetted.pid AS locality_pid,
        coalesce(gazetted.postcode, a.postcode) AS postcode

@@ -112,6 +112,11 @@ impl Finished {
         last["error"].as_str().unwrap().to_owned()
     }
 
+    /// What it logged.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8(self.0.stderr.clone()).unwrap()
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> Option<i32> {
         self.0.status.code()

@@ -109,10 +109,52 @@ fn an_identifier_that_an_official_release_holds_stays_its() {
     database.import(sample.path()).success();
     assert_eq!(database.one(&format!("SELECT source FROM address WHERE pid = '{}'", crate::sample::HOUSE)), "gnaf:VIC");
     assert_eq!(database.one("SELECT addresses FROM dataset WHERE source = 'core:early'"), "0", "counted anew");
+    let made_up = "SELECT (SELECT count(*) FROM locality WHERE source LIKE 'core:%')
+                        + (SELECT count(*) FROM street WHERE source LIKE 'core:%') + (SELECT count(*) FROM street_word WHERE name = 'X')";
+    assert_eq!(database.one(made_up), "0", "a street without an address is none");
+    let before = database.contents();
     let (path, _folder) = copy("late.psv");
+    let error = database.import(&path).failure();
+    assert!(
+        error.starts_with("none of the 1 rows of core:late can be used, 1 of them because: held by gnaf:VIC"),
+        "{error}"
+    );
+    assert_eq!(database.contents(), before);
+}
+
+/// A row that can be used brings its own places, and only these.
+#[test]
+fn what_another_source_holds_brings_no_places() {
+    let (database, sample) = (Database::new(), crate::sample::Sample::new());
+    database.import(sample.path()).success();
+    let (_folder, path) = file(&format!(
+        "ADDRESS_DETAIL_PID|{HEADER}\n{}|9 X ROAD, KEW VIC 3101|||9|X|ROAD|KEW|VIC|3101|145.0|-37.8\n\
+         |9 Y ROAD, HORSHAM VIC 3400|||9|Y|ROAD|HORSHAM|VIC|3400|142.2|-36.7\n",
+        crate::sample::HOUSE
+    ));
     let output = database.import(&path).success();
-    assert!(output.contains("flat: held by gnaf:VIC"), "{output}");
-    assert_eq!(database.one("SELECT count(*) FROM address"), "451");
+    assert_eq!(numbers(&output, "address"), [2, 0, 1, 1, 0, 0], "{output}");
+    let places = "SELECT string_agg(name, ',' ORDER BY name) FROM (SELECT name, source FROM locality UNION ALL SELECT name, source FROM street) p
+                  WHERE source LIKE 'core:%'";
+    assert_eq!(database.one(places), "HORSHAM,Y");
+}
+
+#[test]
+fn coordinates_that_are_no_numbers_are_counted() {
+    let database = Database::new();
+    let (_folder, path) = file(&format!(
+        "{HEADER}\n1 HIGH STREET, HORSHAM VIC 3400|||1|HIGH|STREET|HORSHAM|VIC|3400|142.2|-36.7\n\
+         2 HIGH STREET, HORSHAM VIC 3400|||2|HIGH|STREET|HORSHAM|VIC|3400|NaN|nan\n"
+    ));
+    let finished = database.import(&path);
+    let output = finished.success();
+    assert_eq!(numbers(&output, "address"), [2, 0, 1, 1, 0, 0], "{output}");
+    assert!(output.contains("no coordinates (line 3 "), "{output}");
+    assert!(
+        output.contains("GDA2020 (assumed)") && finished.log().contains("it is assumed"),
+        "{output}{}",
+        finished.log()
+    );
 }
 
 #[test]

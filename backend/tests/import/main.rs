@@ -18,4 +18,5 @@ mod content;
 mod faults;
 mod flat;
 mod generated;
+mod sources;
 mod updates;

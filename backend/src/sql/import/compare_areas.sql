@@ -1,8 +1,10 @@
 -- An area or mesh block that another source has loaded stays where that source knows it better.
-UPDATE new_area n SET problem = 'a finer outline is loaded'
+UPDATE new_area n SET problem =
+  CASE WHEN right(o.edition, 4) > right(n.edition, 4) THEN 'a newer edition is loaded' ELSE 'a finer outline is loaded' END
 FROM public.area o
 WHERE o.level = n.level AND o.code = n.code AND o.source NOT IN (SELECT source FROM new_source)
-  AND (coalesce(o.vertices, 0), n.source) > (coalesce(n.vertices, 0), o.source);
+  AND ((o.vertices IS NOT NULL)::int, right(o.edition, 4), coalesce(o.vertices, 0), n.source)
+    > ((n.vertices IS NOT NULL)::int, right(n.edition, 4), coalesce(n.vertices, 0), o.source);
 UPDATE new_mesh_block n SET problem = 'the mesh block is known already'
 FROM public.mesh_block o
 WHERE o.code = n.code AND o.source NOT IN (SELECT source FROM new_source)

@@ -9,7 +9,7 @@ WITH counted AS (
 )
 INSERT INTO dataset AS d (source, release, release_date, srid, addresses, rejected)
 SELECT s.source, s.release, s.release_date, s.srid, coalesce(a.addresses, 0), coalesce(p.reasons, '{}')
-FROM new_source s
+FROM (SELECT * FROM new_source WHERE replaced IS NULL) s
 LEFT JOIN counted a USING (source)
 LEFT JOIN (SELECT source, jsonb_object_agg(reason, times) AS reasons
            FROM (SELECT source, reason, count(*) AS times FROM problem GROUP BY source, reason) r GROUP BY source) p USING (source)

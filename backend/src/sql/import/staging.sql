@@ -7,7 +7,9 @@ SET search_path = import_staging, public;
 -- What this import replaces. rank: whose row stands where two sources know one key (1 official, 2 generated, 3 flat files).
 CREATE UNLOGGED TABLE new_source (
   source text PRIMARY KEY, rank integer NOT NULL, state text, srid integer NOT NULL, release text NOT NULL,
-  release_date date
+  release_date date,
+  assumed boolean NOT NULL DEFAULT false,        -- nothing says which datum it is in
+  replaced text                                  -- set: only its loaded rows go, for this reason
 );
 
 CREATE UNLOGGED TABLE raw_code (kind text, line bigint, code text, name text, description text);
@@ -54,8 +56,8 @@ CREATE UNLOGGED TABLE raw_mesh_block_area (
 CREATE UNLOGGED TABLE raw_address_area (
   source text, line bigint, pid text, lga_name text, ward_name text, state_electorate text, commonwealth_electorate text);
 CREATE UNLOGGED TABLE raw_area (
-  source text, line bigint, level text, code text, name text, state text, gccsa text, postcode text, edition text,
-  srid integer, vertices integer, digest text, outline text);
+  source text, line bigint, problem text, level text, code text, name text, state text, gccsa text, postcode text,
+  edition text, category text, sa1 text, vertices integer, digest text, outline text);
 
 -- Every row that was read and is not served: why, and where it stands.
 CREATE UNLOGGED TABLE problem (source text, file text, line bigint, key text, reason text);
