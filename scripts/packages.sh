@@ -24,6 +24,10 @@ for task in "$@"; do
     need redis-server redis-server
     need node nodejs          # the HTTP cache conformance suite is JavaScript
     need npm npm
+    need java default-jdk-headless # clients that people use, for tests/clients.rs
+    need go golang-go
+    need python3 python3
+    need curl curl ca-certificates
     ;;
   bench)
     need nginx nginx
