@@ -12,6 +12,7 @@
 //! how requests get smuggled. The door checks the raw bytes besides (bare LF, obs-fold); this filter sees parsed fields,
 //! and is the same on every path.
 
+use crate::authority::Authority;
 use crate::head::Head;
 use crate::reply::{Cause, Code};
 use crate::units::Size;
@@ -20,10 +21,10 @@ use crate::{Filter, Flow};
 
 mod framing;
 
-use framing::{Framing, Set};
+use framing::Framing;
 
-/// No method is longer.
-const LONGEST_METHOD: usize = 32;
+/// Bytes of a method; a longer one is refused.
+pub const LONGEST_METHOD: usize = 32;
 
 /// Bounds of a request head, out of `limits`.
 #[derive(Debug, Clone)]
@@ -68,7 +69,10 @@ impl Edge {
         if uri > self.0.uri.len() {
             return Err(Cause::new(Code::UriTooLong, "uri_length", "The URL is too long."));
         }
-        if !framing::is_token(head.method.as_bytes()) || head.method.len() > LONGEST_METHOD {
+        if head.method.len() > LONGEST_METHOD {
+            return Err(long_method());
+        }
+        if !framing::is_token(head.method.as_bytes()) {
             return Err(Cause::new(Code::InvalidRequest, "method_form", "The method is not one."));
         }
         let (mut count, mut bytes) = (0, 0);
@@ -97,30 +101,31 @@ impl Edge {
         if seen.hosts > 1 || seen.hosts == 0 && head.version == http::Version::HTTP_11 {
             return Err(wrong("Exactly one field Host is needed."));
         }
-        let Some(host) = head.authority.map(str::as_bytes).or(seen.host) else { return Ok(()) };
-        const HOST: Set = Set::of(b"-._~[]:");
-        let (name, port) = split_port(host);
-        if name.is_empty() || !HOST.has_all(name) || !port.iter().all(u8::is_ascii_digit) || port.len() > 5 {
-            return Err(wrong("The field Host does not hold a host name."));
-        }
-        if !self.0.hosts.is_empty() && !self.0.hosts.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(name)) {
+        let named = |text| {
+            Authority::parse(text)
+                .ok_or_else(|| wrong("Host, or the host of the target, is not a host name with a port."))
+        };
+        let field = seen.host.map(named).transpose()?;
+        let target = head.authority.map(|authority| named(authority.as_bytes())).transpose()?;
+        let Some(asked) = target.or(field) else { return Ok(()) };
+        if !self.0.hosts.is_empty() && !self.0.hosts.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(asked.host)) {
             return Err(Cause::new(Code::MisdirectedRequest, "foreign_host", "This host is not served here."));
         }
-        // RFC 9112 section 3.2.2 and RFC 9113 section 8.3.1: who sends both sends the same. Else one of two readers errs; ours
-        // compare the letters.
-        if seen.host.is_some_and(|field| field != host) {
-            return Err(wrong("The field Host and the request's target name different hosts."));
+        // RFC 9112 section 3.2.2 and RFC 9113 section 8.3.1: a client that sends both sends the same. Else one of two readers
+        // errs.
+        match (target, field) {
+            (Some(target), Some(field)) if !target.is(&field, head.scheme.unwrap_or_default()) => {
+                Err(wrong("The field Host and the request's target name different hosts."))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// Splits `host:port` and `[v6]:port`; the port is empty where there is none.
-fn split_port(host: &[u8]) -> (&[u8], &[u8]) {
-    match host.iter().rposition(|b| *b == b':') {
-        Some(at) if !host[at..].contains(&b']') => (&host[..at], &host[at + 1..]),
-        _ => (host, b""),
-    }
+/// The refusal of a method that is longer than any, also for a reader who has not seen its end (RFC 9112 section 3).
+#[must_use]
+pub fn long_method() -> Cause {
+    Cause::new(Code::NotImplemented, "method_length", "No method is that long.").closing()
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub struct Head<'a> {
     pub method: &'a str,
     /// The protocol version; HTTP/1.0, HTTP/1.1 or HTTP/2.
     pub version: http::Version,
+    /// The scheme out of an absolute-form target or HTTP/2's `:scheme`; in any letter case.
+    pub scheme: Option<&'a str>,
     /// Host and port out of an absolute-form target or HTTP/2's `:authority`.
     pub authority: Option<&'a str>,
     /// The path of the request target, as received: not yet decoded or canonicalised. Starts with `/`, or is `*`.
@@ -54,23 +56,28 @@ impl<'a> Head<'a> {
     /// beyond what fields announce.
     #[must_use]
     pub fn new(method: &'a str, target: &'a str, headers: Headers<'a>) -> Self {
-        let mut authority = None;
+        let (mut scheme, mut authority) = (None, None);
         let mut rest = target;
         if !target.starts_with('/')
-            && let Some((scheme, after)) = target.split_once("://")
-            && (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"))
+            && let Some((named, after)) = target.split_once("://")
+            && (named.eq_ignore_ascii_case("http") || named.eq_ignore_ascii_case("https"))
         {
             let (host, path) = after.split_at(after.find(['/', '?']).unwrap_or(after.len()));
-            authority = Some(host);
-            rest = if path.is_empty() { "/" } else { path };
+            (scheme, authority) = (Some(named), Some(host));
+            rest = path;
         }
-        let (path, query) = match memchr::memchr(b'?', rest.as_bytes()) {
+        let (mut path, query) = match memchr::memchr(b'?', rest.as_bytes()) {
             Some(mark) => (&rest[..mark], Some(&rest[mark + 1..])),
             None => (rest, None),
         };
+        if path.is_empty() && authority.is_some() {
+            // RFC 9112 sections 3.2.2 and 3.2.4: what is asked for is the root, or by OPTIONS the server itself.
+            path = if method == "OPTIONS" && query.is_none() { "*" } else { "/" };
+        }
         Self {
             method,
             version: http::Version::HTTP_11,
+            scheme,
             authority,
             path,
             query,
@@ -125,6 +132,18 @@ impl<'a> Headers<'a> {
     pub fn text(self, name: &str) -> Option<&'a str> {
         let value = std::str::from_utf8(self.get(name)?).ok()?;
         value.is_ascii().then_some(value)
+    }
+
+    /// Whether a comma-separated list without quoted strings has this member, in any letter case and any of its lines (RFC
+    /// 9110 section 5.3).
+    #[must_use]
+    pub fn lists(self, name: &str, member: &str) -> bool {
+        let mut found = false;
+        self.each(name, |line| {
+            found |=
+                line.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(member.as_bytes()));
+        });
+        found
     }
 
     /// Whether the field is there at all.
@@ -184,6 +203,7 @@ mod tests {
             assert_eq!(headers.get("x-odd"), Some(&b"\xff"[..]));
             assert_eq!(headers.text("x-odd"), None, "bytes outside ASCII are not text");
             assert!(!headers.has("range"));
+            assert!(headers.lists("accept", "B") && !headers.lists("accept", "c"));
             let mut seen = Vec::new();
             headers.each("accept", |v| seen.push(v));
             assert_eq!(seen, [b"a", b"b"]);
@@ -209,6 +229,10 @@ mod tests {
         let parts = |target| (head(target).authority, head(target).path, head(target).query);
         assert_eq!(parts("http://h:1/a?b"), (Some("h:1"), "/a", Some("b")));
         assert_eq!(parts("HTTPS://h"), (Some("h"), "/", None));
+        assert_eq!((head("HTTPS://h").scheme, head("/a").scheme), (Some("HTTPS"), None));
+        assert_eq!(parts("http://h?b"), (Some("h"), "/", Some("b")));
+        let options = |target| Head::new("OPTIONS", target, Headers::Raw(&[])).path;
+        assert_eq!((options("http://h"), options("http://h/"), options("http://h?")), ("*", "/", "/"));
         assert_eq!(parts("/x?u=http://h/"), (None, "/x", Some("u=http://h/")));
     }
 }

@@ -6,6 +6,7 @@
 //! What a filter refuses is a [`reply::Cause`]; only [`reply`] knows statuses and bodies.
 
 pub mod address;
+pub mod authority;
 pub mod breaker;
 pub mod budget;
 pub mod cache_key;

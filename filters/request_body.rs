@@ -1,11 +1,14 @@
 //! Judges the body that a request head announces by what its route takes (`body: { max: 64KiB, type: json }`).
 //!
+//! Content in a request whose method or route gives it no meaning (RFC 9110 section 9.3.1) is read within a bound, and no
+//! upstream gets it.
+//!
 //! After `client`, so that strangers learn nothing of it; before the body is read, so that what is refused costs nothing.
 
 use crate::cache_key;
 use crate::head::Head;
 use crate::reply::{Cause, Code};
-use crate::route::Route;
+use crate::route::{Body, Route};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
 
@@ -49,14 +52,11 @@ fn judge(route: &Route, head: &Head<'_>) -> Flow {
     if announced == Announced::Nothing {
         return Flow::Continue;
     }
-    let Some(body) = route.config.body.filter(|_| cache_key::has_body(head.method)) else {
-        return Flow::Reply(
-            Cause::new(Code::InvalidRequest, "unexpected_body", "The endpoint takes no body.").closing(),
-        );
-    };
-    if matches!(announced, Announced::Bytes(bytes) if bytes > body.max.0) {
-        return Flow::Reply(too_large(route));
+    let most = most(route, head.method);
+    if matches!(announced, Announced::Bytes(bytes) if bytes > most) {
+        return Flow::Reply(too_large(most));
     }
+    let Some(body) = taken(route, head.method) else { return Flow::Continue };
     let mut coded = false;
     head.headers.each("content-encoding", |coding| coded |= !coding.eq_ignore_ascii_case(b"identity"));
     if coded {
@@ -65,18 +65,35 @@ fn judge(route: &Route, head: &Head<'_>) -> Flow {
         return Flow::Reply(cause.closing());
     }
     // Of two lines we would read one and the upstream maybe the other.
-    if head.headers.count("content-type") > 1 || !body.kind.admits(head.headers.get("content-type")) {
+    if head.headers.count("content-type") > 1 {
+        let cause = Cause::new(Code::InvalidRequest, "duplicate_content_type", "Content-Type is sent more than once.");
+        return Flow::Reply(cause.closing());
+    }
+    if !body.kind.admits(head.headers.get("content-type")) {
         let cause = Cause::new(Code::UnsupportedMediaType, "media_type", "Send the body as application/json.");
         return Flow::Reply(cause.closing());
     }
     Flow::Continue
 }
 
-/// The refusal of a body over the route's limit, also for whoever counts chunks.
+/// What body goes on to the upstream with this method; `None`: none, and one that comes all the same is read and dropped.
 #[must_use]
-pub fn too_large(route: &Route) -> Cause {
+pub fn taken(route: &Route, method: &str) -> Option<Body> {
+    route.config.body.filter(|_| cache_key::has_body(method))
+}
+
+/// Bytes of a body that are read: as many as the route takes, and of one that is dropped as many as it costs little to read.
+#[must_use]
+pub fn most(route: &Route, method: &str) -> u64 {
+    const DROPPED: u64 = 64 << 10;
+    taken(route, method).map_or(DROPPED, |body| body.max.0)
+}
+
+/// The refusal of a body over [`most`], also for whoever counts chunks.
+#[must_use]
+pub fn too_large(most: u64) -> Cause {
     Cause::new(Code::PayloadTooLarge, "body_size", "The body is larger than the endpoint accepts.")
-        .detail("limit", route.max_body())
+        .detail("limit", most)
         .closing()
 }
 
@@ -115,9 +132,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case("GET", "/search", &[("content-length", "1")], Some("unexpected_body"))]
+    #[case("GET", "/search", &[("content-length", "1")], None)]
+    #[case("GET", "/search", &[("content-length", "65536"), ("content-type", "text/plain")], None)]
+    #[case("GET", "/search", &[("content-length", "65537")], Some("body_size"))]
+    #[case("GET", "/x", &[("content-length", "65537")], Some("body_size"))]
     #[case("GET", "/search", &[("content-length", "0")], None)]
-    #[case("GET", "/x", &[("transfer-encoding", "chunked")], Some("unexpected_body"))]
+    #[case("GET", "/x", &[("transfer-encoding", "chunked")], None)]
     #[case("POST", "/v", &[("content-length", "11"), ("content-type", "application/json")], Some("body_size"))]
     #[case("POST", "/v", &[("content-length", "10"), ("content-type", "Application/JSON; charset=utf-8")], None)]
     #[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/geo+json")], None)]
@@ -126,9 +146,9 @@ mod tests {
     #[case("POST", "/v", &[("transfer-encoding", "chunked"), ("content-type", "application/json"), ("content-encoding", "gzip")], Some("content_encoding"))]
     #[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/json"), ("content-encoding", "identity"), ("Content-Encoding", "br")], Some("content_encoding"))]
     #[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/json"), ("content-encoding", "identity")], None)]
-    #[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/json"), ("content-type", "application/json")], Some("media_type"))]
+    #[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/json"), ("content-type", "application/json")], Some("duplicate_content_type"))]
     #[case("POST", "/x", &[("content-length", "10"), ("content-type", "text/plain")], None)]
-    #[case("GET", "/search", &[("streams", "")], Some("unexpected_body"))]
+    #[case("GET", "/search", &[("streams", "")], None)]
     #[case("POST", "/v", &[("streams", ""), ("content-type", "application/json")], None)]
     fn bodies(#[case] method: &str, #[case] path: &str, #[case] fields: &[(&str, &str)], #[case] reason: Option<&str>) {
         let answer = ask(method, path, fields);

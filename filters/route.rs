@@ -12,7 +12,7 @@
 //!     timeout: 2500ms                    # whole answer from the upstream
 //!     class: low                         # critical, high, normal, low or background; left out: the client's
 //!     sheds: batch                       # or analysis: what a degraded gateway refuses first; left out: neither
-//!     body: { max: 64KiB, type: json }   # left out: a request with a body is refused
+//!     body: { max: 64KiB, type: json }   # left out: what comes as a body is dropped
 //!     forward: [accept-language]         # request fields that reach the upstream; "*": all
 //!     meta: true                         # stamp `meta` into the answer
 //!     answers: json                      # what the upstream may answer with; or any
@@ -31,8 +31,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::head::Head;
-use crate::reply::{Cause, Code};
+use crate::reply::{Cause, Code, Reply};
 use crate::request_body::Announced;
 use crate::verdict::Verdict;
 use crate::{Filter, Flow, target};
@@ -61,12 +63,6 @@ impl Route {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.config.name
-    }
-
-    /// The largest body accepted, in bytes; 0 where none is.
-    #[must_use]
-    pub fn max_body(&self) -> u64 {
-        self.config.body.map_or(0, |body| body.max.0)
     }
 
     /// From when an answer of the upstream counts as slow, for breaker and queue: 80 % of the timeout.
@@ -125,6 +121,15 @@ impl Routes {
         &self.0
     }
 
+    /// Every method that some route has, for `Allow`.
+    fn methods(&self) -> String {
+        let mut methods: Vec<&str> = self.0.iter().flat_map(|route| route.allow.split(", ")).collect();
+        methods.push("OPTIONS");
+        methods.sort_unstable();
+        methods.dedup();
+        methods.join(", ")
+    }
+
     /// The first route with this method and canonical path; else the methods that the path has, if any.
     fn find(&self, method: &str, path: &str) -> Result<&Arc<Route>, Vec<&str>> {
         let mut allow = Vec::new();
@@ -148,6 +153,19 @@ impl Filter for Routes {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
+        match (head.method, head.path) {
+            ("CONNECT", _) => {
+                let mut cause = Cause::new(Code::MethodNotAllowed, "method", "Tunnels are not offered.").closing();
+                cause.allow = Some(self.methods().into());
+                return Flow::Reply(cause);
+            }
+            // About the server as a whole (RFC 9110 section 9.3.7).
+            ("OPTIONS", "*") => {
+                let fields = vec![("allow", self.methods())];
+                return Flow::Answer(Reply { status: 204, fields, body: Bytes::new(), close: false });
+            }
+            _ => {}
+        }
         if let Err(reason) = target::path(head.path, &mut verdict.target) {
             return Flow::Reply(
                 Cause::new(Code::InvalidRequest, reason, "The path of the request is not in a form that is accepted.")

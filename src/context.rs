@@ -57,8 +57,12 @@ pub(crate) struct Context {
     pub(crate) body_read: u64,
     /// Whether the canonical body was sent in this try.
     pub(crate) body_sent: bool,
+    /// Whether the body is none for the upstream, although the client announced or sent one.
+    pub(crate) body_dropped: bool,
     /// When the whole request was there: from then on the route's time counts.
     pub(crate) begun: Instant,
+    /// Whether it was asked for something only if that has changed.
+    pub(crate) conditional: bool,
     /// When the upstream was asked, first and last, and how long it took to the head of its answer.
     pub(crate) asked: Option<Instant>,
     pub(crate) tried: Option<Instant>,
@@ -132,7 +136,9 @@ impl Context {
             memory: None,
             body_read: 0,
             body_sent: false,
+            body_dropped: false,
             begun: started,
+            conditional: false,
             asked: None,
             tried: None,
             upstream_time: None,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use addrgate_filters::address::unit;
 use addrgate_filters::head::{Head, Headers, Moment};
 use addrgate_filters::reply::{Cause, render, wants_problem};
+use addrgate_filters::request_body::{most, taken};
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Flow, Stop};
 use async_trait::async_trait;
@@ -34,6 +35,8 @@ use crate::telemetry::{CacheOutcome, Line, METRICS};
 
 mod alarm;
 mod body;
+mod canonical;
+mod chunks;
 mod conn;
 mod connections;
 mod date;
@@ -86,10 +89,11 @@ enum Step {
     Answered { at: Instant, used: usize, close: bool },
     /// Tokens of a limit have to be awaited first.
     Settle,
-    /// The body has to be read first; whether the client has to be asked for it.
-    Body { body: Body, asks: bool },
-    /// Over to Pingora, with so many bytes of the wire. Whether the connection ends with it.
-    HandOver { lent: usize, close: bool, stop: Option<Stop> },
+    /// The body has to be read first, of so many bytes at most; whether the client has to be asked for it.
+    Body { body: Body, most: u64, asks: bool },
+    /// Over to Pingora, with this head in place of so many bytes of the wire, and so many more. Whether the connection ends
+    /// with it.
+    HandOver { head: Vec<u8>, used: usize, lent: usize, close: bool, stop: Option<Stop> },
     /// Refused in a way that ends the connection.
     Refused(&'static str, Cause),
 }
@@ -162,7 +166,7 @@ impl Door {
                 Arrived::Head(length) => length,
                 Arrived::Nothing => return None,
                 Arrived::Http2 => {
-                    let stream = visit.lend(usize::MAX, plan.file.limits.write_time.0)?;
+                    let stream = visit.lend(Vec::new(), 0, usize::MAX, plan.file.limits.write_time.0)?;
                     return self.proxy.process_new(stream, shutdown).await;
                 }
                 Arrived::Wrong(cause) => {
@@ -183,8 +187,7 @@ impl Door {
                 step = self.settled(&mut visit, head, &request, &mut verdict, stop);
             }
             let mut memory: Option<OwnedSemaphorePermit> = None;
-            if let Step::Body { body, asks } = step {
-                let route = verdict.route.clone()?;
+            if let Step::Body { body, most, asks } = step {
                 let Limits { write_time, body_time, .. } = plan.file.limits;
                 let reserve = |bytes| {
                     let more = self.shared.reserve(bytes)?;
@@ -196,10 +199,10 @@ impl Door {
                 };
                 let length = match asks && !visit.ask(head, write_time.0).await {
                     true => Ok(None),
-                    false => visit.body(head, body, &route, body_time.0, reserve).await,
+                    false => visit.body(head, (body, most), body_time.0, reserve).await,
                 };
                 step = match length {
-                    Ok(Some(length)) => self.judge_body(&mut visit, head, (body, length), &request, &mut verdict),
+                    Ok(Some(length)) => self.judge_body(&mut visit, head, length, &request, &mut verdict),
                     Ok(None) => {
                         self.left(&mut visit, head, &request, &verdict);
                         return None;
@@ -220,7 +223,7 @@ impl Door {
                     self.refuse(&mut visit, &request, &mut verdict, by, cause).await;
                     return None;
                 }
-                Step::HandOver { lent, close, stop } => {
+                Step::HandOver { head, used, lent, close, stop } => {
                     let write_time = plan.file.limits.write_time.0;
                     let budgets = std::mem::take(&mut verdict.budgets);
                     let carried = Carried {
@@ -232,7 +235,7 @@ impl Door {
                         plan: Arc::clone(plan),
                         lead: None,
                     };
-                    let mut session = ServerSession::new_http1(visit.lend(lent, write_time)?);
+                    let mut session = ServerSession::new_http1(visit.lend(head, used, lent, write_time)?);
                     session.set_connection_user_context(Some(Box::new(carried)));
                     // The session's own context counts from here.
                     drop(in_flight);
@@ -270,7 +273,7 @@ impl Door {
                 let mut fields = known::FIELDS;
                 let head = known.words.head(&mut fields, request);
                 let step = match passed {
-                    true => hand_over(&head, length, None),
+                    true => hand_over(&head, &known.verdict, length, None),
                     false => self.judged(&head, length, request, &known.verdict, stop, out),
                 };
                 *verdict = heads.forget(hash);
@@ -320,25 +323,31 @@ impl Door {
         out: &mut Vec<u8>,
     ) -> Step {
         match stop {
-            Some(Stop::Refused(by, cause)) if cause.close => return Step::Refused(by, cause),
-            Some(stop) => return hand_over(head, length, Some(stop)),
+            // Pingora would refuse a target of another form by itself, unseen.
+            Some(Stop::Refused(by, cause)) if cause.close || !head.path.starts_with('/') => {
+                return Step::Refused(by, cause.closing());
+            }
+            Some(stop) => return hand_over(head, verdict, length, Some(stop)),
             None if verdict.waiting.is_some() => return Step::Settle,
             None => {}
         }
         match Body::of(head) {
             Body::Bytes(0) => {
-                self.look(head, length, request, verdict, out).unwrap_or_else(|| hand_over(head, length, None))
+                self.look(head, length, request, verdict, out).unwrap_or_else(|| hand_over(head, verdict, length, None))
             }
-            body => Step::Body { body, asks: asks(head) },
+            body => {
+                let most = verdict.route.as_ref().map_or(0, |route| most(route, head.method));
+                Step::Body { body, most, asks: asks(head) }
+            }
         }
     }
 
-    /// The same, once the body is there, `length` bytes on the wire. On a body-keyed route the key follows from it.
+    /// The same, once the body is there, `length` bytes without chunks. On a body-keyed route the key follows from it.
     fn judge_body(
         &self,
         visit: &mut Visit,
         head_length: usize,
-        (body, length): (Body, usize),
+        length: usize,
         request: &Request<'_>,
         verdict: &mut Verdict,
     ) -> Step {
@@ -350,15 +359,24 @@ impl Door {
             Err(cause) => return Step::Refused("door", cause),
         };
         let whole = head_length + length;
-        let caching = verdict.route.as_ref().and_then(|route| route.config.cache.as_ref());
-        // What came in chunks Pingora puts together.
-        let by_body = body != Body::Chunks && caching.is_some_and(|caching| caching.by_body(head.method));
-        let keys = &request.plan.filters.cache_key;
-        if by_body && let Flow::Reply(cause) = keys.body(&head, &wire[head_length..whole], verdict) {
-            return lend(&head, whole, Some(Stop::Refused("cache_key", cause)));
+        let route = verdict.route.as_ref();
+        // What has no bytes is no body, however it was announced.
+        let goes_on = length > 0 && route.is_some_and(|route| taken(route, head.method).is_some());
+        let caching = route.and_then(|route| route.config.cache.as_ref());
+        let by_body = goes_on && caching.is_some_and(|caching| caching.by_body(head.method));
+        if by_body
+            && let Flow::Reply(cause) = request.plan.filters.cache_key.body(&head, &wire[head_length..whole], verdict)
+        {
+            return lend(&head, verdict, (head_length, Body::Bytes(length)), Some(Stop::Refused("cache_key", cause)));
         }
-        let answered = by_body.then(|| self.look(&head, whole, request, verdict, out)).flatten();
-        answered.unwrap_or_else(|| lend(&head, whole, None))
+        let looks = by_body || !goes_on;
+        if let Some(answered) = looks.then(|| self.look(&head, whole, request, verdict, out)).flatten() {
+            return answered;
+        }
+        match goes_on {
+            true => lend(&head, verdict, (head_length, Body::Bytes(length)), None),
+            false => lend(&head, verdict, (whole, Body::Bytes(0)), None),
+        }
     }
 
     /// Answers from memory, where that needs no thought.
@@ -457,16 +475,26 @@ impl Door {
     }
 }
 
-/// With its head of `length` bytes and its body, as far as that can be told.
-fn hand_over(head: &Head<'_>, length: usize, stop: Option<Stop>) -> Step {
-    let whole = match Body::of(head) {
-        Body::Bytes(body) => length.saturating_add(body),
-        Body::Chunks => usize::MAX,
-    };
-    lend(head, whole, stop)
+/// With its head of `length` bytes and its body as it was announced.
+fn hand_over(head: &Head<'_>, verdict: &Verdict, length: usize, stop: Option<Stop>) -> Step {
+    lend(head, verdict, (length, Body::of(head)), stop)
 }
 
-/// With so many bytes of the wire. A connection is good for one request more where its end is not known, or with HTTP/1.0.
-fn lend(head: &Head<'_>, lent: usize, stop: Option<Stop>) -> Step {
-    Step::HandOver { lent, close: lent == usize::MAX || head.version == Version::HTTP_10, stop }
+/// With a head in place of `used` bytes, and the body that follows them. A connection is good for one request more where its
+/// end is not known, or with HTTP/1.0.
+fn lend(head: &Head<'_>, verdict: &Verdict, (used, body): (usize, Body), stop: Option<Stop>) -> Step {
+    // In canonical form the upstream gets it as it is. Of what is not judged to its end only the path is told, to the log.
+    let judged = verdict.target.as_str();
+    let target = match &stop {
+        None => judged,
+        Some(_) if judged.starts_with('/') => judged.split('?').next().unwrap_or(judged),
+        Some(_) if head.path.bytes().all(|byte| byte.is_ascii_graphic()) => head.path,
+        Some(_) => "/",
+    };
+    let lent = match body {
+        Body::Bytes(length) => length,
+        Body::Chunks => usize::MAX,
+    };
+    let close = lent == usize::MAX || head.version == Version::HTTP_10;
+    Step::HandOver { head: canonical::head(head, target, body), used, lent, close, stop }
 }

@@ -222,7 +222,9 @@ fn reasons(caching: &Cache, head: &Head<'_>) -> Vec<String> {
     }
     say(policy.set_cookie == SetCookie::Never, "an answer that sets a cookie is not kept");
     say(policy.set_cookie == SetCookie::Explicit, "an answer that sets a cookie is kept only with public or s-maxage");
-    let asked = head.headers.get("cache-control").map(|line| RequestDirectives::read([line]));
+    let mut lines = Vec::new();
+    head.headers.each("cache-control", |line| lines.push(line));
+    let asked = (!lines.is_empty()).then(|| RequestDirectives::read(lines));
     let honoured = policy.request_directives;
     say(asked.is_some() && !honoured, "the request's Cache-Control is not honoured");
     if let Some(asked) = asked.filter(|_| honoured) {

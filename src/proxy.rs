@@ -224,7 +224,9 @@ impl ProxyHttp for Gateway {
             host: head.host().and_then(|h| std::str::from_utf8(h).ok()),
         };
         request::shape(upstream_request, &route, &ctx.verdict, host, &origin, forward::left(ctx))?;
+        body::tell_dropped(ctx, upstream_request)?;
         cache::ask_for_part(session, ctx, upstream_request)?;
+        ctx.conditional = request::is_conditional(upstream_request);
         request::tell_effects(upstream_request, plan.filters.degrade.effects())?;
         shadow::begin(ctx, upstream_request, &route);
         Ok(())
@@ -232,12 +234,12 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        body::forward(ctx, body)
+        body::forward(ctx, session.req_header().method.as_str(), body)
     }
 
     async fn upstream_response_filter(
@@ -251,7 +253,8 @@ impl ProxyHttp for Gateway {
             return respond::interim(session, upstream_response).await;
         }
         let route = route_of(ctx)?;
-        let judged = answer::judge(upstream_response, &route);
+        let unasked = upstream_response.status == StatusCode::NOT_MODIFIED && !ctx.conditional;
+        let judged = if unasked { Err(answer::unasked()) } else { answer::judge(upstream_response, &route) };
         forward::answered(ctx, upstream_response.status, judged.is_ok());
         if let Err(cause) = judged {
             return Err(forward::refusal(ctx, "upstream", cause).into_up());
@@ -424,6 +427,7 @@ fn head_of(session: &Session) -> Head<'_> {
     head.version = request.version;
     if head.authority.is_none() {
         head.authority = request.uri.authority().map(http::uri::Authority::as_str);
+        head.scheme = request.uri.scheme_str();
     }
     head.peer = session.client_addr().and_then(|addr| addr.as_inet()).map(std::net::SocketAddr::ip);
     head

@@ -65,7 +65,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     let mut proxy = HttpProxy::new(Gateway(Arc::clone(&shared)), Arc::clone(&server.configuration));
     proxy.handle_init_modules();
     // HTTP/2 without TLS too: the door hands over what begins with its preface.
-    proxy.server_options = Some(http2_options(keepalive));
+    proxy.server_options = Some(server_options(keepalive));
     let proxy = Arc::new(proxy);
     shared.replays.connect(Arc::clone(&proxy));
     let proxied = settings.proxy_protocol.iter().filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
@@ -160,9 +160,11 @@ fn probe(address: &str, upgrade: bool) -> anyhow::Result<()> {
     std::net::TcpListener::bind(address).map(drop).with_context(|| format!("can't listen on {address}"))
 }
 
-fn http2_options(idle: Duration) -> HttpServerOptions {
+fn server_options(idle: Duration) -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
     options.h2c = true;
+    // Passed on to the filters, which refuse it as they refuse everything: in the envelope, counted and logged.
+    options.allow_connect_method_proxying = true;
     options.h2_idle_timeout = Some(idle);
     options
 }

@@ -154,6 +154,131 @@ async fn a_body_that_http2_does_not_announce_is_one_all_the_same() {
     gateway.stop(&[]).await;
 }
 
+/// What has no byte is no body, whatever announced it; what a GET carries goes nowhere (RFC 9110 section 9.3.1).
+#[tokio::test]
+async fn a_body_that_is_none_or_that_nobody_takes_is_dropped() {
+    let origin = Origin::start(|asked| async move {
+        Answer::json(format!("{} {}", asked.target, String::from_utf8_lossy(&asked.body)))
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let keep = |wire: String| wire.replace("Connection: close\r\n", "");
+    let get = |target: &str, framing: &str, body: &str| {
+        keep(post(framing, body)).replacen("POST /echo", &format!("GET {target}"), 1)
+    };
+    let real = "GET /canary HTTP/1.1\r\nHost: a\r\n\r\n";
+    let length = format!("Content-Length: {}", real.len());
+    let wire = [
+        get("/1", "Transfer-Encoding: chunked", "0\r\n\r\n"),
+        get("/1", "Transfer-Encoding: chunked", "0\r\n\r\n"),
+        get("/2", &length, real),
+        get("/2", &length, real),
+        get(
+            "/3",
+            "Transfer-Encoding: chunked\r\nContent-Encoding: gzip",
+            &format!("{:x}\r\n{real}\r\n0\r\n\r\n", real.len()),
+        ),
+        get("/4", "Content-Length: 000", ""),
+        get("/5", "Content-Length: 3\r\nExpect: 100-continue\r\nContent-Type: text/plain", "abc")
+            .replacen("GET", "HEAD", 1),
+        keep(post("Transfer-Encoding: chunked", "0\r\n\r\n")),
+        get("/read/a", "Transfer-Encoding: chunked\r\nContent-Type: application/json", "0\r\n\r\n")
+            .replacen("GET", "POST", 1),
+        post("Content-Length: 0002", "ab"),
+    ];
+    let answers = rest(connect(&gateway, &wire.concat()).await).await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), wire.len(), "{answers}");
+    assert_eq!(answers.matches("x-cache: HIT").count(), 2, "{answers}");
+    assert_eq!(origin.count("/canary"), 0);
+    for asked in origin.asked() {
+        let length = asked.headers.get("content-length").map(String::as_str);
+        let expected = match (asked.method.as_str(), asked.body.is_empty()) {
+            ("POST", true) => Some("0"),
+            ("POST", false) => Some("2"),
+            (_, empty) => (!empty).then_some("no body"),
+        };
+        assert!(length == expected && !asked.headers.contains_key("transfer-encoding"), "{}", asked.head);
+    }
+    let large = rest(connect(&gateway, &get("/2", "Content-Length: 65537", "")).await).await;
+    assert!(large.starts_with("HTTP/1.1 413 ") && large.contains("body_size"), "{large}");
+    let twice = "Content-Length: 2\r\nContent-Type: application/json\r\nContent-Type: text/plain";
+    let twice = rest(connect(&gateway, &post(twice, "{}")).await).await;
+    assert!(twice.starts_with("HTTP/1.1 400 ") && twice.contains("duplicate_content_type"), "{twice}");
+
+    let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let stream = |pieces: &[&'static str]| {
+        let pieces: Vec<_> = pieces.iter().map(|piece| Ok::<_, std::io::Error>(*piece)).collect();
+        reqwest::Body::wrap_stream(futures::stream::iter(pieces))
+    };
+    let url = |path: &str| format!("http://{}{path}", gateway.place);
+    for (path, body, cache) in [
+        ("/h2", stream(&[]), "MISS"),
+        ("/h2", stream(&["x"]), "HIT"),
+        ("/h3", stream(&["x", "y"]), "MISS"),
+        ("/h4", "abc".into(), "MISS"),
+    ] {
+        let reply = http2.get(url(path)).body(body).send().await.unwrap();
+        assert_eq!((reply.status().as_u16(), &reply.headers()["x-cache"]), (200, &cache.parse().unwrap()), "{path}");
+        assert_eq!(reply.text().await.unwrap(), format!("{path} "));
+    }
+    let reply = http2.post(url("/read/b")).header("content-type", "application/json").body(stream(&[]));
+    assert_eq!(reply.send().await.unwrap().text().await.unwrap(), "/read/b ");
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn chunks_follow_the_grammar_and_a_wrong_byte_is_refused_at_once() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    for codings in [
+        "Transfer-Encoding: Chunked",
+        "Transfer-Encoding: , chunked,",
+        "Transfer-Encoding:\r\nTransfer-Encoding: chunked",
+    ] {
+        let body = "1 ; a = \"b\\\"c\";d\r\nx\r\n00\r\nDigest: z\r\nX-Sum: 1\r\n\r\n";
+        let wire = post(&format!("Trailer: Digest\r\n{codings}"), body).replace("Connection: close\r\n", "");
+        let answers = rest(connect(&gateway, &(wire + &post("Content-Length: 2", "xx"))).await).await;
+        let bodies: Vec<&str> = answers.split("\r\n\r\n").skip(1).map(|text| &text[..1]).collect();
+        assert_eq!(bodies, ["1", "2"], "{codings}: {answers}");
+    }
+    for asked in origin.asked() {
+        assert!(
+            !asked.head.to_lowercase().contains("trailer") && !asked.headers.contains_key("digest"),
+            "{}",
+            asked.head
+        );
+    }
+    for (wrong, reason) in [
+        ("0\r\n\n", "trailer"),
+        ("0\r\nTransfer-Encoding:", "trailer"),
+        ("0\r\nx\r", "trailer"),
+        ("1\r\nxx", "chunks"),
+        ("1\n", "chunks"),
+        ("1;\r", "chunks"),
+        ("1;a=\"\n", "chunks"),
+        ("0x", "chunks"),
+    ] {
+        let begun = tokio::time::Instant::now();
+        let answer = rest(connect(&gateway, &post("Transfer-Encoding: chunked", wrong)).await).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(reason), "{wrong:?}: {answer}");
+        // The bound on a whole body is 30 s.
+        assert!(begun.elapsed() < Duration::from_secs(10), "{wrong:?}");
+    }
+    for (codings, status) in [
+        ("chunked, gzip", 400),
+        ("identity", 400),
+        ("", 400),
+        ("chunked, chunked", 400),
+        ("chunked\r\nTransfer-Encoding: chunked", 400),
+        ("gzip\r\nTransfer-Encoding: chunked", 501),
+        ("identity, chunked", 501),
+    ] {
+        let answer = rest(connect(&gateway, &post(&format!("Transfer-Encoding: {codings}"), "0\r\n\r\n")).await).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{codings}: {answer}");
+    }
+    gateway.stop(&[]).await;
+}
+
 #[tokio::test]
 async fn a_keyed_body_of_any_size_is_answered_and_the_connection_kept() {
     let origin = Origin::start(|asked| async move { Answer::json(asked.body.len().to_string()) }).await;

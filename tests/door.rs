@@ -190,7 +190,6 @@ async fn nothing_is_smuggled() {
         format!("GET /g HTTP/1.1\r\n\r\n{canary}"),
         format!("GET /g HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{canary}"),
         format!("GET /g\r\nHost: a\r\n\r\n{canary}"),
-        format!("GET /g HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n\r\n{canary}"),
         format!("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n{canary}"),
         format!("GET http://b@c/ HTTP/1.1\r\nHost: a\r\n\r\n{canary}"),
         format!("CONNECT b:80 HTTP/1.1\r\nHost: a\r\n\r\n{canary}"),
@@ -202,8 +201,16 @@ async fn nothing_is_smuggled() {
     {
         cases.push(post(&format!("Transfer-Encoding: {odd}\r\n"), "0\r\n\r\n"));
     }
-    for chunk in ["0x1\r\na\r\n0\r\n\r\n", "1_0\r\na\r\n0\r\n\r\n", "-1\r\n\r\n", "11111111111111111\r\na\r\n0\r\n\r\n"]
-    {
+    for chunk in [
+        "0\r\nContent-Length: 5\r\n\r\n",
+        "0\r\n x: y\r\n\r\n",
+        "0\r\nHost: b\r\n\r\n",
+        "1 \r\na\r\n0\r\n\r\n",
+        "0x1\r\na\r\n0\r\n\r\n",
+        "1_0\r\na\r\n0\r\n\r\n",
+        "-1\r\n\r\n",
+        "11111111111111111\r\na\r\n0\r\n\r\n",
+    ] {
         cases.push(post("Transfer-Encoding: chunked\r\n", chunk));
     }
     for case in &cases {
@@ -217,6 +224,124 @@ async fn nothing_is_smuggled() {
     gateway.stop(&[]).await;
 }
 
+/// Nobody has to take up an offer (RFC 9110 section 7.8): it is ignored wherever the response comes from.
+#[tokio::test]
+async fn an_offer_of_another_protocol_is_ignored() {
+    let origin = counting().await;
+    let own = "routes:\n  - { name: live, paths: [/live], auth: none, answer: livez }\n";
+    let gateway = Gateway::start(&plain(&origin.place).replace("routes:\n", own)).await;
+    gateway.client.get("/hot").await;
+    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n";
+    let websocket = "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n";
+    let wire: String = [h2c, websocket, "Upgrade: TLS/1.0, h2c\r\nConnection: upgrade\r\n"]
+        .map(|offer| {
+            let targets = ["/hot", &format!("/cold{}", offer.len()), "/live"];
+            let mut wire: String = targets.iter().map(|target| get(target, offer)).collect();
+            let body = "{\"n\": 1}";
+            wire +=
+                &format!("{}{body}", get("/echo", &format!("{offer}Content-Length: 8\r\n")).replacen("GET", "POST", 1));
+            wire
+        })
+        .concat();
+    let answers = exchange(&gateway.place, (wire + &get("//refused", h2c)).as_bytes()).await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 12, "{answers}");
+    assert_eq!(answers.matches("x-cache: HIT").count(), 3, "{answers}");
+    assert!(answers.contains("\"reason\":\"empty_segment\""), "{answers}");
+    for asked in origin.asked() {
+        let head = asked.head.to_lowercase();
+        assert!(!head.contains("upgrade") && !head.contains("http2-settings"), "{head}");
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn connection_is_one_list_and_names_what_stays_on_this_hop() {
+    let origin = counting().await;
+    let uncached = plain(&origin.place).replace("    cache: { methods: [GET], lifetimes: { jitter: 0 } }\n", "");
+    for config in [plain(&origin.place), uncached.replace("[accept-language]", "[\"*\"]")] {
+        let gateway = Gateway::start(&config).await;
+        for target in ["/a", "/a"] {
+            let fields = "Connection: keep-alive, x-hop\r\nX-Hop: 1\r\nX-End: 2\r\nConnection: Close\r\n";
+            let answers = exchange(&gateway.place, (get(target, fields) + &get("/second", "")).as_bytes()).await;
+            assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
+            assert!(answers.to_lowercase().contains("connection: close"), "{answers}");
+        }
+        for named in ["X-Api-Key", "Host", "content-length", "X-Forwarded-For", "a b"] {
+            let answer =
+                exchange(&gateway.place, get("/a", &format!("Connection: close, {named}\r\n")).as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("connection_option"), "{named}: {answer}");
+        }
+        gateway.stop(&[]).await;
+    }
+    assert_eq!(origin.count("/second"), 0);
+    let heads: String = origin.asked().into_iter().map(|asked| asked.head.to_lowercase()).collect();
+    assert!(heads.contains("x-end: 2") && !heads.contains("x-hop"), "{heads}");
+}
+
+#[tokio::test]
+async fn a_client_that_has_sent_all_gets_its_responses() {
+    let origin = Origin::start(|asked| async move {
+        support::origin::pause(if asked.target.starts_with("/slow") { 300 } else { 0 }).await;
+        Answer::json(format!("{} {}", asked.target, String::from_utf8_lossy(&asked.body)))
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    gateway.client.get("/hot").await;
+    let body = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    let post = |target: &str| format!("POST {target} HTTP/1.1\r\nHost: a\r\n{body}");
+    let chunks = "POST /slow-chunks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+    for (wire, ends) in [
+        (get("/hot", ""), &["/hot "][..]),
+        (get("/slow", ""), &["/slow "]),
+        (post("/slow-echo"), &["/slow-echo {}"]),
+        (post("/read/slow"), &["/read/slow {}"]),
+        (chunks.to_owned(), &["/slow-chunks {}"]),
+        (get("/slow1", "") + &get("/hot", "") + &get("/slow2", ""), &["/slow1 ", "/hot ", "/slow2 "]),
+    ] {
+        let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+        stream.write_all(wire.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answers = String::new();
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_string(&mut answers)).await;
+        read.expect("it is closed").unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200").count(), ends.len(), "{wire}: {answers}");
+        for body in ends {
+            assert!(answers.contains(&format!("\r\n\r\n{body}")), "{wire}: {answers}");
+        }
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn blank_lines_before_a_request_are_skipped_however_they_arrive() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&(plain(&origin.place) + "limits: { keepalive: 1s }\n")).await;
+    let request = get("/a", "");
+    for pieces in [&["\r\n"][..], &["\r", "\n"], &["\r\n\r", "\n\r\n"], &["", "\r", "\n\r", "\n"]] {
+        let mut stream = TcpStream::connect(&gateway.place).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for round in 0..2 {
+            // The blank line that some clients send after a body comes with the end of one request, or before the next.
+            for piece in pieces {
+                stream.write_all(piece.as_bytes()).await.unwrap();
+                support::origin::pause(30).await;
+            }
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"/a ") {
+                assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{pieces:?} {round}: {answer:?}");
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 200 "), "{pieces:?}: {answer:?}");
+        }
+        // What is left over is no beginning of a request that would be refused as too slow.
+        stream.write_all(b"\r\n\r").await.unwrap();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "");
+    }
+    gateway.stop(&[]).await;
+}
+
 #[tokio::test]
 async fn a_head_has_bounds_in_size_and_in_time() {
     let origin = counting().await;
@@ -226,6 +351,8 @@ async fn a_head_has_bounds_in_size_and_in_time() {
     assert!(long.starts_with("HTTP/1.1 414 "), "{long}");
     let many = exchange(&gateway.place, get("/", &"x: y\r\n".repeat(101)).as_bytes()).await;
     assert!(many.starts_with("HTTP/1.1 431 "), "{many}");
+    let method = exchange(&gateway.place, format!("{} / HTTP/1.1\r\n\r\n", "A".repeat(9000)).as_bytes()).await;
+    assert!(method.starts_with("HTTP/1.1 501 ") && method.contains("method_length"), "{method}");
     let future = exchange(&gateway.place, b"GET / HTTP/1.2\r\nHost: a\r\n\r\n").await;
     assert!(future.starts_with("HTTP/1.1 505 "), "{future}");
     // Never completed, and refused all the same.

@@ -169,3 +169,132 @@ async fn who_leaves_while_its_post_waits_frees_its_turn() {
     assert_eq!(origin.count("/left"), 0);
     gateway.stop(&[]).await;
 }
+
+#[tokio::test]
+async fn authorities_are_compared_by_what_they_mean() {
+    let origin = Origin::start(|asked| async move { Answer::json(asked.target) }).await;
+    let hosts = "limits: { hosts: [\"127.0.0.1\", api.example, \"[::1]\"] }\n";
+    let gateway = Gateway::start(&(plain(&origin.place) + hosts)).await;
+    let ask = async |head: &str| gateway.client.raw(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await;
+    for (target, host, served) in [
+        ("http://API.example/a", "api.EXAMPLE", "/a"),
+        ("http://api.example:80/a", "api.example", "/a"),
+        ("HTTP://api.example/a", "api.example:80", "/a"),
+        ("https://api.example:443/a", "api.example:", "/a"),
+        ("http://api.example", "api.example", "/"),
+        ("http://api.example?x=1", "api.example", "/?x=1"),
+        ("http://[::1]:80/a", "[0:0:0:0:0:0:0:1]", "/a"),
+        ("/a", "API.Example:8080", "/a"),
+    ] {
+        for _hit_or_miss in 0..2 {
+            let reply = ask(&format!("GET {target} HTTP/1.1\r\nHost: {host}")).await;
+            assert_eq!((reply.status, reply.text().as_str()), (200, served), "{target} {host}: {}", reply.text());
+        }
+    }
+    for (target, host, reason) in [
+        ("http://api.example:8080/a", "api.example", "host"),
+        ("https://api.example:80/a", "api.example", "host"),
+        ("http://[::1]/a", "[::2]", "host"),
+        ("http://other.example/a", "OTHER.example", "foreign_host"),
+        ("/a", "[a", "host"),
+        ("/a", "]", "host"),
+        ("/a", "::1", "host"),
+        ("/a", "[zz]", "host"),
+        ("/a", "[::1]x", "host"),
+        ("http://[zz]/a", "[zz]", "host"),
+        ("/a", "api.example:99999", "host"),
+    ] {
+        let reply = ask(&format!("GET {target} HTTP/1.1\r\nHost: {host}")).await;
+        assert_eq!(reply.json()["error"]["details"]["reason"], reason, "{target} {host}: {}", reply.text());
+    }
+    gateway.stop(&[]).await;
+}
+
+/// Sends a request over HTTP/2 in clear text; the body of its response, empty where the stream was reset.
+async fn over_http2(place: &str, fields: &[(&str, &str)]) -> String {
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    // Literals without indexing and without Huffman's code (RFC 7541 section 6.2.2).
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let block = fields.iter().map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect::<Vec<_>>();
+    let mut stream = TcpStream::connect(place).await.unwrap();
+    let opening = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), frame(1, 5, 1, &block.concat())];
+    stream.write_all(&opening.concat()).await.unwrap();
+    let mut body = Vec::new();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])];
+        stream.read_exact(&mut payload).await.unwrap();
+        let (kind, ends, is_ours) = (head[3], head[4] & 1 == 1, head[8] == 1);
+        if kind == 0 {
+            body.extend_from_slice(&payload);
+        }
+        // A reset, or the end of headers or data.
+        if is_ours && (kind == 3 || ends && kind < 2) {
+            return String::from_utf8(body).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_of_the_server_itself_is_answered_and_tunnels_are_refused_alike() {
+    let origin = Origin::start(|_| async { Answer::json("{}") }).await;
+    let mut gateway = Gateway::start(&plain(&origin.place)).await;
+    for head in ["OPTIONS * HTTP/1.1", "OPTIONS http://a HTTP/1.1"] {
+        let reply = gateway.client.raw(format!("{head}\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).await;
+        assert_eq!((reply.status, reply.header("allow")), (204, "DELETE, GET, HEAD, OPTIONS, POST, PUT, QUERY"));
+    }
+    let refused = |text: &str| text.contains("METHOD_NOT_ALLOWED") && text.contains("requestId");
+    for target in ["/", "a:443", "http://a/"] {
+        let reply = gateway.client.raw(format!("CONNECT {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await;
+        assert!(reply.status == 405 && refused(&reply.text()), "{target}: {}", reply.text());
+        assert!(reply.header("allow").contains("GET, HEAD"), "{target}: {:?}", reply.headers);
+    }
+    let body = over_http2(&gateway.place, &[(":method", "CONNECT"), (":authority", "a:443")]).await;
+    assert!(refused(&body), "{body}");
+    let line =
+        gateway.process.line("the tunnel", |line| line["method"] == "CONNECT" && line["reason"] == "method").await;
+    assert_eq!(line["status"], 405);
+    let counted = gateway.metric("addrgate_refused_total{by=\"route\",reason=\"method\"}").await;
+    assert!(counted >= 4.0, "{counted}");
+    // A target of no known form is refused here, not by the parser behind.
+    for target in ["http:/a/", "foo", "http:a"] {
+        let reply = gateway.client.raw(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await;
+        assert_eq!(reply.json()["error"]["details"]["reason"], "target_form", "{target}: {}", reply.text());
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn an_interim_or_conditional_answer_that_nobody_requested_is_none() {
+    let origin = Origin::start(|asked| async move {
+        let fields = "etag: \"one\"\r\ncache-control: max-age=60\r\n";
+        let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        let text = match asked.target.as_str() {
+            "/continue" => format!("HTTP/1.1 100 Continue\r\n\r\n{last}"),
+            "/never" => "HTTP/1.1 100 Continue\r\n\r\n".to_owned(),
+            _ => format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n"),
+        };
+        Answer::Raw(text.into_bytes())
+    })
+    .await;
+    for config in [plain(&origin.place), uncached(&origin.place)] {
+        let is_cached = config.contains("cache: { methods: [GET]");
+        let gateway = Gateway::start(&config).await;
+        let ask = async |target: &str, fields: &str| {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
+            gateway.client.raw(head.as_bytes()).await
+        };
+        let reply = ask("/continue", "").await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, "ok"));
+        assert_eq!(ask("/never", "").await.status, 502);
+        let reply = ask("/unchanged", "").await;
+        assert_eq!(reply.json()["error"]["details"]["reason"], "upstream_invalid", "{}", reply.text());
+        let asked = ask("/unchanged", "If-None-Match: \"one\"\r\n").await;
+        assert_eq!(asked.status, if is_cached { 502 } else { 304 }, "{is_cached}: {:?}", asked.headers);
+        gateway.stop(&[]).await;
+    }
+}

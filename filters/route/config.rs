@@ -47,7 +47,7 @@ pub struct Config {
     /// What kind of work it is, where a degraded gateway may refuse it before others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sheds: Option<Sheds>,
-    /// The request body that is accepted; left out, none is.
+    /// The request body that is accepted; left out, and with GET and HEAD, a body of up to 64 KiB is read and dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
     /// Which request fields reach the upstream, in lower case; `"*"`: all but hop-by-hop ones and those that set the

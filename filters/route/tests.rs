@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::head::Headers;
+use crate::request_body::most;
 
 fn routes(value: serde_json::Value) -> Result<Routes, Mistake> {
     Routes::new(serde_json::from_value(value).unwrap())
@@ -38,6 +39,18 @@ fn ask(method: &str, target: &str) -> Result<(String, String), Cause> {
 #[case("GET", "/x/y/", "rest", "/x/y/")]
 fn first_match_wins(#[case] method: &str, #[case] target: &str, #[case] name: &str, #[case] forwarded: &str) {
     assert_eq!(ask(method, target).unwrap(), (name.to_owned(), forwarded.to_owned()));
+}
+
+#[test]
+fn the_server_itself_says_what_it_has() {
+    let head = Head::new("OPTIONS", "*", Headers::Raw(&[]));
+    let Flow::Answer(reply) = table().request(&head, &mut Verdict::default()) else { panic!("no response") };
+    assert_eq!((reply.status, reply.fields), (204, vec![("allow", "GET, HEAD, OPTIONS, POST".to_owned())]));
+    for target in ["a:443", "/", "*"] {
+        let cause = ask("CONNECT", target).unwrap_err();
+        assert_eq!((cause.reason, cause.status(), cause.close), ("method", 405, true), "{target}");
+        assert_eq!(cause.allow.as_deref(), Some("GET, HEAD, OPTIONS, POST"));
+    }
 }
 
 #[rstest]
@@ -77,5 +90,5 @@ fn names_are_unique() {
 
 #[test]
 fn the_largest_body_is_the_routes() {
-    assert_eq!(table().list().iter().map(|route| route.max_body()).collect::<Vec<_>>(), [0, 10, 0, 1024]);
+    assert_eq!(table().list().iter().map(|route| most(route, "POST")).collect::<Vec<_>>(), [65536, 10, 65536, 1024]);
 }

@@ -30,6 +30,20 @@ const AHEAD: usize = 16 << 10;
 /// How much of an answer waits for more of it.
 const HELD: usize = 16 << 10;
 
+/// What every response begins with, to HTTP/1.0 too.
+const BEGINNING: &[u8] = b"HTTP/1.";
+
+/// How long after each byte of it the next one finds out whether the client is still there: a round trip on the same network,
+/// in the same country, around the world.
+const PROBES: [Duration; 6] = [
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(20),
+];
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Conn {
@@ -38,12 +52,20 @@ pub(super) struct Conn {
     is_plain: bool,
     /// Read from the client and not yet used; begins with a request head.
     pub(super) buf: BytesMut,
-    /// Bytes of the current request that Pingora has still to get.
+    /// The head of the current request in the form that Pingora gets, and how much of it Pingora has.
+    front: Vec<u8>,
+    front_read: usize,
+    /// Bytes of the current request that Pingora has still to get after that.
     lent: usize,
     /// Where the origin's `Date` waits for the head that Pingora writes.
     pub(super) date: Arc<DateSlot>,
     /// What Pingora has written and not yet flushed: head and body go out in one piece.
     held: BytesMut,
+    /// Whether the response is under way.
+    answering: bool,
+    /// Bytes of [`BEGINNING`] that were sent before that, and when the next one is.
+    probes: usize,
+    next_probe: Alarm,
     /// How long an answer may be stuck, and whether it is.
     write_time: Duration,
     stuck: bool,
@@ -59,9 +81,14 @@ impl Conn {
             is_plain: inner.get_ssl_digest().is_none(),
             inner,
             buf: BytesMut::with_capacity(4096),
+            front: Vec::new(),
+            front_read: 0,
             lent: 0,
             date: Arc::default(),
             held: BytesMut::new(),
+            answering: false,
+            probes: 0,
+            next_probe: Alarm::default(),
             write_time: Duration::ZERO,
             stuck: false,
             alarm: Alarm::default(),
@@ -78,19 +105,21 @@ impl Conn {
         self.source = Some(Arc::new(digest));
     }
 
-    /// Lets Pingora read so many bytes, from the first of the buffer on. `usize::MAX`: all there will ever be.
-    pub(super) fn lend(&mut self, bytes: usize, write_time: Duration) {
-        (self.lent, self.write_time) = (bytes, write_time);
+    /// Lets Pingora read `front`, and then so many bytes from the first of the buffer on. `usize::MAX`: all there will ever
+    /// be.
+    pub(super) fn lend(&mut self, front: Vec<u8>, bytes: usize, write_time: Duration) {
+        (self.front, self.front_read, self.lent, self.write_time) = (front, 0, bytes, write_time);
+        (self.answering, self.probes) = (false, 0);
     }
 
     /// The loan is over.
     pub(super) fn back(&mut self) {
-        self.lent = 0;
+        (self.front, self.front_read, self.lent) = (Vec::new(), 0, 0);
     }
 
     /// Whether Pingora has taken exactly the request: what it has left would be read as another one.
     pub(super) fn is_returned_whole(&self) -> bool {
-        self.lent == 0
+        self.lent == 0 && self.front_read == self.front.len()
     }
 
     /// Reads more into the buffer.
@@ -135,20 +164,54 @@ impl Conn {
         Poll::Ready(Ok(()))
     }
 
-    /// Nothing is left to be read: pending until the client leaves, which is what an empty read means.
+    /// Nothing is left to be read: pending until an error tells that the client has left.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.buf.len() < AHEAD {
-            if ready!(self.poll_fill(cx))? == 0 {
-                return Poll::Ready(Ok(()));
+            match ready!(self.poll_fill(cx)) {
+                Ok(1..) => {}
+                // TLS may end without a word of its own; the request was whole.
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Poll::Ready(Err(error)),
+                Ok(0) | Err(_) => return self.poll_gone(cx).map(Err),
             }
         }
         // The answer that is being made wakes the task; then the door goes on with what is here.
+        Poll::Pending
+    }
+
+    /// The client sends nothing more. Either it is gone, or it has closed its sending side and still reads: then its response is
+    /// made all the same (RFC 9112 section 9.6). Only what is sent to it tells: a system whose program has closed the connection
+    /// refuses it. So the response is begun, byte by byte, with what all of them begin with.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        while !self.answering && self.probes < PROBES.len() {
+            if self.probes > 0 {
+                ready!(self.next_probe.poll(cx));
+            }
+            let byte = &BEGINNING[self.probes..=self.probes];
+            match ready!(Pin::new(&mut self.inner).poll_write(cx, byte)) {
+                Ok(1) => {}
+                Ok(_) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
+                Err(error) => return Poll::Ready(error),
+            }
+            self.next_probe.set(Instant::now() + PROBES[self.probes]);
+            self.probes += 1;
+            if !self.is_plain
+                && let Poll::Ready(Err(error)) = Pin::new(&mut self.inner).poll_flush(cx)
+            {
+                return Poll::Ready(error);
+            }
+        }
         Poll::Pending
     }
 }
 
 impl AsyncRead for Conn {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.front_read < self.front.len() {
+            let n = out.remaining().min(self.front.len() - self.front_read);
+            out.put_slice(&self.front[self.front_read..self.front_read + n]);
+            self.front_read += n;
+            return Poll::Ready(Ok(()));
+        }
         if self.lent == 0 {
             return self.poll_left(cx);
         }
@@ -171,11 +234,13 @@ impl AsyncWrite for Conn {
         if this.held.len() + bytes.len() > HELD {
             ready!(this.poll_held(cx))?;
         }
-        if bytes.len() > HELD && this.date.is_empty() {
+        if bytes.len() > HELD && this.date.is_empty() && this.answering {
             return Pin::new(&mut this.inner).poll_write(cx, bytes);
         }
         let begin = this.held.len();
-        this.held.extend_from_slice(bytes);
+        this.answering = true;
+        // The beginning may have been sent before, to see whether the client is still there.
+        this.held.extend_from_slice(&bytes[std::mem::take(&mut this.probes).min(bytes.len())..]);
         this.date.apply(&mut this.held[begin..]);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -248,7 +313,7 @@ mod tests {
     fn pair(room: usize) -> (Conn, DuplexStream) {
         let (ours, client) = duplex(room);
         let mut conn = Conn::new(Box::new(ours));
-        conn.lend(usize::MAX, PATIENCE);
+        conn.lend(Vec::new(), usize::MAX, PATIENCE);
         (conn, client)
     }
 
@@ -282,6 +347,29 @@ mod tests {
         let mut all = Vec::new();
         client.read_to_end(&mut all).await.unwrap();
         assert_eq!(all, [HEAD, &body].concat());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_no_more_gets_its_response_and_who_is_gone_is_heard() {
+        let (mut conn, client) = pair(1 << 20);
+        conn.lend(Vec::new(), 0, PATIENCE);
+        let (mut reads, mut sends) = tokio::io::split(client);
+        sends.shutdown().await.unwrap();
+        let mut none = [0];
+        let idle = tokio::time::timeout(Duration::from_secs(1), conn.read(&mut none)).await;
+        assert!(idle.is_err(), "its response may take as long as any");
+        conn.write_all(HEAD).await.unwrap();
+        conn.write_all(b"body").await.unwrap();
+        conn.flush().await.unwrap();
+        drop(conn);
+        let mut all = Vec::new();
+        reads.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, [HEAD, b"body"].concat());
+
+        let (mut conn, client) = pair(1 << 20);
+        conn.lend(Vec::new(), 0, PATIENCE);
+        drop(client);
+        assert_eq!(conn.read(&mut none).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 //! Every line ends in CRLF: a bare LF, a folded line (section 5.2) or a head beyond the bounds is refused as soon as it is
 //! seen, because two parsers that disagree about where a message ends are how requests get smuggled.
 
+use addrgate_filters::edge::{LONGEST_METHOD, long_method};
 use addrgate_filters::reply::{Cause, Code};
 
 use crate::config::Limits;
@@ -66,18 +67,21 @@ impl Scanner {
             }
         }
         self.seen = bytes.len();
-        match self.too_large(limits) {
+        match self.too_large(bytes, limits) {
             Some(cause) => Scan::Wrong(cause),
             None => Scan::Partial,
         }
     }
 
     /// Before the head is complete; the filter `edge` knows the exact bounds of one that is.
-    fn too_large(&self, limits: &Limits) -> Option<Cause> {
+    fn too_large(&self, bytes: &[u8], limits: &Limits) -> Option<Cause> {
         // Method, version and spaces of the request line.
         const AROUND: usize = 64;
         let (uri, head) = (limits.uri.len() + AROUND, limits.head.len());
         let cause = |code, reason, message: &'static str| Some(Cause::new(code, reason, message).closing());
+        if self.lines == 0 && bytes.len() > LONGEST_METHOD && !bytes[..=LONGEST_METHOD].contains(&b' ') {
+            return Some(long_method());
+        }
         if self.lines == 0 && self.seen > uri {
             return cause(Code::UriTooLong, "uri_length", "The URL is too long.");
         }
@@ -134,6 +138,8 @@ mod tests {
     fn bounds_hold_before_the_head_is_complete() {
         let long = [b"GET /".as_slice(), &[b'a'; 9000]].concat();
         assert_eq!(scan(&long), Err("uri_length"));
+        assert_eq!(scan(&[b'A'; 33]), Err("method_length"));
+        assert_eq!(scan(&[&[b'A'; 32], b" /".as_slice()].concat()), Ok(None));
         let many = [b"GET / HTTP/1.1\r\n".as_slice(), &b"a: b\r\n".repeat(101)].concat();
         assert_eq!(scan(&many), Err("field_count"));
         let large = [b"GET / HTTP/1.1\r\na: ".as_slice(), &[b'b'; 26_000]].concat();

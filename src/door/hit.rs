@@ -118,8 +118,12 @@ fn plain<'a>(head: &Head<'a>, directives: bool) -> Option<Plain<'a>> {
         6 => thought |= name.eq_ignore_ascii_case("expect") || name.eq_ignore_ascii_case("pragma"),
         8 => thought |= name.eq_ignore_ascii_case("if-match") || name.eq_ignore_ascii_case("if-range"),
         10 if name.eq_ignore_ascii_case("connection") => {
-            plain.close |= value.eq_ignore_ascii_case(b"close");
-            thought |= !plain.close && !value.eq_ignore_ascii_case(b"keep-alive");
+            for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                plain.close |= option.eq_ignore_ascii_case(b"close");
+                // An offer of another protocol changes nothing.
+                let known: [&[u8]; 5] = [b"keep-alive", b"close", b"", b"upgrade", b"http2-settings"];
+                thought |= !known.iter().any(|known| option.eq_ignore_ascii_case(known));
+            }
         }
         13 if name.eq_ignore_ascii_case("if-none-match") => plain.conditional = reads,
         13 => thought |= directives && name.eq_ignore_ascii_case("cache-control"),

@@ -10,14 +10,14 @@ use std::time::Duration;
 use addrgate_filters::proxy_protocol;
 use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::request_body::too_slow;
-use addrgate_filters::route::Route;
 use bytes::{Buf, BytesMut};
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
 
-use super::body::{Body, Chunks};
+use super::body::Body;
+use super::chunks::Chunks;
 use super::conn::Conn;
 use super::date::DateSlot;
 use super::head::{Scan, Scanner};
@@ -107,11 +107,13 @@ impl Visit {
         conn.alarm.set(*since + if begun { limits.head_time.0 } else { limits.keepalive.0 });
         let arrived = poll_fn(|cx| {
             loop {
-                // A blank line before the request line is what some clients send after a body (RFC 9112 section 2.2).
-                if conn.buf.starts_with(b"\r\n") && scanner.is_new() {
+                // Blank lines before the request line are what some clients send after a body (RFC 9112 section 2.2).
+                while scanner.is_new() && conn.buf.starts_with(b"\r\n") {
                     conn.buf.advance(2);
                 }
-                match scanner.scan(&conn.buf, limits) {
+                let is_blank = conn.buf.is_empty() || scanner.is_new() && conn.buf[..] == *b"\r";
+                let scan = if is_blank { Scan::Partial } else { scanner.scan(&conn.buf, limits) };
+                match scan {
                     Scan::Complete(length) => return Poll::Ready(Arrived::Head(length)),
                     Scan::Http2 => return Poll::Ready(Arrived::Http2),
                     Scan::Wrong(cause) => return Poll::Ready(Arrived::Wrong(cause)),
@@ -122,7 +124,7 @@ impl Visit {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Arrived::Nothing),
                     Poll::Pending => {}
                 }
-                if conn.buf.is_empty() {
+                if is_blank {
                     if stopping.poll(cx).is_ready() {
                         return Poll::Ready(Arrived::Nothing);
                     }
@@ -130,7 +132,7 @@ impl Visit {
                     conn.alarm.set(Instant::now() + limits.head_time.0);
                 }
                 ready!(conn.alarm.poll(cx));
-                return Poll::Ready(if conn.buf.is_empty() { Arrived::Nothing } else { Arrived::Wrong(slow()) });
+                return Poll::Ready(if is_blank { Arrived::Nothing } else { Arrived::Wrong(slow()) });
             }
         })
         .await;
@@ -149,29 +151,35 @@ impl Visit {
         self.send(Instant::now(), time).await
     }
 
-    /// Reads the body that follows a head of `head` bytes to its end; gives its length on the wire, `None` where the client
-    /// left before. `reserve` is asked for memory as the bytes come in: what is only announced takes none.
+    /// Reads the body that follows a head of `head` bytes to its end; gives its length, `None` where the client left before.
+    /// What came in chunks is bare then. `reserve` is asked for memory as the bytes come in: what is only announced takes
+    /// none. The body has at most `most` bytes.
     pub(super) async fn body(
         &mut self,
         head: usize,
-        body: Body,
-        route: &Route,
+        (body, most): (Body, u64),
         time: Duration,
         mut reserve: impl FnMut(usize) -> Result<(), Cause> + Send,
     ) -> Result<Option<usize>, Cause> {
         const STEP: usize = 16 << 10;
         let Some(conn) = &mut self.conn else { return Ok(None) };
-        let mut chunks = Chunks::default();
+        let mut chunks = Chunks::new();
         let mut reserved = 0;
         let read = async {
             loop {
                 let end = match body {
                     Body::Bytes(length) => (conn.buf.len() >= head + length).then_some(length),
-                    Body::Chunks => chunks.end(&conn.buf[head..], route)?,
+                    Body::Chunks => chunks.read(&mut conn.buf[head..], most)?,
                 };
                 while reserved < conn.buf.len() - head {
                     reserve(STEP)?;
                     reserved += STEP;
+                }
+                if let (Some(length), Body::Chunks) = (end, body) {
+                    // What follows comes right after the bare body.
+                    let follows = head + chunks.length();
+                    conn.buf.copy_within(follows.., head + length);
+                    conn.buf.truncate(conn.buf.len() + length - chunks.length());
                 }
                 if end.is_some() || !matches!(poll_fn(|cx| conn.poll_fill(cx)).await, Ok(1..)) {
                     return Ok(end);
@@ -232,13 +240,14 @@ impl Visit {
         }
     }
 
-    /// The connection for one request of Pingora's; `usize::MAX` bytes: for good. No answer may be stuck for longer than
-    /// `write_time`.
-    pub(super) fn lend(&mut self, bytes: usize, write_time: Duration) -> Option<Stream> {
+    /// The connection for one request of Pingora's, which reads `front` in place of the first `used` bytes of the wire, and
+    /// then `bytes` more; `usize::MAX`: for good. No answer may be stuck for longer than `write_time`.
+    pub(super) fn lend(&mut self, front: Vec<u8>, used: usize, bytes: usize, write_time: Duration) -> Option<Stream> {
         let mut conn = self.conn.take()?;
         // It may wait for long.
         spare::give_back(std::mem::take(&mut self.out));
-        conn.lend(bytes, write_time);
+        conn.buf.advance(used.min(conn.buf.len()));
+        conn.lend(front, bytes, write_time);
         Some(conn)
     }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use addrgate_filters::Flow;
 use addrgate_filters::reply::Cause;
-use addrgate_filters::request_body::{too_large, too_slow};
+use addrgate_filters::request_body::{most, taken, too_large, too_slow};
 use addrgate_filters::route::Route;
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
@@ -20,14 +21,17 @@ use crate::context::Context;
 const REPLAYED: u64 = 64 << 10;
 
 /// On body-keyed routes (which allow no larger bodies than are replayed) reads the body and finds the key. Any other body that
-/// can be replayed is read, too, so that who sends slowly holds no place at the upstream, and who leaves is heard.
+/// can be replayed is read, too, so that who sends slowly holds no place at the upstream, and who leaves is heard. What the
+/// route takes no body for is read, and goes nowhere.
 pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Route) -> Result<Result<(), Cause>> {
     let request = session.req_header();
     let is_http2 = request.version == Version::HTTP_2;
-    let by_body = route.config.cache.as_ref().is_some_and(|cache| cache.by_body(request.method.as_str()));
+    let method = request.method.as_str();
+    let by_body = route.config.cache.as_ref().is_some_and(|cache| cache.by_body(method));
     let length =
         request.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let length = length.unwrap_or_else(|| route.max_body());
+    let (goes_on, most) = (taken(route, method).is_some(), most(route, method));
+    let length = length.unwrap_or(most);
     if is_http2 && !session.is_body_empty() {
         // What is passed on while it comes in is kept as far as it can be replayed.
         match ctx.shared.reserve(usize::try_from(length.min(REPLAYED)).unwrap_or(usize::MAX)) {
@@ -45,12 +49,14 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
         return Ok(Ok(()));
     }
     let time = ctx.plan.file.limits.body_time.0;
-    let body = match tokio::time::timeout(time, read(session, route)).await {
+    let body = match tokio::time::timeout(time, read(session, most)).await {
         Ok(body) => body?,
         Err(_elapsed) => Err(too_slow()),
     };
     Ok(body.and_then(|body| {
-        if !by_body {
+        // HTTP/2 may announce a body, and then end without a byte of it.
+        ctx.body_dropped = !goes_on || body.is_empty();
+        if !by_body || ctx.body_dropped {
             return Ok(());
         }
         let plan = Arc::clone(&ctx.plan);
@@ -61,27 +67,40 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     }))
 }
 
-async fn read(session: &mut Session, route: &Route) -> Result<Result<Bytes, Cause>> {
+async fn read(session: &mut Session, most: u64) -> Result<Result<Bytes, Cause>> {
     let mut body = BytesMut::new();
     while let Some(piece) = session.read_request_body().await.map_err(Error::into_down)? {
-        if body.len() + piece.len() > usize::try_from(route.max_body()).unwrap_or(usize::MAX) {
-            return Ok(Err(too_large(route)));
+        if (body.len() + piece.len()) as u64 > most {
+            return Ok(Err(too_large(most)));
         }
         body.extend_from_slice(&piece);
     }
     Ok(Ok(body.freeze()))
 }
 
-/// One piece on its way to the upstream: counted, or replaced by the canonical body.
-pub(super) fn forward(ctx: &mut Context, piece: &mut Option<Bytes>) -> Result<()> {
+/// What the upstream hears of a body that was dropped: that there is none.
+pub(super) fn tell_dropped(ctx: &Context, request: &mut RequestHeader) -> Result<()> {
+    match ctx.body_dropped {
+        true => request.insert_header(header::CONTENT_LENGTH, "0"),
+        false => Ok(()),
+    }
+}
+
+/// One piece on its way to the upstream: counted, dropped, or replaced by the canonical body.
+pub(super) fn forward(ctx: &mut Context, method: &str, piece: &mut Option<Bytes>) -> Result<()> {
+    if ctx.body_dropped {
+        *piece = None;
+        return Ok(());
+    }
     if let Some(canonical) = &ctx.verdict.body {
         *piece = (!std::mem::replace(&mut ctx.body_sent, true)).then(|| canonical.clone());
         return Ok(());
     }
     let Some(route) = ctx.verdict.route.clone() else { return Ok(()) };
     ctx.body_read += piece.as_ref().map_or(0, |piece| piece.len() as u64);
-    if ctx.body_read > route.max_body() {
-        return Err(refusal(ctx, "route", too_large(&route)).into_down());
+    let most = most(&route, method);
+    if ctx.body_read > most {
+        return Err(refusal(ctx, "route", too_large(most)).into_down());
     }
     if ctx.begun.elapsed() > ctx.plan.file.limits.body_time.0 {
         return Err(Error::explain(ErrorType::ReadTimedout, "the whole body took too long").into_down());

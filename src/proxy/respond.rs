@@ -72,8 +72,9 @@ async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Resul
 
 /// Passes an interim answer (1xx) on at once. Pingora loses one that arrives together with a final answer that is kept.
 pub(super) async fn interim(session: &mut Session, answer: &ResponseHeader) -> Result<()> {
-    if session.req_header().version == http::Version::HTTP_10 {
-        // It would take the interim answer for the last (RFC 9110 section 15.2).
+    // HTTP/1.0 would take the interim answer for the last (RFC 9110 section 15.2). A client that waits for `100 Continue` had
+    // ours; the upstream was never asked for one.
+    if session.req_header().version == http::Version::HTTP_10 || answer.status == http::StatusCode::CONTINUE {
         return Ok(());
     }
     let client = session.as_downstream_mut();

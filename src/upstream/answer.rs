@@ -30,6 +30,12 @@ pub(crate) fn judge(answer: &ResponseHeader, route: &Route) -> Result<(), Cause>
     .retry_after(SOON))
 }
 
+/// A 304 to a request that was not conditional: there is nothing that it could stand for.
+pub(crate) fn unasked() -> Cause {
+    let message = "The service behind answered with something unexpected.";
+    Cause::new(Code::BadGateway, "upstream_invalid", message).retry_after(SOON)
+}
+
 /// A 503 that says when to come back.
 pub(crate) fn unavailable(reason: &'static str, message: &'static str) -> Cause {
     Cause::new(Code::ServiceUnavailable, reason, message).retry_after(SOON)

@@ -76,6 +76,11 @@ pub(crate) fn tell_effects(request: &mut RequestHeader, effects: Effects) -> pin
     }
 }
 
+/// Whether `304 Not Modified` is a response to it (RFC 9110 section 15.4.5).
+pub(crate) fn is_conditional(request: &RequestHeader) -> bool {
+    [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE].iter().any(|name| request.headers.contains_key(name))
+}
+
 /// Where a request came from.
 pub(crate) struct Origin<'a> {
     pub(crate) peer: Option<std::net::IpAddr>,
@@ -135,6 +140,12 @@ pub(crate) fn shape(
         headers.keys().filter(|name| **name != header::HOST && !passes(name)).cloned().collect();
     for name in &dropped {
         headers.remove(name);
+    }
+    // `edge` has seen that it is one number; `005` two readers may take for two (RFC 9110 section 8.6).
+    if let Some(length) = headers.get(header::CONTENT_LENGTH).filter(|length| length.as_bytes().starts_with(b"0"))
+        && let Some(number) = length.to_str().ok().and_then(|text| text.parse::<u64>().ok())
+    {
+        set(headers, "content-length", itoa::Buffer::new().format(number))?;
     }
     if !passes(&header::ACCEPT) {
         let accept = if problem { "application/problem+json, application/json" } else { "application/json" };
