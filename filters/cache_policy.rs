@@ -16,7 +16,7 @@
 //!     fallback: 1m                      # cap on the lifetime of what a route's fallback answered
 //!     heuristic: { fraction: 0.1, max: 1d }  # left out: no lifetime is guessed
 //!     set_cookie: explicit              # answers that set cookies: never, explicit (public or s-maxage), always
-//!     request_directives: true          # whether Cache-Control of requests is honoured
+//!     request_directives: false         # whether Cache-Control of requests is honoured
 //!     parts: false                      # whether a Range reaches the upstream, and the part it sends is kept
 //! ```
 
@@ -31,6 +31,7 @@ use crate::units::{FieldName, Span};
 pub mod conditional;
 pub mod date;
 pub mod directives;
+pub mod downstream;
 pub mod fields;
 pub mod freshness;
 pub mod invalidation;
@@ -70,8 +71,8 @@ pub struct Config {
     pub heuristic: Option<Heuristic>,
     /// Whether answers that set cookies are kept.
     pub set_cookie: SetCookie,
-    /// Whether the `Cache-Control` of requests is honoured. A client that may send `no-cache` can reach the upstream at
-    /// will, so turn it off where clients are not trusted to.
+    /// Whether the `Cache-Control` of requests is honoured. A client that may send `no-cache` reaches the upstream at will,
+    /// so turn it on only where all clients are trusted to.
     pub request_directives: bool,
     /// Whether a `Range` for what is not kept reaches the upstream, and the part that it sends is kept for requests that
     /// ask for no more of it. Otherwise the whole is fetched and the part cut out of it, which is better for small answers.
@@ -92,7 +93,7 @@ impl Default for Config {
             fallback: Span::secs(60),
             heuristic: None,
             set_cookie: SetCookie::default(),
-            request_directives: true,
+            request_directives: false,
             parts: false,
         }
     }

@@ -14,7 +14,7 @@
 //!     effects: [stale_x12, no_batch, no_analysis, no_fuzzy]
 //!   emergency:
 //!     enter: { memory: 95% }
-//!     effects: [stale_x100, cache_only]
+//!     effects: [stale_x100, cache_only, shrink_cache]
 //! ```
 //!
 //! Signals, of the upstreams that routes name, the worst counts: `delay`, how long requests wait for a place; `refused`, the
@@ -29,7 +29,8 @@
 //! Effects: `stale_x4` makes stale windows four times as long (any number from 2 to 1000), `no_batch` and `no_analysis`
 //! refuse routes that say `sheds: batch` or `sheds: analysis`, `no_fuzzy` asks the upstream by `X-Degrade: no-fuzzy` to skip
 //! its costly searches, `fallback` sends requests of routes that have one to their fallback, `cache_only` asks no upstream
-//! at all.
+//! at all, `shrink_cache` halves the memory of the cache, and again every few seconds, while the process uses more memory than
+//! the level is left at: a level that was entered for memory would otherwise never be left, because the cache stays full.
 //!
 //! A level is entered at once and left one step at a time. An operator can set a level for a time, whatever the signals
 //! say.
@@ -130,7 +131,7 @@ impl Default for Config {
                 enter: enter(250, 30, 30, 80, 90),
                 effects: vec![Effect::Stale(12), Effect::NoBatch, Effect::NoAnalysis, Effect::NoFuzzy],
             },
-            emergency: Step { enter: full, effects: vec![Effect::Stale(100), Effect::CacheOnly] },
+            emergency: Step { enter: full, effects: vec![Effect::Stale(100), Effect::CacheOnly, Effect::ShrinkCache] },
         }
     }
 }
@@ -228,6 +229,15 @@ impl Degrade {
             Mode::Enforce => self.effects[self.level() as usize],
             Mode::Observe => Effects::default(),
         }
+    }
+
+    /// Whether the cache has to give memory back, with this share of its limit used by the process: the level says so, and
+    /// that is more than the level is left at. Not where an operator set the level and memory is not short.
+    #[must_use]
+    pub fn wants_memory(&self, used: f64) -> bool {
+        let step = self.config.steps().into_iter().find(|(level, _)| *level == self.level());
+        let enter = step.and_then(|(_, step)| step.enter.memory);
+        self.effects().shrink_cache && enter.is_some_and(|enter| used >= enter.fraction() * controller::MEMORY)
     }
 
     /// Feeds the signals; to be called about once a second.

@@ -14,21 +14,24 @@ use crate::request_id::RequestId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     text: String,
-    left: usize,
+    /// Bytes to come; `None` where only its end tells the length.
+    left: Option<usize>,
+    /// The last byte so far, where the length is not known.
+    held: Option<u8>,
 }
 
 impl Stamp {
-    /// Made when the answer's head is written, for a body of `length` bytes; `elapsed` is the time since the request's head
-    /// was read.
+    /// Made when the answer's head is written, for a body of `length` bytes, where that is known; `elapsed` is the time since
+    /// the request's head was read.
     #[must_use]
-    pub fn new(id: &RequestId, elapsed: Duration, now: chrono::DateTime<chrono::Utc>, length: usize) -> Self {
+    pub fn new(id: &RequestId, elapsed: Duration, now: chrono::DateTime<chrono::Utc>, length: Option<usize>) -> Self {
         let text = format!(
             r#","meta":{{"requestId":"{}","responseTime":{},"timestamp":"{}"}}}}"#,
             id.as_str(),
             elapsed.as_millis(),
             crate::reply::timestamp(now),
         );
-        Self { text, left: length }
+        Self { text, left: length, held: None }
     }
 
     /// By how many bytes the body grows.
@@ -37,15 +40,16 @@ impl Stamp {
         self.text.len() - 1
     }
 
-    /// Takes the next piece of a body, gives what is to be sent. The last piece is known by the length, because not every
-    /// path says which one it is.
+    /// Takes the next piece of a body, gives what is to be sent. Where the length is known it tells which piece is the last;
+    /// else `end` does.
     ///
-    /// A body that does not end in `}` is sent as it is and padded with spaces, which JSON allows, because its length has
-    /// been announced.
+    /// A body that does not end in `}` is sent as it is. Where its length has been announced it is padded with spaces, which
+    /// JSON allows.
     #[must_use]
-    pub fn piece(&mut self, piece: Bytes) -> Bytes {
-        let is_last = !piece.is_empty() && piece.len() >= self.left;
-        self.left = self.left.saturating_sub(piece.len());
+    pub fn piece(&mut self, piece: Bytes, end: bool) -> Bytes {
+        let Some(left) = self.left else { return self.next(&piece, end) };
+        let is_last = !piece.is_empty() && piece.len() >= left;
+        self.left = Some(left.saturating_sub(piece.len()));
         if !is_last {
             return piece;
         }
@@ -62,6 +66,27 @@ impl Stamp {
         }
         out.freeze()
     }
+
+    /// The same for a body of unknown length: its last byte is held back until more comes, or the end.
+    fn next(&mut self, piece: &[u8], end: bool) -> Bytes {
+        let mut out = BytesMut::with_capacity(piece.len() + self.text.len() + 1);
+        out.extend(self.held.take());
+        out.extend_from_slice(piece);
+        match out.last().copied() {
+            Some(b'}') if end => {
+                out.truncate(out.len() - 1);
+                out.extend_from_slice(self.text.as_bytes());
+                // Once.
+                self.left = Some(usize::MAX);
+            }
+            Some(last) if !end => {
+                out.truncate(out.len() - 1);
+                self.held = Some(last);
+            }
+            _ => {}
+        }
+        out.freeze()
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +97,7 @@ mod tests {
     use super::*;
 
     fn stamp(length: usize) -> Stamp {
-        Stamp::new(&RequestId::new(), Duration::from_millis(12), chrono::DateTime::UNIX_EPOCH, length)
+        Stamp::new(&RequestId::new(), Duration::from_millis(12), chrono::DateTime::UNIX_EPOCH, Some(length))
     }
 
     fn through(body: &[u8], cuts: &[usize]) -> Vec<u8> {
@@ -81,10 +106,10 @@ mod tests {
         let mut rest = Bytes::copy_from_slice(body);
         for cut in cuts {
             let piece = rest.split_to((*cut).min(rest.len()));
-            out.extend(stamp.piece(piece));
+            out.extend(stamp.piece(piece, false));
         }
-        out.extend(stamp.piece(rest));
-        out.extend(stamp.piece(Bytes::new()));
+        out.extend(stamp.piece(rest, false));
+        out.extend(stamp.piece(Bytes::new(), true));
         out
     }
 
@@ -102,6 +127,30 @@ mod tests {
         let out = through(b"{\"a\":1}\n", &[3]);
         assert_eq!(out.len(), 8 + stamp(0).growth());
         assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), serde_json::json!({"a": 1}));
+    }
+
+    #[rstest::rstest]
+    #[case(&["{\"a\":1}"], 1)]
+    #[case(&["{\"a\"", ":1", "}"], 1)]
+    #[case(&["{\"a\":{}", "", "}", ""], 1)]
+    #[case(&["[1]"], 0)]
+    #[case(&["{\"a\":1}", "\n"], 0)]
+    #[case(&[], 0)]
+    fn a_body_of_unknown_length_is_stamped_at_its_end(#[case] pieces: &[&str], #[case] stamps: usize) {
+        // Told with the last piece, or after it.
+        for with_last in [true, false] {
+            let mut stamp = Stamp { left: None, ..stamp(0) };
+            let mut out = Vec::new();
+            for (at, piece) in pieces.iter().enumerate() {
+                let end = with_last && at + 1 == pieces.len();
+                out.extend(stamp.piece(Bytes::copy_from_slice(piece.as_bytes()), end));
+            }
+            out.extend(stamp.piece(Bytes::new(), true));
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.matches("\"meta\"").count(), stamps, "{text}");
+            let plain = pieces.concat();
+            assert_eq!(text.len(), plain.len() + stamps * stamp.growth(), "{text}");
+        }
     }
 
     proptest! {

@@ -23,6 +23,8 @@
 //!       min_uses: 2                      # kept from the second request of a key within 10 minutes on; left out: 1
 //!       min_uses_within: 10m
 //!       tags: [search]                   # of every answer, besides the upstream's own Cache-Tag
+//!     cdn: shared                        # who may store responses in front: private or shared; left out: private with a key
+//!     cdn_lifetime: 1d                   # how long shared caches may; left out: as long as the gateway does
 //!     limits: { ... }                    # see rate_limit
 //!     rollout: { ... }                   # and shadow: see rollout
 //! ```

@@ -1,9 +1,11 @@
 //! What one request carries from phase to phase of Pingora's path.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::cache_policy::directives::RequestDirectives;
+use addrgate_filters::cache_policy::downstream::Terms;
 use addrgate_filters::cache_policy::part::Wanted;
 use addrgate_filters::cache_policy::storing::Reason;
 use addrgate_filters::cache_status::Forward;
@@ -102,10 +104,14 @@ pub(crate) struct Cached {
     pub(crate) validated: Option<HeaderMap>,
     /// Fields of its answer that are for this request only.
     pub(crate) own: HeaderMap,
+    /// Set with the last piece of a body that is being stored, where `meta` is added at its end.
+    pub(crate) last: Option<Arc<AtomicBool>>,
     /// Why the upstream was asked.
     pub(crate) forward: Forward,
     /// What it answered.
     pub(crate) upstream_status: Option<u16>,
+    /// What caches in front may do with its answer, where that is not stored.
+    pub(crate) terms: Option<Terms>,
     /// Why its answer was not kept.
     pub(crate) unkept: Option<Reason>,
 }

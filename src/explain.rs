@@ -3,10 +3,12 @@
 use std::fmt::{self, Display, Formatter};
 
 use addrgate_filters::Flow;
+use addrgate_filters::cache_policy::downstream::Audience;
 use addrgate_filters::cache_policy::{Errors, SetCookie};
 use addrgate_filters::cache_policy::{directives::RequestDirectives, part::Wanted};
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::route::{Auth, Cache, Route};
+use addrgate_filters::units::Span;
 use addrgate_filters::verdict::Verdict;
 use serde_json::{Map, Value, json};
 
@@ -167,6 +169,13 @@ fn describe(plan: &Plan, route: &Route, verdict: &Verdict, facts: &mut Facts) {
         None => facts.add("body", "refused"),
     }
     facts.add("forwarded", &*verdict.target);
+    let in_front = match config.audience() {
+        Audience::Private => "the client's own cache alone".to_owned(),
+        Audience::Shared(None) => "shared caches too, as long as it is stored here".to_owned(),
+        Audience::Shared(Some(lifetime)) => format!("shared caches too, for {}", Span(lifetime)),
+        Audience::AsUpstream => "whom the upstream lets".to_owned(),
+    };
+    facts.add("in_front", format!("may be stored by {in_front}"));
     if config.meta {
         facts.add("meta", "stamped on the way out");
     }

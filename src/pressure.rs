@@ -10,6 +10,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::shared::Shared;
 use crate::telemetry::METRICS;
@@ -43,10 +44,13 @@ impl BackgroundService for Pressure {
             let shared = Arc::clone(&self.0);
             running.spawn(async move {
                 let mut beat = tokio::time::interval(BEAT);
+                let mut squeeze = Squeeze::default();
                 loop {
                     beat.tick().await;
-                    shared.plan().filters.tick(memory().unwrap_or(0.0));
+                    let used = memory().unwrap_or(0.0);
+                    shared.plan().filters.tick(used);
                     widen(&shared);
+                    squeeze.step(&shared, used).await;
                     shared.recent.tick(|| METRICS.totals());
                 }
             });
@@ -64,6 +68,45 @@ fn probe(pool: &Arc<Pool>) -> impl Fn() -> futures::future::BoxFuture<'static, b
     move || {
         let pool = Arc::clone(&pool);
         Box::pin(async move { pool.works().await })
+    }
+}
+
+/// Makes the cache smaller while the level of degradation wants memory back, and as large as before once the level is left.
+struct Squeeze {
+    /// The share of its memory that the cache may use.
+    share: f64,
+    /// When it was made smaller last.
+    since: Instant,
+}
+
+impl Default for Squeeze {
+    fn default() -> Self {
+        Self { share: 1.0, since: Instant::now() }
+    }
+}
+
+impl Squeeze {
+    /// So long the memory that was freed has to get back to the system, before more is freed.
+    const PAUSE: Duration = Duration::from_secs(5);
+
+    async fn step(&mut self, shared: &Shared, used: f64) {
+        let (wants, holds) = {
+            let degrade = &shared.plan().filters.degrade;
+            (degrade.wants_memory(used), degrade.effects().shrink_cache)
+        };
+        let share = match (wants, holds) {
+            (true, _) if self.share == 1.0 || self.since.elapsed() >= Self::PAUSE => self.share / 2.0,
+            (_, true) => self.share,
+            (_, false) => 1.0,
+        };
+        if share == self.share {
+            return;
+        }
+        (self.share, self.since) = (share, Instant::now());
+        let store = shared.caching.store;
+        // A large cache takes a moment.
+        let left = tokio::task::spawn_blocking(move || store.shrink(share)).await;
+        tracing::warn!(share, used, bytes = left.unwrap_or_default(), "the cache may use another share of its memory");
     }
 }
 

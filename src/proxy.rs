@@ -4,8 +4,10 @@
 //! same filters. Then the cache, and only for what it does not have the upstream.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use addrgate_filters::cache_policy::downstream::Openness;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::reply::{Cause, Code};
@@ -27,11 +29,12 @@ use crate::door::Carried;
 use crate::edit::edit;
 use crate::shared::Shared;
 use crate::telemetry::CacheOutcome;
-use crate::upstream::{answer, request};
+use crate::upstream::{answer, location, request, single};
 
 mod body;
 mod cache;
 mod compression;
+mod downstream;
 mod forward;
 mod own;
 mod respond;
@@ -41,7 +44,7 @@ mod status;
 pub(crate) use compression::{best, is_small};
 use forward::Denied;
 pub(crate) use own::{Services, livez, metrics, readyz};
-pub(crate) use respond::fields as common_fields;
+pub(crate) use respond::{Own, fields as common_fields};
 pub(crate) use shadow::Shadow;
 
 /// Ends a phase after the cause was put into the context; `fail_to_proxy` writes the answer.
@@ -254,7 +257,11 @@ impl ProxyHttp for Gateway {
         }
         let route = route_of(ctx)?;
         let unasked = upstream_response.status == StatusCode::NOT_MODIFIED && !ctx.conditional;
-        let judged = if unasked { Err(answer::unasked()) } else { answer::judge(upstream_response, &route) };
+        let single = edit(upstream_response, single::make_single)?;
+        let judged = match unasked {
+            true => Err(answer::unasked()),
+            false => single.and_then(|()| answer::judge(upstream_response, &route)),
+        };
         forward::answered(ctx, upstream_response.status, judged.is_ok());
         if let Err(cause) = judged {
             return Err(forward::refusal(ctx, "upstream", cause).into_up());
@@ -266,10 +273,19 @@ impl ProxyHttp for Gateway {
         // The version is the sender's own (RFC 9110 section 7.6).
         upstream_response.set_version(http::Version::HTTP_11);
         let is_validation = upstream_response.status == StatusCode::NOT_MODIFIED;
+        let pool = ctx.plan.pool_of(&ctx.verdict).filter(|pool| pool.maps_location()).map(Arc::clone);
+        let head = head_of(session);
+        // What is stored for all must not depend on the name that one of them used.
+        let names_host = !ctx.cached.on || request::keeps_host(&route);
+        let asked = head.host().filter(|_| names_host).and_then(|host| std::str::from_utf8(host).ok());
         edit(upstream_response, |fields| {
+            if let Some(pool) = &pool {
+                location::map(fields, pool, asked);
+            }
             // For those that are added here and in `response_filter`: the table grows once.
             fields.reserve(16);
             respond::strip(fields);
+            respond::date(fields)?;
             respond::tag(fields, is_validation, &route)?;
             forward::mark(ctx, fields)
         })??;
@@ -324,6 +340,7 @@ impl ProxyHttp for Gateway {
             // Such a client knows no chunks: the end of the connection ends the body (RFC 9112 section 6.1).
             upstream_response.remove_header(&header::TRANSFER_ENCODING);
         }
+        downstream::tell(session, upstream_response, ctx)?;
         status::tell(session, upstream_response, ctx)?;
         stamp(session, upstream_response, ctx)?;
         respond::dress(upstream_response, &ctx.verdict, ctx.started.elapsed())?;
@@ -337,11 +354,17 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        if let Some(stamp) = &mut ctx.stamp {
-            *body = body.take().map(|piece| stamp.piece(piece));
+        if let Some(stamp) = &mut ctx.stamp
+            && (end || body.is_some())
+        {
+            // Of a body that is being stored Pingora does not tell the end, but the store does.
+            let end = end || ctx.cached.last.as_ref().is_some_and(|last| last.load(Ordering::Acquire));
+            let piece = stamp.piece(body.take().unwrap_or_default(), end);
+            // An empty piece would end the body.
+            *body = (!piece.is_empty()).then_some(piece);
         }
         Ok(None)
     }
@@ -447,10 +470,11 @@ fn is_over_tls(session: &Session, ctx: &Context) -> bool {
     }
 }
 
-/// Makes room for `meta` in a successful JSON answer whose length is known.
+/// Makes room for `meta` in a successful JSON answer.
 fn stamp(session: &Session, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
     let wanted = ctx.verdict.route.as_ref().is_some_and(|route| route.config.meta);
-    if !wanted {
+    // `meta` names one request: what a shared cache may store goes without.
+    if !wanted || Own::of(&ctx.verdict, Openness::of_map(&answer.headers)) == Own::None {
         return Ok(());
     }
     // Offsets into the kept body would not fit the stamped one.
@@ -462,9 +486,11 @@ fn stamp(session: &Session, answer: &mut ResponseHeader, ctx: &mut Context) -> R
     if answer.status != StatusCode::OK || coded || !answer::is_json(answer) {
         return Ok(());
     }
-    let Some(length) = answer::length(answer) else { return Ok(()) };
+    let length = answer::length(answer);
     let stamp = Stamp::new(&ctx.verdict.request_id, ctx.started.elapsed(), chrono::Utc::now(), length);
-    answer.set_content_length(length + stamp.growth())?;
+    if let Some(length) = length {
+        answer.set_content_length(length + stamp.growth())?;
+    }
     if session.req_header().method != http::Method::HEAD {
         ctx.stamp = Some(stamp);
     }

@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -34,7 +34,7 @@ mod storage;
 use crate::coalesce::{End, LeadSlot};
 use crate::config::Algorithm;
 use crate::invalidation::{Invalidation, Validity};
-pub(crate) use entry::{Entry, Id, Kept, Meta, names};
+pub(crate) use entry::{Entry, Id, Kept, MAX_NAMES, Meta, names};
 pub(crate) use second::{Second, Writer};
 pub(crate) use storage::{Tier, cache_key};
 
@@ -79,6 +79,8 @@ pub(crate) struct Request {
     pub(crate) second: bool,
     /// The part that it asks for, where a kept part will do.
     pub(crate) wanted: Option<Wanted>,
+    /// To be set with the last piece of a body that is still coming in, where the request needs to know it.
+    pub(crate) last: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Debug, Clone)]
@@ -120,6 +122,8 @@ pub(crate) struct Store {
     invalidation: Arc<Invalidation>,
     /// Stale windows are so many times as long; 1: as the answers say.
     stretch: AtomicU32,
+    /// Bytes that may be used now; no more than `limits.total`.
+    room: AtomicU64,
 }
 
 impl Store {
@@ -131,9 +135,32 @@ impl Store {
             .weigher(|_: &Id, slot: &Slot| u32::try_from(slot.weight()).unwrap_or(u32::MAX))
             .expire_after(Usefulness)
             .build_with_hasher(foldhash::fast::RandomState::default());
-        let stretch = AtomicU32::new(1);
+        let (stretch, room) = (AtomicU32::new(1), AtomicU64::new(limits.total));
         let (changes, fills) = (changes::Changes::default(), filling::Fills::default());
-        Self { memory, changes, second, fills, limits, invalidation, stretch }
+        Self { memory, changes, second, fills, limits, invalidation, stretch, room }
+    }
+
+    /// From now on no more than this share of the memory is used; what is too much goes, what was used least first. Gives the
+    /// bytes that are left. May take a moment.
+    pub(crate) fn shrink(&self, share: f64) -> u64 {
+        let room = (self.limits.total as f64 * share.clamp(0.0, 1.0)) as u64;
+        self.room.store(room, Ordering::Relaxed);
+        self.memory.run_pending_tasks();
+        let mut bytes = self.memory.weighted_size();
+        for uses in [1, 8, u32::MAX] {
+            for (id, slot) in &self.memory {
+                if bytes <= room {
+                    break;
+                }
+                if slot.uses() <= uses {
+                    bytes = bytes.saturating_sub(slot.weight() as u64);
+                    self.memory.invalidate(&*id);
+                    self.changes.note(&id.key);
+                }
+            }
+        }
+        self.memory.run_pending_tasks();
+        self.memory.weighted_size()
     }
 
     /// From now on stale windows are so many times as long ([`addrgate_filters::degrade`]), as far as answers are kept.
@@ -275,6 +302,14 @@ impl Store {
 
     /// Keeps an answer in memory, for as long as it is of use.
     fn insert(&self, entry: Arc<Entry>) {
+        let room = self.room.load(Ordering::Relaxed);
+        let fits = room == self.limits.total || self.memory.weighted_size() + entry.weight() as u64 <= room;
+        if !fits {
+            // What it would have replaced is older.
+            self.memory.invalidate(&entry.id);
+            self.changes.note(&entry.id.key);
+            return;
+        }
         self.announce(&entry.meta());
         if self.has_memory() {
             let id = entry.id;
@@ -368,6 +403,14 @@ impl Slot {
         match self {
             Self::Answer(entry) => entry.weight(),
             Self::Variants(variants) => 512 + 16 * variants.known.len(),
+        }
+    }
+
+    /// How often it was used; a list of variants as its variants, about.
+    fn uses(&self) -> u32 {
+        match self {
+            Self::Answer(entry) => entry.uses(),
+            Self::Variants(_) => u32::MAX,
         }
     }
 

@@ -29,7 +29,9 @@ mod ask;
 mod hedge;
 pub(crate) use ask::{LARGEST, connect};
 pub(crate) use hedge::Hedge;
+pub(crate) mod location;
 pub(crate) mod request;
+pub(crate) mod single;
 
 /// How many addresses are looked at for a healthy one.
 const TURNS: usize = 16;
@@ -97,6 +99,34 @@ impl Pool {
     pub(crate) fn host(&self) -> &str {
         let config = &self.config;
         config.host.as_deref().or(config.addresses.first().map(String::as_str)).unwrap_or_default()
+    }
+
+    /// Whether it is asked over TLS.
+    fn is_tls(&self) -> bool {
+        self.config.tls_name.is_some()
+    }
+
+    /// Whether references to its own address are mapped ([`location`]).
+    pub(crate) fn maps_location(&self) -> bool {
+        self.config.map_location
+    }
+
+    /// Whether this is where it listens, or what it is told to be called.
+    fn is_at(&self, host: &str, port: u16) -> bool {
+        let split = |place: &str| {
+            let (host, port) = place.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).unzip();
+            (host.unwrap_or(place).to_ascii_lowercase(), port.and_then(|port| port.parse().ok()))
+        };
+        let written = self.config.addresses.iter().map(|address| split(address));
+        let resolved = self.balancer.backends().get_backend();
+        let resolved = resolved.iter().filter_map(|backend| backend.addr.as_inet());
+        let resolved = resolved.map(|address| split(&address.to_string()));
+        let places: Vec<(String, Option<u16>)> = written.chain(resolved).collect();
+        let called = [split(self.host()), split(self.config.tls_name.as_deref().unwrap_or_default())];
+        let default = if self.is_tls() { 443 } else { 80 };
+        let is_port = port == default && called.iter().any(|(name, port)| name == host && port.is_none())
+            || places.iter().chain(&called).any(|(_, known)| *known == Some(port));
+        is_port && places.iter().chain(&called).any(|(name, _)| name == host)
     }
 
     /// Healthy addresses and all addresses.

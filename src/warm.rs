@@ -15,6 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use addrgate_filters::cache_key::{Unkeyed, find};
+use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::route::{self, Route};
+use addrgate_filters::verdict::Verdict;
+use addrgate_filters::{Filter, Filters, Flow};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -91,19 +96,82 @@ impl Target {
         }
     }
 
-    fn recipe(&self) -> Recipe {
+    /// The request, as far as the configuration caches it; else the reason, in a sentence.
+    pub(crate) fn recipe(&self, filters: &Filters) -> Result<Recipe, &'static str> {
         let (method, url, body) = self.parts();
-        let head = addrgate_filters::head::Head::new(method, url, addrgate_filters::head::Headers::Raw(&[]));
-        let query = head.query.map(|query| format!("?{query}")).unwrap_or_default();
-        Recipe {
-            method: method.to_owned(),
-            target: format!("{}{query}", head.path),
-            host: head.authority.unwrap_or("warm").to_owned(),
-            fields: Vec::new(),
-            body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
-            client: None,
-            upstream: None,
+        let mut wrong = "No route has this URL with this method.";
+        // As a browser would send it first.
+        for url in spellings(url)?.iter().rev() {
+            let head = Head::new(method, url, Headers::Raw(&[]));
+            let query = head.query.map(|query| format!("?{query}")).unwrap_or_default();
+            let recipe = Recipe {
+                method: method.to_owned(),
+                target: format!("{}{query}", head.path),
+                host: head.authority.unwrap_or("warm").to_owned(),
+                fields: Vec::new(),
+                body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
+                client: None,
+                upstream: None,
+            };
+            match is_stored(filters, &recipe) {
+                Ok(()) => return Ok(recipe),
+                Err(why) => wrong = why,
+            }
         }
+        Err(wrong)
+    }
+}
+
+/// A URL without its fragment, as it is written and as a browser would send it (WHATWG URL standard), each also with a star
+/// in place of `%2A`: both mean the same to people, and may be two keys.
+///
+/// # Errors
+/// A sentence, where it is no URL.
+pub(crate) fn spellings(url: &str) -> Result<Vec<String>, &'static str> {
+    const FORM: &str = "A URL starts with `/`, `http://` or `https://`.";
+    let url = url.trim();
+    let absolute = ["http://", "https://"]
+        .iter()
+        .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    if !absolute && (!url.starts_with('/') || url.starts_with("//")) {
+        return Err(FORM);
+    }
+    let base = url::Url::parse("http://gateway.invalid/").map_err(|_| FORM)?;
+    let mut sent = base.join(url).map_err(|_| "This is no URL.")?;
+    sent.set_fragment(None);
+    let sent = if absolute { &sent[..] } else { &sent[url::Position::BeforePath..] };
+    let written = url.split('#').next().unwrap_or_default();
+    let mut spellings = Vec::new();
+    for spelling in [written, sent] {
+        for spelling in [spelling.to_owned(), spelling.replace("%2A", "*").replace("%2a", "*")] {
+            if !spellings.contains(&spelling) {
+                spellings.push(spelling);
+            }
+        }
+    }
+    Ok(spellings)
+}
+
+/// Whether the route of a request caches it; else the reason, in a sentence. Warming asks nothing that is not stored: it
+/// would be work for nothing, or do what was asked.
+fn is_stored(filters: &Filters, recipe: &Recipe) -> Result<(), &'static str> {
+    let mut fields = vec![httparse::Header { name: "host", value: recipe.host.as_bytes() }];
+    let own = recipe.fields.iter();
+    fields.extend(own.map(|(name, value)| httparse::Header { name: name.as_str(), value: value.as_bytes() }));
+    let head = Head::new(&recipe.method, &recipe.target, Headers::Raw(&fields));
+    let body = Some(&*recipe.body).filter(|body| !body.is_empty());
+    find(filters, &head, body).map_err(|unkeyed| unkeyed.why())?;
+    let mut verdict = Verdict::default();
+    let routed = filters.route.request(&head, &mut verdict) == Flow::Continue;
+    let goes_to = |upstream: &str, route: &Route| {
+        let route::Config { upstream: own, fallback, rollout, .. } = &route.config;
+        let trial = rollout.as_ref().map(|rollout| rollout.upstream.as_str());
+        [own.as_deref(), fallback.as_deref(), trial].contains(&Some(upstream))
+    };
+    match (verdict.route.filter(|_| routed), recipe.upstream.as_deref()) {
+        (Some(route), Some(upstream)) if !goes_to(upstream, &route) => Err("Its route never asks this upstream."),
+        (Some(_), _) => Ok(()),
+        (None, _) => Err(Unkeyed::NoRoute.why()),
     }
 }
 
@@ -145,6 +213,10 @@ pub(crate) async fn warm(shared: &Arc<Shared>, recipes: Vec<Recipe>, why: &'stat
 
 async fn ask(shared: &Arc<Shared>, recipes: Vec<Recipe>, why: &'static str) {
     let progress = &shared.warming;
+    let plan = shared.plan_kept();
+    // What was noted, here or by an instance of another configuration, may not be cached any more.
+    let recipes: Vec<_> = recipes.into_iter().filter(|recipe| is_stored(&plan.filters, recipe).is_ok()).collect();
+    drop(plan);
     for (counter, value) in [(&progress.total, recipes.len()), (&progress.done, 0), (&progress.failed, 0)] {
         counter.store(value, Ordering::Relaxed);
     }
@@ -162,9 +234,9 @@ async fn ask(shared: &Arc<Shared>, recipes: Vec<Recipe>, why: &'static str) {
     tracing::info!(why, progress = %progress.status(), "the cache is warm");
 }
 
-/// Asks for what the targets say, in the background.
-pub(crate) fn warm_targets(shared: &Arc<Shared>, targets: &[Target]) {
-    let (shared, recipes) = (Arc::clone(shared), targets.iter().map(Target::recipe).collect());
+/// Asks for these, in the background.
+pub(crate) fn warm_soon(shared: &Arc<Shared>, recipes: Vec<Recipe>) {
+    let shared = Arc::clone(shared);
     tokio::spawn(async move { warm(&shared, recipes, "it was asked for").await });
 }
 
@@ -206,7 +278,10 @@ impl Warmer {
             shared.popular.take_in(known);
         }
         cleared.mark_unchanged();
-        let targets = shared.plan().file.warm.targets.iter().map(Target::recipe).collect::<Vec<_>>();
+        let plan = shared.plan_kept();
+        // Those that are not cached were warned of with the configuration.
+        let targets =
+            plan.file.warm.targets.iter().filter_map(|target| target.recipe(&plan.filters).ok()).collect::<Vec<_>>();
         let recipes = targets.into_iter().chain(shared.popular.recipes()).collect::<Vec<_>>();
         if !recipes.is_empty() {
             let shared = Arc::clone(shared);

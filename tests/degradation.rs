@@ -177,3 +177,52 @@ async fn an_observed_level_is_shown_and_has_no_effect() {
     assert_eq!((wrong.status, wrong.code().as_str()), (400, "INVALID_JSON"));
     gateway.stop(&["level of degradation"]).await;
 }
+
+#[tokio::test]
+async fn a_cache_that_takes_too_much_memory_gives_it_back_until_the_level_is_left() {
+    let origin =
+        Origin::start(|_| async { Answer::json("x".repeat(100_000)).with("cache-control", "max-age=600") }).await;
+    // Any process takes more than this, so the cache is never small enough.
+    let squeezed = "cache: { memory: 1MiB }
+warm: { keys: 0 }
+degrade:
+  smooth: 100ms
+  stay: 100ms
+  reduced: { enter: { delay: 1h }, effects: [] }
+  minimal: { enter: { delay: 1h }, effects: [] }
+  emergency: { enter: { memory: 0.01% }, effects: [shrink_cache] }";
+    let calm = squeezed.replace("0.01%", "95%");
+    let gateway = Gateway::start(&config(&origin.place, &calm)).await;
+    let fill = async || {
+        for n in 0..9 {
+            assert_eq!(gateway.client.get(&format!("/{n}")).await.status, 200);
+        }
+    };
+    let held = async || gateway.metric("addrgate_cache_holds{what=\"bytes\"}").await;
+    let reload = async |config: &str| {
+        let file = gateway.folder.path().join("config.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (from, to) = if config == "squeezed" { ("95%", "0.01%") } else { ("0.01%", "95%") };
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+        assert_eq!(gateway.admin("POST", "/admin/v1/reload", None).await.status, 200);
+    };
+    fill().await;
+    until("the cache is full", async || held().await > 800_000.0).await;
+    // An operator's own word frees nothing that is not needed.
+    set(&gateway, "emergency", "3s").await;
+    pause(1500).await;
+    assert!(held().await > 800_000.0);
+    set(&gateway, "auto", "").await;
+    reload("squeezed").await;
+    until("it is smaller", async || held().await < 530_000.0).await;
+    fill().await;
+    assert!(held().await < 530_000.0, "what comes in finds no more room");
+    until("it gives back all it has", async || held().await < 100_000.0).await;
+    reload("calm").await;
+    until("the level is left", async || {
+        fill().await;
+        held().await > 800_000.0
+    })
+    .await;
+    gateway.stop(&["level of degradation", "another share of its memory"]).await;
+}

@@ -86,9 +86,19 @@ fn what_is_not_cached_or_refused_is_said_with_the_reason() {
 fn fields_of_the_request_count() {
     let search = ["GET", "/api/v1/addresses/search?q=x"];
     let reasons = |field: &str| object(&[&search[..], &["-H", field]].concat())["reasons"].to_string();
-    assert!(reasons("Cache-Control: no-cache").contains("validated"));
-    assert!(reasons("cache-control:no-store").contains("no-store"));
-    assert!(reasons("Cache-Control: only-if-cached").contains("504"));
+    for directive in ["no-cache", "no-store", "only-if-cached"] {
+        assert!(reasons(&format!("Cache-Control: {directive}")).contains("not honoured"), "{directive}");
+    }
+    // Where the route says so, they are.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    let config = std::fs::read_to_string(project("config.yaml")).unwrap();
+    let honoured = "lifetimes: { request_directives: true, default: { 200: 5m } }";
+    std::fs::write(&file, config.replace("lifetimes: { default: { 200: 5m } }", honoured)).unwrap();
+    let honoured = |field: &str| text(&[&["--config", file.to_str().unwrap()], &search[..], &["-H", field]].concat());
+    assert!(honoured("Cache-Control: no-cache").contains("validated"));
+    assert!(honoured("cache-control:no-store").contains("no-store"));
+    assert!(honoured("Cache-Control: only-if-cached").contains("504"));
     assert!(reasons("Range: bytes=0-9").contains("the part cut out of it"));
     assert!(!reasons("Accept: */*").contains("the request"));
     let known = object(&[&search[..], &["-H", "X-API-Key: secret", "-H", "Priority: u=7"]].concat());

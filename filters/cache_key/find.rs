@@ -14,6 +14,24 @@ pub enum Unkeyed {
     Body,
     /// Answers to this request are not kept.
     NotKept,
+    /// The host is in the key and the request names none.
+    NoHost,
+}
+
+impl Unkeyed {
+    /// A sentence for who asked.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::NoRoute => "No route has this URL with this method.",
+            Self::Body => "The body can't be in a key.",
+            Self::NotKept => {
+                "Responses to this request are not stored: its route does not cache this method, or caches it by a body, \
+                 which is needed here, too ({\"url\": ..., \"method\": ..., \"body\": ...})."
+            }
+            Self::NoHost => "The route's key holds the host, so the whole URL is needed: https://host/path.",
+        }
+    }
 }
 
 /// The [`common`] part of the keys under which answers to a request are kept.
@@ -29,6 +47,13 @@ pub fn find(filters: &Filters, head: &Head<'_>, body: Option<&[u8]>) -> Result<K
     }
     let route = verdict.route.clone().ok_or(Unkeyed::NoRoute)?;
     let cache = route.config.cache.as_ref().ok_or(Unkeyed::NotKept)?;
+    if cache.key.host && head.host().is_none_or(<[u8]>::is_empty) {
+        return Err(Unkeyed::NoHost);
+    }
+    // A body counts only where the key is made of it.
+    if !cache.covers(head.method) || body.is_some() && !cache.by_body(head.method) {
+        return Err(Unkeyed::NotKept);
+    }
     if let Some(body) = body
         && filters.cache_key.body(head, body, &mut verdict) != Flow::Continue
     {
@@ -54,6 +79,7 @@ mod tests {
             {"name": "kept", "paths": ["/kept"], "cache": {"key": {"client": true}}},
             {"name": "posted", "paths": ["/posted"], "methods": ["POST"], "body": {"max": "1KiB"}, "cache": {"methods": ["POST"], "key": {"body": "json"}}},
             {"name": "plain", "paths": ["/plain"]},
+            {"name": "hosted", "paths": ["/hosted"], "cache": {"key": {"host": true}}},
         ]);
         let route = Routes::new(serde_json::from_value(routes).unwrap()).unwrap();
         Filters { route, ..Filters::default() }
@@ -64,8 +90,12 @@ mod tests {
     #[case("POST", "/posted", Some("{}"), None)]
     #[case("POST", "/posted", Some("{"), Some(Unkeyed::Body))]
     #[case("POST", "/posted", None, Some(Unkeyed::NotKept))]
+    #[case("GET", "/kept", Some("{}"), Some(Unkeyed::NotKept))]
+    #[case("HEAD", "/kept", None, None)]
     #[case("GET", "/plain", None, Some(Unkeyed::NotKept))]
     #[case("GET", "/elsewhere", None, Some(Unkeyed::NoRoute))]
+    #[case("GET", "/hosted", None, Some(Unkeyed::NoHost))]
+    #[case("GET", "http://a.example/hosted", None, None)]
     fn what_is_kept_can_be_named(
         #[case] method: &str,
         #[case] target: &str,

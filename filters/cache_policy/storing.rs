@@ -7,6 +7,7 @@ use http::{HeaderMap, header};
 use super::{
     Config, Errors, SetCookie,
     directives::{ResponseDirectives, Scope},
+    downstream::Terms,
     freshness::{self, Exchange, Source, Windows},
     part::Part,
     reuse::Times,
@@ -52,6 +53,8 @@ pub enum Reason {
     FewUses,
     /// Its body is larger than what is kept.
     TooLarge,
+    /// It has more tags than an entry can hold, so that a purge by one of the others would miss it.
+    TooManyTags,
     /// Stale on arrival, with no validator and no window in which it could be used.
     Useless,
 }
@@ -72,13 +75,14 @@ impl Reason {
             Self::NoLifetime => "no-lifetime",
             Self::FewUses => "min-uses",
             Self::TooLarge => "too-large",
+            Self::TooManyTags => "too-many-tags",
             Self::Useless => "stale-on-arrival",
         }
     }
 
     /// The reasons for which the next answer under the same key is likely to be refused too, so that its requests should
     /// not wait for each other (hit-for-miss). Errors pass, and a request's own wish says nothing of the next request.
-    pub const LASTING: [Self; 7] = [
+    pub const LASTING: [Self; 8] = [
         Self::NoStore,
         Self::Private,
         Self::SetCookie,
@@ -86,7 +90,24 @@ impl Reason {
         Self::VaryStar,
         Self::NotUnderstood,
         Self::NoLifetime,
+        Self::TooManyTags,
     ];
+
+    /// What caches in front may do with a response that is not stored for this reason.
+    pub fn terms(self, policy: &Config) -> Terms {
+        match self {
+            Self::NoStore | Self::Error | Self::NotUnderstood | Self::TooManyTags => Terms::Nothing,
+            Self::NoLifetime => Terms::Validate,
+            // Decided before its directives were looked at, but for the first three.
+            Self::Private | Self::Authorization | Self::SetCookie | Self::Partial | Self::RequestNoStore => {
+                Terms::OneClient(policy.max.0)
+            }
+            // Good, but of no use here.
+            Self::VaryStar | Self::FewUses | Self::TooLarge | Self::Useless => {
+                Terms::Store { most: policy.max.0, own: None }
+            }
+        }
+    }
 }
 
 /// An answer that may be kept.
@@ -96,6 +117,10 @@ pub struct Storable {
     pub lifetime: Duration,
     /// What gave the lifetime.
     pub source: Source,
+    /// The bound of the lifetime, whatever the response says.
+    pub most: Duration,
+    /// The lifetime before it was spread by the policy's jitter.
+    pub named: Duration,
     /// How old it was on arrival.
     pub initial_age: Duration,
     /// Stale use.
@@ -113,6 +138,18 @@ impl Storable {
     /// When the answer was made, by our clock: its age is the time since then.
     pub fn made(&self, received: SystemTime) -> SystemTime {
         received.checked_sub(self.initial_age).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// What caches in front may do with it.
+    pub fn terms(&self) -> Terms {
+        let own = matches!(self.source, Source::Setting | Source::Heuristic).then_some(self.named);
+        Terms::Store { most: self.most, own }
+    }
+
+    /// Shortens lifetime and bound.
+    pub fn cap(&mut self, most: Duration) {
+        self.lifetime = self.lifetime.min(most);
+        self.most = self.most.min(most);
     }
 
     /// When it stops being fresh.
@@ -149,7 +186,10 @@ pub fn decide(
 
     let explicit = freshness::explicit(&directives, is_targeted, headers, exchange.received);
     let (mut lifetime, source) = lifetime(policy, status, headers, &directives, explicit, exchange)?;
+    let is_own_error = status >= 400 && policy.errors == Errors::Own;
+    let most = policy.by_status(status).filter(|_| is_own_error).map_or(policy.max.0, |own| own.min(policy.max.0));
     lifetime = lifetime.min(policy.max.0);
+    let named = lifetime;
     lifetime = lifetime.saturating_sub(lifetime.mul_f64((policy.jitter * spread).clamp(0.0, 1.0)));
     let windows = freshness::windows(policy, &directives);
     let validator = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
@@ -160,7 +200,7 @@ pub fn decide(
         return Err(Reason::Useless);
     }
     let initial_age = freshness::initial_age(headers, exchange);
-    Ok(Storable { lifetime, source, initial_age, windows, keep, vary, directives })
+    Ok(Storable { lifetime, source, most, named, initial_age, windows, keep, vary, directives })
 }
 
 /// RFC 9111 section 3 but for the lifetime, and the gateway's own caution.

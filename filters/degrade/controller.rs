@@ -103,7 +103,7 @@ pub struct Snapshot {
 }
 
 /// Below this share of what a level is entered at by memory it is left: a full cache alone takes much, always.
-const MEMORY: f64 = 0.95;
+pub(super) const MEMORY: f64 = 0.95;
 
 /// With fewer calls than these in the average, errors are chance; the breaker still counts each.
 const ENOUGH: f64 = 20.0;

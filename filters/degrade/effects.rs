@@ -23,14 +23,17 @@ pub enum Effect {
     Fallback,
     /// No upstream is asked.
     CacheOnly,
+    /// The cache gives memory back.
+    ShrinkCache,
 }
 
-const NAMED: [(&str, Effect); 5] = [
+const NAMED: [(&str, Effect); 6] = [
     ("no_batch", Effect::NoBatch),
     ("no_analysis", Effect::NoAnalysis),
     ("no_fuzzy", Effect::NoFuzzy),
     ("fallback", Effect::Fallback),
     ("cache_only", Effect::CacheOnly),
+    ("shrink_cache", Effect::ShrinkCache),
 ];
 
 impl FromStr for Effect {
@@ -94,11 +97,21 @@ pub struct Effects {
     pub fallback: bool,
     /// No upstream is asked.
     pub cache_only: bool,
+    /// While too much memory is used the cache is made smaller, step by step.
+    pub shrink_cache: bool,
 }
 
 impl Default for Effects {
     fn default() -> Self {
-        Self { stale: 1, no_batch: false, no_analysis: false, no_fuzzy: false, fallback: false, cache_only: false }
+        Self {
+            stale: 1,
+            no_batch: false,
+            no_analysis: false,
+            no_fuzzy: false,
+            fallback: false,
+            cache_only: false,
+            shrink_cache: false,
+        }
     }
 }
 
@@ -125,6 +138,7 @@ pub(super) fn compile(list: &[Effect]) -> Result<Effects, String> {
             Effect::NoFuzzy => effects.no_fuzzy = true,
             Effect::Fallback => effects.fallback = true,
             Effect::CacheOnly => effects.cache_only = true,
+            Effect::ShrinkCache => effects.shrink_cache = true,
         }
     }
     Ok(effects)
@@ -143,6 +157,7 @@ mod tests {
     #[case("no_fuzzy")]
     #[case("fallback")]
     #[case("cache_only")]
+    #[case("shrink_cache")]
     fn what_is_printed_reads_back(#[case] text: &str) {
         let effect: Effect = serde_json::from_value(text.into()).unwrap();
         assert_eq!(serde_json::to_value(effect).unwrap(), text);

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lists;
+use crate::cache_policy::downstream::{Audience, Cdn};
 use crate::priority::Class;
 use crate::rate_limit::Limits;
 use crate::units::{Size, Span};
@@ -64,6 +65,14 @@ pub struct Config {
     /// Caching; left out, answers are never kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
+    /// Which caches in front may store responses: `private`, the client's own alone, or `shared`, CDNs and other shared caches
+    /// too; these check no key. Left out: `private` where `auth` asks for a key or a token, else those that the upstream lets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cdn: Option<Cdn>,
+    /// With `cdn: shared`, the lifetime in `CDN-Cache-Control`, which may be longer than the gateway's own where purges reach
+    /// the CDN. Left out: the lifetime that the gateway stores by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cdn_lifetime: Option<Span>,
     /// Limits of this route alone, besides those of `rate_limit`.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
@@ -219,6 +228,17 @@ fn ten_minutes() -> Span {
 }
 
 impl Config {
+    /// Which caches in front may store responses.
+    #[must_use]
+    pub fn audience(&self) -> Audience {
+        match self.cdn {
+            Some(Cdn::Private) => Audience::Private,
+            Some(Cdn::Shared) => Audience::Shared(self.cdn_lifetime.map(|span| span.0)),
+            None if self.auth != Auth::None => Audience::Private,
+            None => Audience::AsUpstream,
+        }
+    }
+
     /// Whether a route can work with it; the error is a sentence.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.paths.is_empty() || self.methods.is_empty() {
@@ -239,6 +259,12 @@ impl Config {
             || self.shadow.is_some();
         if self.answer.is_some() && (elsewhere || self.cache.is_some()) {
             return Err("answered by the gateway itself, so upstreams and `cache` mean nothing here".to_owned());
+        }
+        if self.cdn_lifetime.is_some() && self.cdn != Some(Cdn::Shared) {
+            return Err("`cdn_lifetime` is for shared caches, so it needs `cdn: shared`".to_owned());
+        }
+        if self.cdn == Some(Cdn::Shared) && self.cache.as_ref().is_some_and(|cache| cache.key.client) {
+            return Err("`key.client` gives each client responses of its own, so `cdn` can't be `shared`".to_owned());
         }
         if self.hedge.is_some_and(|hedge| hedge >= self.timeout) {
             return Err("`hedge` is no shorter than `timeout`: the second request would come too late".to_owned());

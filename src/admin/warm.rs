@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::shared::Shared;
-use crate::warm::{Target, warm_popular, warm_targets};
+use crate::warm::{Target, warm_popular, warm_soon};
 
 /// URLs of one call.
 const MOST: usize = 10_000;
@@ -37,8 +37,15 @@ pub(super) fn warm(shared: &Arc<Shared>, body: &[u8]) -> Result<Reply, Cause> {
         (MOST.., _) => return refused(format!("Fewer than {MOST} URLs in one call.")),
         _ => {}
     }
-    if !wanted.urls.is_empty() {
-        warm_targets(shared, &wanted.urls);
+    let plan = shared.plan_kept();
+    let recipe = |target: &Target| {
+        let wrong = |why| Cause::new(Code::InvalidRequest, "warm", why).detail("url", target.parts().1);
+        target.recipe(&plan.filters).map_err(wrong)
+    };
+    // All or nothing: what is not cached would only be asked, or be done.
+    let recipes = wanted.urls.iter().map(recipe).collect::<Result<Vec<_>, _>>()?;
+    if !recipes.is_empty() {
+        warm_soon(shared, recipes);
     }
     if wanted.popular {
         warm_popular(shared, "it was asked for");

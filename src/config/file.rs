@@ -226,6 +226,10 @@ pub(crate) struct Upstream {
     /// What it sees as `Host`; left out: its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) host: Option<String>,
+    /// Whether `Location` and `Content-Location` that name its own address are sent without it, so that clients resolve them
+    /// against the address that they used.
+    #[serde(default = "yes")]
+    pub(crate) map_location: bool,
     /// The longest time for a new connection.
     #[serde(default = "connect_time")]
     pub(crate) connect_time: Span,

@@ -123,6 +123,7 @@ impl Plan {
         if admin_token.is_none() {
             warnings.push("no admin token: metrics and /admin/v1 answer 403".to_owned());
         }
+        warnings.extend(routes.list().iter().flat_map(|route| check::shared(&route.config)));
         let names = routes.list().iter().map(|route| route.name()).chain(["none"]);
         let metrics = names.map(|name| METRICS.route(name)).collect();
         let edge = edge::Edge(edge_of(&file.limits));
@@ -142,6 +143,11 @@ impl Plan {
             breaker,
             queue,
         };
+        warnings.extend(file.warm.targets.iter().filter_map(|target| {
+            let why = target.recipe(&filters).err()?;
+            let (method, url, _) = target.parts();
+            Some(format!("`warm.targets`: {method} {url} is not asked: {why}"))
+        }));
         let hash = digest(&file);
         Ok(Self { file, hash, filters, pools, by_route, metrics, admin_token, warnings })
     }
@@ -262,6 +268,8 @@ fn bare(name: &str, path: &str) -> route::Config {
         sheds: None,
         fallback: None,
         hedge: None,
+        cdn: None,
+        cdn_lifetime: None,
         limits: rate_limit::Limits::default(),
         rollout: None,
         shadow: None,

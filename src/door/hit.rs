@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use addrgate_filters::cache_policy::conditional::names_tag;
+use addrgate_filters::cache_policy::downstream::Audience;
 use addrgate_filters::head::{Head, Moment};
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::verdict::Verdict;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use super::write::{field, number};
 use crate::config::{Algorithm, Compression, Plan};
-use crate::proxy::{best, common_fields, is_small};
+use crate::proxy::{Own, best, common_fields, is_small};
 use crate::store::{Entry, Store, entry};
 
 /// An answer from memory for one request.
@@ -87,8 +88,11 @@ pub(super) fn find<'a>(store: &'static Store, head: &Head<'_>, plan: &'a Plan, v
     let codable = compression.enabled && !marks.fixed && !is_small(compression, entry.length());
     let coding = plain.codings.filter(|_| codable).and_then(|codings| best(codings, compression));
     // A stamped body has to be whole, and its place in the head known.
-    let meta = route.config.meta && marks.ok && marks.json && !marks.fixed;
-    if marks.dressed || marks.length.is_empty() || (plain.conditional && !marks.ok) {
+    let own = Own::of(verdict, marks.openness);
+    let meta = route.config.meta && marks.ok && marks.json && !marks.fixed && own != Own::None;
+    // Stored before the route became one for clients alone.
+    let too_open = route.config.audience() == Audience::Private && !marks.openness.closed;
+    if too_open || marks.dressed || marks.length.is_empty() || (plain.conditional && !marks.ok) {
         return None;
     }
     let coding = match coding {
@@ -159,7 +163,7 @@ impl Hit<'_> {
         let marks = &self.entry.marks;
         let mut stamp = None;
         if meta && !not_modified {
-            stamp = Some(Stamp::new(&verdict.request_id, elapsed, chrono::Utc::now(), body.len()));
+            stamp = Some(Stamp::new(&verdict.request_id, elapsed, chrono::Utc::now(), Some(body.len())));
         }
         let length = body.len() + stamp.as_ref().map_or(0, Stamp::growth);
         out.reserve(head.len() + length + 512);
@@ -178,7 +182,9 @@ impl Hit<'_> {
         if self.compression.enabled && !is_small(self.compression, plain_length) && !marks.varies_by_coding {
             field(out, "vary", "Accept-Encoding");
         }
-        common_fields(verdict, elapsed, self.at.wall, |name, value| field(out, name, value));
+        common_fields(verdict, Own::of(verdict, marks.openness), elapsed, self.at.wall, |name, value| {
+            field(out, name, value)
+        });
         if close {
             field(out, "connection", "close");
         }
@@ -191,7 +197,7 @@ impl Hit<'_> {
             return (status, 0);
         }
         match &mut stamp {
-            Some(stamp) => out.extend_from_slice(&stamp.piece(Bytes::copy_from_slice(body))),
+            Some(stamp) => out.extend_from_slice(&stamp.piece(Bytes::copy_from_slice(body), true)),
             None => out.extend_from_slice(body),
         }
         (status, length)

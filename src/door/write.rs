@@ -7,7 +7,7 @@ use addrgate_filters::reply::Reply;
 use addrgate_filters::verdict::Verdict;
 use http::StatusCode;
 
-use crate::proxy::common_fields;
+use crate::proxy::{Own, common_fields};
 
 /// One field line. Inlined, so that known names are copied as words.
 #[inline(always)]
@@ -32,7 +32,7 @@ pub(super) fn reply(out: &mut Vec<u8>, reply: &Reply, verdict: &Verdict, elapsed
     for (name, value) in &reply.fields {
         field(out, name, value);
     }
-    common_fields(verdict, elapsed, std::time::SystemTime::now(), |name, value| field(out, name, value));
+    common_fields(verdict, Own::All, elapsed, std::time::SystemTime::now(), |name, value| field(out, name, value));
     number(out, "content-length", reply.body.len());
     out.extend_from_slice(b"connection: close\r\n\r\n");
     if !head_only {

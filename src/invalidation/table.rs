@@ -36,9 +36,14 @@ impl Clock {
 pub(crate) struct Name(pub(crate) [u8; 16]);
 
 impl Name {
-    /// Of a `Cache-Tag` member.
-    pub(crate) fn tag(tag: &str) -> Self {
-        Self::of(b"tag:", tag.as_bytes())
+    /// Of a `Cache-Tag` member: bytes. What is not UTF-8 is read as Latin-1, the older habit of fields, so that a purge, which
+    /// is text, can name it.
+    pub(crate) fn tag(tag: impl AsRef<[u8]>) -> Self {
+        let tag = tag.as_ref();
+        match std::str::from_utf8(tag) {
+            Ok(_) => Self::of(b"tag:", tag),
+            Err(_) => Self::of(b"tag:", tag.iter().copied().map(char::from).collect::<String>().as_bytes()),
+        }
     }
 
     /// Of an answer's key, with all its variants.

@@ -1,18 +1,19 @@
 //! The cache phases: what Pingora asks about keys, freshness, storing and stale use, answered by the policy.
 
 use std::borrow::Cow;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use addrgate_filters::cache_key::{common, find, has_body};
 use addrgate_filters::cache_policy::conditional::is_not_modified;
 use addrgate_filters::cache_policy::directives::RequestDirectives;
+use addrgate_filters::cache_policy::downstream::{self, Terms};
 use addrgate_filters::cache_policy::freshness::Exchange;
 use addrgate_filters::cache_policy::part::Wanted;
 use addrgate_filters::cache_policy::reuse::{Reuse, decide};
 use addrgate_filters::cache_policy::storing::{self, Asked, Reason};
 use addrgate_filters::cache_policy::vary::{Vary, variance};
-use addrgate_filters::cache_policy::{fields, invalidation};
+use addrgate_filters::cache_policy::{Config, fields, invalidation};
 use addrgate_filters::cache_status::Forward;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::route::Route;
@@ -28,12 +29,12 @@ use crate::coalesce::{End, Turn};
 use crate::context::Context;
 use crate::invalidation::{Name, Purge, Target};
 use crate::replay::{Recipe, Replays};
-use crate::store::{Entry, Id, Kept, Request, View, cache_key, names};
+use crate::store::{Entry, Id, Kept, MAX_NAMES, Request, View, cache_key, names};
 use crate::telemetry::METRICS;
 use crate::upstream::request::selects;
 
 /// The upstream has left something out under pressure: good for the one who asked now.
-const DEGRADED: &str = "x-degraded";
+pub(super) const DEGRADED: &str = "x-degraded";
 
 /// Prepares the cache where the filters found a key: what the request wishes, and whether it fetches, waits for another's
 /// fetch, or needs neither.
@@ -57,6 +58,7 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
         ctx.cached.wanted = Wanted::of(Headers::Map(&session.req_header().headers));
     }
     ctx.cached.on = true;
+    ctx.cached.last = route.config.meta.then(Arc::default);
     let shared = Arc::clone(&ctx.shared);
     let store = shared.caching.store;
     let mut held = store.find(&key, Headers::Map(&session.req_header().headers));
@@ -130,6 +132,7 @@ pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
         stale_will_do: !ctx.verdict.background,
         second: !ctx.cached.passing,
         wanted: ctx.cached.wanted,
+        last: ctx.cached.last.clone(),
     });
     Ok(key)
 }
@@ -174,9 +177,9 @@ pub(super) fn variant(meta: &CacheMeta, request: &RequestHeader) -> Option<HashB
 
 /// Whether and how an answer is kept.
 pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Context) -> Result<RespCacheable> {
-    let uncacheable = |reason: &'static str| Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(reason)));
-    let Some(route) = ctx.verdict.route.clone() else { return uncacheable("no-route") };
-    let Some(caching) = &route.config.cache else { return uncacheable("no-route") };
+    let Some(route) = ctx.verdict.route.clone() else { return Ok(uncacheable("no-route")) };
+    let Some(caching) = &route.config.cache else { return Ok(uncacheable("no-route")) };
+    let policy = &caching.lifetimes;
     let received = SystemTime::now();
     let exchange = Exchange { requested: ctx.cached.requested.unwrap_or(received), received };
     // A validated answer is the kept one with the 304's fields (RFC 9111 section 4.3.4).
@@ -184,6 +187,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
     let (status, headers) = match &validated {
         Some((fresh, meta)) => {
             let mut headers = meta.headers().clone();
+            downstream::restore(&mut headers, &policy.targets);
             fields::update(&mut headers, fresh);
             (meta.response_header().status, Cow::Owned(headers))
         }
@@ -196,34 +200,28 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         part: ctx.cached.wanted.is_some(),
     };
     if answer.headers.contains_key(DEGRADED) {
+        ctx.cached.terms = Some(Terms::Nothing);
         ctx.cached.lead.end(End::Unkept);
-        return uncacheable("degraded");
+        return Ok(uncacheable("degraded"));
     }
     if validated.is_none() && status.is_server_error() && has_better(session, ctx) {
-        ctx.cached.unkept = Some(Reason::Error);
-        ctx.cached.lead.end(End::Unkept);
-        return uncacheable(Reason::Error.as_str());
+        return Ok(unkept(ctx, Reason::Error, policy));
     }
-    let mut storable =
-        match storing::decide(&caching.lifetimes, asked, status.as_u16(), &headers, &exchange, rand::random::<f64>()) {
-            Ok(storable) => storable,
-            Err(reason) => {
-                ctx.cached.unkept = Some(reason);
-                let lasts = Reason::LASTING.contains(&reason);
-                ctx.cached.lead.end(if lasts { End::Passing } else { End::Unkept });
-                return uncacheable(reason.as_str());
-            }
-        };
+    let decided = storing::decide(policy, asked, status.as_u16(), &headers, &exchange, rand::random::<f64>());
+    let mut storable = match decided {
+        Ok(storable) => storable,
+        Err(reason) => return Ok(unkept(ctx, reason, policy)),
+    };
+    if is_at_fallback(ctx) {
+        storable.cap(policy.fallback.0);
+    }
     let is_new = session.cache.maybe_cache_meta().is_none() && !ctx.verdict.background;
     if let Some(key) = ctx.verdict.key.filter(|_| is_new && caching.min_uses > 1)
         && ctx.shared.caching.uses.count(key, caching.min_uses_within.0) < caching.min_uses
     {
-        ctx.cached.unkept = Some(Reason::FewUses);
-        ctx.cached.lead.end(End::Unkept);
-        return uncacheable(Reason::FewUses.as_str());
-    }
-    if is_at_fallback(ctx) {
-        storable.lifetime = storable.lifetime.min(caching.lifetimes.fallback.0);
+        let unkept = unkept(ctx, Reason::FewUses, policy);
+        ctx.cached.terms = Some(storable.terms());
+        return Ok(unkept);
     }
     let key = common(&caching.key, &super::head_of(session), &ctx.verdict);
     // What the upstream did not see made no difference: selecting by it would keep the same answer once for each value.
@@ -238,21 +236,57 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         // The 304 changed the fields that select the answer (RFC 9111 section 4.1): as what it was kept it may not be found.
         let target = Target::Names(vec![Name::key(&key)]);
         ctx.shared.invalidation.purge_soon(Purge { target, soft: false });
+        ctx.cached.terms = Some(storable.terms());
         ctx.cached.lead.end(End::Unkept);
-        return uncacheable("vary-changed");
+        return Ok(uncacheable("vary-changed"));
     }
     let mut headers = headers.into_owned();
+    let names = names(&key, &headers);
+    if names.len() > MAX_NAMES {
+        too_many_tags(&route, names.len() - 1);
+        return Ok(unkept(ctx, Reason::TooManyTags, policy));
+    }
     ctx.cached.own = fields::strip_unstorable(&mut headers, &storable.directives);
+    downstream::write_stored(&mut headers, route.config.audience(), storable.terms(), &policy.targets, received);
     let kept = Kept {
         times: storable.times(received),
         windows: storable.windows,
         stored: received,
         keep: storable.keep,
         vary,
-        names: names(&key, &headers),
+        names,
         clock: ctx.cached.clock,
     };
     Ok(RespCacheable::Cacheable(kept.into_cache_meta(with_fields(answer, status, &headers)?)))
+}
+
+fn uncacheable(reason: &'static str) -> RespCacheable {
+    RespCacheable::Uncacheable(NoCacheReason::Custom(reason))
+}
+
+/// The response is not stored: tells those who wait, and notes what caches in front may do with it.
+fn unkept(ctx: &mut Context, reason: Reason, policy: &Config) -> RespCacheable {
+    ctx.cached.unkept = Some(reason);
+    ctx.cached.terms = Some(reason.terms(policy));
+    let lasts = Reason::LASTING.contains(&reason);
+    ctx.cached.lead.end(if lasts { End::Passing } else { End::Unkept });
+    uncacheable(reason.as_str())
+}
+
+/// Says so in the log, once a minute at most.
+fn too_many_tags(route: &Route, tags: usize) {
+    static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.is_none_or(|told| told.elapsed() > Duration::from_secs(60)) {
+        *told = Some(Instant::now());
+        let route = route.name();
+        tracing::warn!(
+            route,
+            tags,
+            most = MAX_NAMES - 1,
+            "a response has more tags than can be stored; it is not stored"
+        );
+    }
 }
 
 /// Whether what is kept is good, and still good enough where the upstream fails (RFC 5861 section 4): an error does not take

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::Stop;
+use addrgate_filters::cache_policy::downstream::{Audience, ORIGINAL, Openness};
 use addrgate_filters::cache_policy::fields::strip_hop_by_hop;
 use addrgate_filters::cors::EXPOSED;
 use addrgate_filters::reply::{Cause, Reply, render, wants_problem};
@@ -88,7 +89,8 @@ pub(super) async fn interim(session: &mut Session, answer: &ResponseHeader) -> R
 pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Duration) -> Result<()> {
     edit(answer, |headers| {
         let mut done = Ok(());
-        fields(verdict, elapsed, SystemTime::now(), |name, value| {
+        let own = Own::of(verdict, Openness::of_map(headers));
+        fields(verdict, own, elapsed, SystemTime::now(), |name, value| {
             if done.is_ok() {
                 done = if name == "vary" { add(headers, name, value) } else { set(headers, name, value) };
             }
@@ -97,14 +99,44 @@ pub(crate) fn dress(answer: &mut ResponseHeader, verdict: &Verdict, elapsed: Dur
     })?
 }
 
+/// Which of one request's own fields go out: a shared cache would hand them to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// All.
+    All,
+    /// All but what is left of the client's limits.
+    Names,
+    /// None.
+    None,
+}
+
+impl Own {
+    /// By what the response lets caches in front do.
+    pub(crate) fn of(verdict: &Verdict, openness: Openness) -> Self {
+        match verdict.route.as_ref().map(|route| route.config.audience()) {
+            Some(Audience::Shared(_)) if openness.shared => Self::None,
+            Some(Audience::AsUpstream) if openness.shared => Self::Names,
+            _ => Self::All,
+        }
+    }
+}
+
 /// The same, field by field; `vary` is one more line, any other replaces what is there.
-pub(crate) fn fields(verdict: &Verdict, elapsed: Duration, now: SystemTime, mut put: impl FnMut(&'static str, &str)) {
-    let id = verdict.request_id.as_str();
-    put("x-request-id", id);
-    put("x-correlation-id", verdict.correlation.as_deref().unwrap_or(id));
-    put("x-response-time", &response_time(elapsed));
+pub(crate) fn fields(
+    verdict: &Verdict,
+    own: Own,
+    elapsed: Duration,
+    now: SystemTime,
+    mut put: impl FnMut(&'static str, &str),
+) {
+    if own != Own::None {
+        let id = verdict.request_id.as_str();
+        put("x-request-id", id);
+        put("x-correlation-id", verdict.correlation.as_deref().unwrap_or(id));
+        put("x-response-time", &response_time(elapsed));
+    }
     put("x-content-type-options", "nosniff");
-    if let Some(limit) = &verdict.limit {
+    if let Some(limit) = verdict.limit.as_ref().filter(|_| own == Own::All) {
         limit.write(now, &mut put);
     }
     if let Some(origin) = &verdict.cors.origin {
@@ -134,10 +166,19 @@ pub(super) fn tag(headers: &mut HeaderMap, is_validation: bool, route: &Route) -
     add(headers, "cache-tag", &tags.join(", "))
 }
 
+/// `Date` for what comes without one: the time of receipt (RFC 9110 section 6.6.1), from which the age counts, after a
+/// validation too.
+pub(super) fn date(headers: &mut HeaderMap) -> Result<()> {
+    match headers.contains_key(header::DATE) {
+        true => Ok(()),
+        false => set(headers, "date", &httpdate::fmt_http_date(SystemTime::now())),
+    }
+}
+
 /// What an upstream says about itself or about this one exchange is not for clients, and not to be kept.
 pub(super) fn strip(headers: &mut HeaderMap) {
     // Names that are known at compile time are not parsed for each answer.
-    const STRIPPED: [HeaderName; 7] = [
+    const STRIPPED: [HeaderName; 8] = [
         header::SERVER,
         HeaderName::from_static("x-powered-by"),
         HeaderName::from_static("x-request-id"),
@@ -145,6 +186,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
         HeaderName::from_static("x-response-time"),
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderName::from_static("x-cache"),
+        ORIGINAL,
     ];
     for name in &STRIPPED {
         headers.remove(name);

@@ -12,6 +12,7 @@ use std::{
 use addrgate_filters::{
     cache_key::Key,
     cache_policy::{
+        downstream::{ORIGINAL, Openness},
         freshness::Windows,
         list,
         part::{Part, Wanted},
@@ -21,6 +22,7 @@ use addrgate_filters::{
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
+use memchr::memmem;
 use pingora::{cache::CacheMeta, http::ResponseHeader};
 
 use super::coded::Codings;
@@ -128,7 +130,9 @@ pub(crate) struct Entry {
     pub(crate) id: Id,
     /// What the policy said.
     pub(crate) kept: Kept,
+    /// The head as it is sent, the lines that only tell what it was made of ([`ORIGINAL`]), the body.
     wire: Bytes,
+    sent: usize,
     head: usize,
     /// The last change of the invalidation table at which it was found valid.
     pub(super) valid_at: AtomicU64,
@@ -155,6 +159,8 @@ pub(crate) struct Marks {
     pub(crate) json: bool,
     /// It carries a field that every answer is given anew, which then has to be replaced: not for the door.
     pub(crate) dressed: bool,
+    /// What it lets caches in front do.
+    pub(crate) openness: Openness,
 }
 
 /// What `dress` and `tell` write.
@@ -177,7 +183,8 @@ impl Marks {
             let begin = part.as_ptr() as usize - head.as_ptr() as usize;
             begin..begin + part.len()
         };
-        let mut marks = Self { ok: status(head) == Some(StatusCode::OK), ..Self::default() };
+        let ok = status(head) == Some(StatusCode::OK);
+        let mut marks = Self { ok, openness: Openness::of(fields(head)), ..Self::default() };
         for (name, value) in fields(head) {
             match name.len() {
                 4 if name.eq_ignore_ascii_case(b"etag") => marks.etag = place(value),
@@ -205,20 +212,24 @@ impl Entry {
     pub(crate) fn new(meta: &Meta, body: &[Bytes]) -> Self {
         let length: usize = body.iter().map(Bytes::len).sum();
         let mut wire = BytesMut::with_capacity(meta.head.len() + length + 32);
-        wire.put_slice(&meta.head);
+        let (sent, original) = meta.head.split_at(original(&meta.head));
+        wire.put_slice(sent);
         if !has_length(&meta.head) && may_have_body(&meta.head) {
             wire.put_slice(b"Content-Length: ");
             wire.put_slice(length.to_string().as_bytes());
             wire.put_slice(b"\r\n");
         }
+        let sent = wire.len();
+        wire.put_slice(original);
         let head = wire.len();
         body.iter().for_each(|piece| wire.put_slice(piece));
-        let marks = Marks::of(&wire[..head]);
+        let marks = Marks::of(&wire[..sent]);
         // An exact copy: what is cached must not keep a larger read buffer alive.
         Self {
             id: meta.id,
             kept: meta.kept.clone(),
             wire: Bytes::copy_from_slice(&wire),
+            sent,
             head,
             valid_at: AtomicU64::new(0),
             uses: AtomicU32::new(0),
@@ -233,17 +244,22 @@ impl Entry {
         (uses >= NOTED && uses.is_power_of_two()).then_some(uses)
     }
 
+    /// How often it was used.
+    pub(super) fn uses(&self) -> u32 {
+        self.uses.load(Ordering::Relaxed)
+    }
+
     /// The body in a coding, where it is made and smaller.
     pub(crate) fn coded(&self, algorithm: Algorithm) -> Option<&[u8]> {
         self.codings.get(algorithm).flatten().map(|body| &**body)
     }
 
-    /// Head and body as they are kept.
+    /// Head and body as they are sent.
     pub(crate) fn wire(&self) -> (&[u8], &[u8]) {
-        self.wire.split_at(self.head)
+        (&self.wire[..self.sent], &self.wire[self.head..])
     }
 
-    /// Status line and fields, each with its line end.
+    /// Status line and fields, each with its line end, as they are stored.
     pub(crate) fn head(&self) -> Bytes {
         self.wire.slice(..self.head)
     }
@@ -282,6 +298,9 @@ impl Entry {
     }
 }
 
+/// Names of one entry at most: its key and its tags.
+pub(crate) const MAX_NAMES: usize = 4096;
+
 /// Measured: resident memory over the wire bytes for each of a million entries (`make bench-memory`).
 const OVERHEAD: usize = 720;
 
@@ -294,8 +313,26 @@ fn write_head(response: &ResponseHeader) -> Bytes {
     head.put_slice(b" ");
     head.put_slice(reason.as_bytes());
     head.put_slice(b"\r\n");
-    response.header_to_h1_wire(&mut head);
+    if response.headers.contains_key(&ORIGINAL) {
+        let mut sent = response.clone();
+        sent.remove_header(&ORIGINAL);
+        sent.header_to_h1_wire(&mut head);
+        // Last, so that what is sent is one piece.
+        for line in response.headers.get_all(&ORIGINAL) {
+            for part in [ORIGINAL.as_str().as_bytes(), b": ", line.as_bytes(), b"\r\n"] {
+                head.put_slice(part);
+            }
+        }
+    } else {
+        response.header_to_h1_wire(&mut head);
+    }
     head.freeze()
+}
+
+/// Where the lines begin that are stored and not sent.
+fn original(head: &[u8]) -> usize {
+    let line = [b"\n", ORIGINAL.as_str().as_bytes(), b":"].concat();
+    memmem::find(head, &line).map_or(head.len(), |at| at + 1)
 }
 
 fn read_head(head: &Bytes) -> Option<ResponseHeader> {
@@ -342,7 +379,7 @@ fn may_have_body(head: &[u8]) -> bool {
 /// of all its `Cache-Tag` lines.
 pub(crate) fn names(key: &Key, headers: &HeaderMap<http::HeaderValue>) -> Arc<[Name]> {
     const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
-    let lines = headers.get_all(CACHE_TAG).iter().filter_map(|line| line.to_str().ok());
-    let tags = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|tag| !tag.is_empty());
-    std::iter::once(Name::key(key)).chain(tags.map(Name::tag)).collect()
+    let lines = headers.get_all(CACHE_TAG).iter().map(http::HeaderValue::as_bytes);
+    let tags = lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    std::iter::once(Name::key(key)).chain(tags.filter(|tag| !tag.is_empty()).map(Name::tag)).collect()
 }

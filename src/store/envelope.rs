@@ -12,18 +12,17 @@ use addrgate_filters::cache_policy::{freshness::Windows, reuse::Times};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderName;
 
-use super::entry::{Entry, Id, Kept, Meta};
+use super::entry::{Entry, Id, Kept, MAX_NAMES, Meta};
 use crate::invalidation::{Clock, Name};
 
 /// Changed whenever the form changes: other versions don't understand each other.
-const MAGIC: [u8; 4] = *b"AG\x00\x02";
+const MAGIC: [u8; 4] = *b"AG\x00\x03";
 
 /// Of 32; enough against accidents, and nobody else may write here.
 const CHECKSUM: usize = 16;
 
 const MAX_HEAD: usize = 128 << 10;
 const MAX_FIELDS: usize = 64;
-const MAX_NAMES: usize = 4096;
 
 /// What lies under a key.
 #[derive(Debug)]
@@ -61,7 +60,7 @@ impl Wrong {
 
 /// An answer's bytes.
 pub(super) fn answer(entry: &Entry) -> Vec<u8> {
-    let (head, body) = entry.wire();
+    let (head, body) = (entry.head(), entry.body());
     let mut out = begin(&entry.id, 0, head.len() + body.len() + 512);
     let kept = &entry.kept;
     for time in [kept.times.made, kept.times.fresh_until, kept.stored] {
@@ -78,8 +77,8 @@ pub(super) fn answer(entry: &Entry) -> Vec<u8> {
     kept.names.iter().for_each(|name| out.put_slice(&name.0));
     out.put_u32_le(u32::try_from(head.len()).unwrap_or(u32::MAX));
     out.put_u32_le(u32::try_from(body.len()).unwrap_or(u32::MAX));
-    out.put_slice(head);
-    out.put_slice(body);
+    out.put_slice(&head);
+    out.put_slice(&body);
     seal(out)
 }
 
@@ -264,7 +263,7 @@ mod tests {
         assert_eq!(wrong(id(1, None), &good[..good.len() - 1], 100), Wrong::Checksum, "cut");
         assert_eq!(wrong(id(1, None), &good, 4), Wrong::Content, "larger than is kept");
         assert_eq!(wrong(id(1, None), b"", 100), Wrong::Version);
-        let future = [b"AG\x00\x03", &good[4..]].concat();
+        let future = [b"AG\x00\x04", &good[4..]].concat();
         assert_eq!(wrong(id(1, None), &future, 100), Wrong::Version);
     }
 

@@ -1,6 +1,12 @@
 //! Reading a kept answer, or one that is still coming in.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -65,20 +71,28 @@ impl HandleHit for Whole {
 pub(crate) struct Joined {
     fill: Arc<Fill>,
     next: usize,
+    /// Set with the last piece, where its reader has to know it.
+    last: Option<Arc<AtomicBool>>,
 }
 
 impl Joined {
     /// From its beginning.
-    pub(crate) fn new(fill: Arc<Fill>) -> Self {
-        Self { fill, next: 0 }
+    pub(crate) fn new(fill: Arc<Fill>, last: Option<Arc<AtomicBool>>) -> Self {
+        Self { fill, next: 0, last }
     }
 }
 
 #[async_trait]
 impl HandleHit for Joined {
     async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        let piece = self.fill.piece(self.next).await;
-        let piece = piece.map_err(|_| Error::explain(ErrorType::InternalError, "the answer being joined broke off"))?;
+        let broken = |_| Error::explain(ErrorType::InternalError, "the answer being joined broke off");
+        let piece = self.fill.piece(self.next).await.map_err(broken)?;
+        if let Some(last) = &self.last
+            && self.fill.piece(self.next + 1).await.map_err(broken)?.is_none()
+        {
+            last.store(true, Ordering::Release);
+        }
+        // Only now: a read that is given up while it waits is begun anew.
         self.next += 1;
         Ok(piece)
     }

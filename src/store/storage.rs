@@ -1,11 +1,16 @@
 //! The store as Pingora's cache sees it.
 
-use std::{any::Any, sync::Arc, time::SystemTime};
+use std::{
+    any::Any,
+    sync::{Arc, atomic::AtomicBool},
+    time::SystemTime,
+};
 
 use addrgate_filters::cache_policy::{part::Wanted, vary};
 use addrgate_filters::{cache_key::Key, head::Headers};
 use async_trait::async_trait;
 use http::HeaderName;
+use moka::ops::compute::Op;
 use pingora::{
     Error, ErrorType, Result,
     cache::{
@@ -63,11 +68,15 @@ impl Store {
     }
 
     /// How an entry may be used; one that was purged goes.
-    fn judge(&self, entry: Option<Arc<Entry>>) -> Option<(Arc<Entry>, View)> {
+    pub(super) fn judge(&self, entry: Option<Arc<Entry>>) -> Option<(Arc<Entry>, View)> {
         let entry = entry?;
         let view = self.view(&entry.kept);
         if view.is_none() {
-            self.memory.invalidate(&entry.id);
+            // Unless a newer one has taken its place since.
+            self.memory.entry(entry.id).and_compute_with(|slot| match slot.map(moka::Entry::into_value) {
+                Some(Slot::Answer(held)) if Arc::ptr_eq(&held, &entry) => Op::Remove,
+                _ => Op::Nop,
+            });
         }
         Some((entry, view?))
     }
@@ -167,6 +176,11 @@ fn lease(key: &CacheKey) -> Option<Lease> {
     key.extensions.get::<Request>()?.lease.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
+/// What is to be set with the last piece of a body that is coming in.
+fn last(key: &CacheKey) -> Option<Arc<AtomicBool>> {
+    key.extensions.get::<Request>()?.last.clone()
+}
+
 /// Whether a kept answer can go out without a fetch.
 fn will_do(view: View, request: Option<&Request>) -> bool {
     let now = SystemTime::now();
@@ -186,7 +200,7 @@ impl Storage for Store {
             if let Some(fill) = self.joinable(&id)
                 && let Some(meta) = fill.meta.to_cache_meta()
             {
-                return Ok(Some((meta, Box::new(Joined::new(fill)))));
+                return Ok(Some((meta, Box::new(Joined::new(fill, last(key))))));
             }
             // It may have come in since memory was looked at.
             if self.changes(&id.key) != changes {
@@ -227,10 +241,15 @@ impl Storage for Store {
         Ok(held.and_then(|entry| self.hand_out(entry, Tier::First)))
     }
 
-    async fn lookup_streaming_write(&'static self, _: &CacheKey, tag: Option<&[u8]>, _: &SpanHandle) -> Result<Found> {
+    async fn lookup_streaming_write(
+        &'static self,
+        key: &CacheKey,
+        tag: Option<&[u8]>,
+        _: &SpanHandle,
+    ) -> Result<Found> {
         let Some(fill) = tag.and_then(|tag| self.fills.own(tag)) else { return Ok(None) };
         let Some(meta) = fill.meta.to_cache_meta() else { return Ok(None) };
-        Ok(Some((meta, Box::new(Joined::new(fill)))))
+        Ok(Some((meta, Box::new(Joined::new(fill, last(key))))))
     }
 
     async fn get_miss_handler(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<MissHandler> {

@@ -212,6 +212,7 @@ async fn variants_are_told_apart_and_capped() {
     assert_eq!(read(store, &with_variance).await, Some(Ok("8".to_owned())));
     let mut with_fields = cache_key(key("a"));
     with_fields.extensions.insert(Request {
+        last: None,
         held: held("7"),
         headers: None,
         lead: LeadSlot::default(),
@@ -312,5 +313,44 @@ async fn what_is_purged_softly_is_served_stale_while_it_is_refreshed() {
     kept.windows.on_request = false;
     assert!(!store.view(&kept).unwrap().is_servable_stale(SystemTime::now()));
     put(store, "a", &meta(store, 60, None), "new").await;
+    assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())).as_deref(), Some("new"));
+}
+
+#[tokio::test]
+async fn a_smaller_share_keeps_what_is_used_most_and_lets_nothing_more_in() {
+    let store = sized(100_000);
+    for number in 0..50 {
+        put(store, &number.to_string(), &meta(store, 60, None), "body").await;
+    }
+    let found = |name: &str| body(store.fresh(&key(name), Headers::Raw(&[]), SystemTime::now())).is_some();
+    for _ in 0..4 {
+        let entry = store.fresh(&key("7"), Headers::Raw(&[]), SystemTime::now()).unwrap();
+        entry.used();
+    }
+    let before = store.size().bytes;
+    let left = store.shrink(0.1);
+    assert!(left <= 10_000 && left > 0 && before > 30_000, "{before} {left}");
+    assert!(found("7"));
+    for number in 0..50 {
+        put(store, &number.to_string(), &meta(store, 60, None), "body").await;
+        store.memory.run_pending_tasks();
+    }
+    assert!(store.size().bytes <= 10_000);
+    assert_eq!(store.shrink(0.0), 0);
+    put(store, "7", &meta(store, 60, None), "body").await;
+    assert!(!found("7"));
+    store.shrink(1.0);
+    put(store, "7", &meta(store, 60, None), "body").await;
+    assert!(found("7"));
+}
+
+#[tokio::test]
+async fn what_was_found_gone_does_not_take_its_successor_along() {
+    let store = store();
+    put(store, "a", &meta(store, 60, None), "old").await;
+    let old = store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now());
+    purge(store, false);
+    put(store, "a", &meta(store, 60, None), "new").await;
+    assert!(store.judge(old).is_none());
     assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())).as_deref(), Some("new"));
 }

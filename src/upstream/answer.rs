@@ -9,7 +9,7 @@ use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorSource, ErrorType};
 
 /// When to come back after a failure of the upstream.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// Whether an answer may be passed on (and kept). An error answer must be the upstream's own envelope.
 pub(crate) fn judge(answer: &ResponseHeader, route: &Route) -> Result<(), Cause> {

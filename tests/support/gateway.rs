@@ -124,7 +124,7 @@ routes:
     auth: none
     answers: any
     body: {{ max: 64KiB }}
-    cache: {{ methods: [POST, QUERY], key: {{ body: json }}, lifetimes: {{ jitter: 0 }} }}
+    cache: {{ methods: [POST, QUERY], key: {{ body: json }}, lifetimes: {{ jitter: 0, request_directives: true }} }}
   - name: everything
     paths: [/**]
     methods: [GET, POST, PUT, DELETE]
@@ -132,7 +132,7 @@ routes:
     answers: any
     body: {{ max: 1MiB, type: any }}
     forward: [accept-language]
-    cache: {{ methods: [GET], lifetimes: {{ jitter: 0 }} }}
+    cache: {{ methods: [GET], lifetimes: {{ jitter: 0, request_directives: true }} }}
 "
     )
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use addrgate_filters::cache_policy::downstream::Cdn;
+use addrgate_filters::route::Auth;
 use addrgate_filters::units::{Secret, Size};
 use addrgate_filters::{client, route};
 
@@ -191,6 +193,28 @@ pub(super) fn other_upstreams(file: &File) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// What an operator should know of a route whose responses shared caches in front may store.
+pub(super) fn shared(route: &route::Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if route.cdn != Some(Cdn::Shared) {
+        return warnings;
+    }
+    if route.auth != Auth::None {
+        warnings.push(format!(
+            "route `{}` needs a key and says `cdn: shared`: a shared cache in front hands what it stores to everyone, so it \
+             must check keys itself; else leave `cdn` out",
+            route.name
+        ));
+    }
+    if route.meta {
+        warnings.push(format!(
+            "route `{}` says `cdn: shared`: `meta` names one request, so it is left out of what shared caches may store",
+            route.name
+        ));
+    }
+    warnings
 }
 
 /// Who may do what, with the files that the configuration names. A route that was refused already is not missed again.
