@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::head::Head;
 use crate::reply::Reply;
+use crate::route::Routes;
 use crate::units::Span;
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
@@ -41,7 +42,8 @@ impl Default for Config {
 
 /// Response fields that scripts may read besides those they always may.
 pub const EXPOSED: &str = "etag, age, retry-after, x-request-id, x-correlation-id, x-response-time, cache-status, \
-                           x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset";
+                           x-cache, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, ratelimit, \
+                           ratelimit-policy";
 
 /// What the answer to a request must say about origins.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,11 +59,12 @@ pub struct Allowed {
 pub struct Cors {
     config: Config,
     any: bool,
+    routes: Routes,
 }
 
 impl Cors {
-    /// Compiles; the error is a sentence about what is wrong.
-    pub fn new(config: &Config) -> Result<Self, String> {
+    /// For the scripts of these origins, and these routes; the error is a sentence about what is wrong.
+    pub fn new(config: &Config, routes: &Routes) -> Result<Self, String> {
         let any = config.origins.iter().any(|origin| origin == "*");
         if any && config.origins.len() > 1 {
             return Err("`*` stands for every origin; leave the others out".to_owned());
@@ -78,7 +81,7 @@ impl Cors {
         if let Some(name) = config.headers.iter().find(|name| name.is_empty() || !plain(name)) {
             return Err(format!("`{name}` is not the name of a field"));
         }
-        Ok(Self { config: config.clone(), any })
+        Ok(Self { config: config.clone(), any, routes: routes.clone() })
     }
 
     fn allowed(&self, head: &Head<'_>) -> Allowed {
@@ -104,11 +107,15 @@ impl Filter for Cors {
         if !preflight || verdict.cors.origin.is_none() {
             return Flow::Continue;
         }
-        let fields = vec![
-            ("access-control-allow-methods", "GET, HEAD, POST".to_owned()),
+        let mut fields = vec![
             ("access-control-allow-headers", self.config.headers.join(", ")),
             ("access-control-max-age", self.config.max_age.0.as_secs().to_string()),
         ];
+        // Where there is no route, the request that follows hears of it: GET, HEAD and POST need no permission.
+        let methods = self.routes.methods_of(head.path);
+        if !methods.is_empty() {
+            fields.push(("access-control-allow-methods", methods));
+        }
         Flow::Answer(Reply { status: 204, fields, body: Bytes::new(), close: false })
     }
 }
@@ -125,8 +132,50 @@ mod tests {
             fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
         let config = Config { origins: origins.iter().map(|&origin| origin.to_owned()).collect(), ..Config::default() };
         let mut verdict = Verdict::default();
-        let flow = Cors::new(&config).unwrap().request(&Head::new(method, "/", Headers::Raw(&fields)), &mut verdict);
+        let cors = Cors::new(&config, &routes()).unwrap();
+        let flow = cors.request(&Head::new(method, "/", Headers::Raw(&fields)), &mut verdict);
         (flow, verdict.cors)
+    }
+
+    fn routes() -> Routes {
+        let routes = serde_json::json!([
+            {"name": "read", "paths": ["/both", "/read/{id}"]},
+            {"name": "write", "paths": ["/both", "/write"], "methods": ["POST", "GET", "DELETE"]},
+            {"name": "post", "paths": ["/post"], "methods": ["POST"]},
+        ]);
+        Routes::new(serde_json::from_value(routes).unwrap()).unwrap()
+    }
+
+    #[rstest]
+    #[case("/read/1?a=b", Some("GET, HEAD"))]
+    #[case("/%72ead/1", Some("GET, HEAD"))]
+    #[case("/both", Some("GET, HEAD, POST, DELETE"))]
+    #[case("/write/", Some("POST, GET, DELETE, HEAD"))]
+    #[case("/post", Some("POST"))]
+    #[case("/none", None)]
+    #[case("/a//b", None)]
+    fn a_preflight_names_the_methods_of_its_route(#[case] target: &str, #[case] methods: Option<&str>) {
+        let fields = PREFLIGHT.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() });
+        let fields: Vec<_> = fields.collect();
+        let config = Config { origins: vec!["*".to_owned()], ..Config::default() };
+        let cors = Cors::new(&config, &routes()).unwrap();
+        let head = Head::new("OPTIONS", target, Headers::Raw(&fields));
+        let Flow::Answer(reply) = cors.request(&head, &mut Verdict::default()) else { panic!("no response") };
+        let named = reply.fields.iter().find(|(name, _)| *name == "access-control-allow-methods");
+        assert_eq!(named.map(|(_, value)| &**value), methods);
+    }
+
+    #[test]
+    fn every_field_of_a_limit_can_be_read_by_scripts() {
+        let standing = crate::rate_limit::Standing {
+            rate: "1/1m".parse().unwrap(),
+            remaining: 1,
+            full_in: std::time::Duration::ZERO,
+            fields: crate::rate_limit::Fields::Both,
+        };
+        let exposed: Vec<&str> = EXPOSED.split(", ").collect();
+        standing.write(std::time::SystemTime::now(), |name, _| assert!(exposed.contains(&name), "{name}"));
+        assert!(exposed.iter().all(|name| !name.is_empty() && name.trim() == *name), "{exposed:?}");
     }
 
     const PREFLIGHT: &[(&str, &str)] = &[("origin", "https://a.example"), ("access-control-request-method", "POST")];
@@ -163,6 +212,6 @@ mod tests {
     #[case(&["null"])]
     fn mistakes(#[case] origins: &[&str]) {
         let config = Config { origins: origins.iter().map(|&o| o.to_owned()).collect(), ..Config::default() };
-        Cors::new(&config).unwrap_err();
+        Cors::new(&config, &Routes::default()).unwrap_err();
     }
 }

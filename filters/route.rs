@@ -91,7 +91,7 @@ pub struct Mistake {
 }
 
 /// The filter: all routes in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Routes(Vec<Arc<Route>>);
 
 impl Routes {
@@ -129,6 +129,23 @@ impl Routes {
         methods.push("OPTIONS");
         methods.sort_unstable();
         methods.dedup();
+        methods.join(", ")
+    }
+
+    /// The methods that a path has, as `Allow` lists them; empty where it is no route's, or no path.
+    #[must_use]
+    pub fn methods_of(&self, path: &str) -> String {
+        let mut canonical = String::new();
+        if target::path(path, &mut canonical).is_err() {
+            return String::new();
+        }
+        let matching = self.0.iter().filter(|route| route.patterns.iter().any(|pattern| pattern.matches(&canonical)));
+        let mut methods: Vec<&str> = Vec::new();
+        for method in matching.flat_map(|route| route.allow.split(", ")) {
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
         methods.join(", ")
     }
 

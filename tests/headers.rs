@@ -243,11 +243,26 @@ async fn browsers_may_ask_from_other_origins() {
         "{:?}",
         preflight.headers
     );
-    assert!(preflight.header("access-control-allow-methods").contains("POST"));
+    assert_eq!(preflight.header("access-control-allow-methods"), "POST");
+    for (path, methods) in [
+        (SEARCH, "GET, HEAD"),
+        ("/api/v1/addresses/reverse-geocode", "GET, POST, HEAD"),
+        ("/api/v1/addresses/GAVIC411711441", "GET, HEAD"),
+        ("/nothing/here", ""),
+    ] {
+        let request = client.request("OPTIONS", path).header("origin", "https://shop.example");
+        let preflight = client.send(request.header("access-control-request-method", "GET")).await;
+        assert_eq!(preflight.status, 204, "{path}");
+        assert_eq!(preflight.header("access-control-allow-methods"), methods, "{path}");
+    }
     assert!(preflight.header("access-control-allow-headers").to_lowercase().contains("x-api-key"));
     assert_eq!(preflight.header("access-control-max-age"), "86400");
     let reply = client.send(client.request("GET", SEARCH).header("origin", "https://shop.example")).await;
     assert!(!reply.header("access-control-allow-origin").is_empty(), "{:?}", reply.headers);
+    let exposed = reply.header("access-control-expose-headers");
+    for name in ["x-ratelimit-remaining", "ratelimit", "ratelimit-policy", "retry-after", "etag"] {
+        assert!(exposed.split(", ").any(|exposed| exposed == name), "{name}: {exposed}");
+    }
     stack.stop().await;
 }
 

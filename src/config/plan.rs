@@ -98,7 +98,7 @@ impl Plan {
             })
             .collect();
         let clients = noted(&mut problems, check::clients(&file, folder, routes.list()));
-        let cors = noted(&mut problems, cors::Cors::new(&file.cors).map_err(Problem::at(&["cors"])));
+        let cors = noted(&mut problems, cors::Cors::new(&file.cors, &routes).map_err(Problem::at(&["cors"])));
         let has_redis = file.redis.as_ref().is_some_and(redis::Config::is_used);
         let alone = !running.map_or(has_redis, |running| running.has_redis);
         let limits = rate_limit::Config { shared: file.rate_limit.shared && !alone, ..file.rate_limit.clone() };
