@@ -352,11 +352,16 @@ impl ProxyHttp for Gateway {
 
     fn response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
+        if session.req_header().method == http::Method::HEAD {
+            // On a cached route the upstream was asked with GET. Pingora would send the body on over HTTP/2.
+            *body = None;
+            return Ok(None);
+        }
         if let Some(stamp) = &mut ctx.stamp
             && (end || body.is_some())
         {

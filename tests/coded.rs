@@ -7,7 +7,7 @@ mod support;
 use std::io::Read;
 
 use support::gateway::plain;
-use support::{Answer, Gateway, Origin, until};
+use support::{Answer, Gateway, Origin, Reply, until};
 
 #[tokio::test]
 async fn a_hit_is_coded_once_and_right_for_each_client() {
@@ -66,5 +66,96 @@ async fn a_hit_is_coded_once_and_right_for_each_client() {
     assert_eq!((small.text().as_str(), small.header("content-encoding"), small.header("vary")), ("{}", "", ""));
     until("the codings are weighed", || async { holds().await >= before + coded as f64 }).await;
     assert_eq!(origin.asked().len(), 2);
+    gateway.stop(&[]).await;
+}
+
+/// The status and the fields in which HEAD and GET must agree; the length of what is coded while it is sent is not known.
+fn told(reply: &Reply) -> [String; 5] {
+    let length = match reply.header("transfer-encoding") {
+        "chunked" => "",
+        _ => reply.header("content-length"),
+    };
+    ["content-encoding", "etag", "vary", "content-type"]
+        .map(|name| reply.header(name).to_owned())
+        .into_iter()
+        .chain([length.to_owned()])
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn head_says_what_get_says() {
+    let body: String = (0..500).map(|n| format!("{{\"number\": {n}}}\n")).collect();
+    let sent = body.clone();
+    let origin = Origin::start(move |asked| {
+        let body = if asked.target.contains("small") { "{}".to_owned() } else { sent.clone() };
+        let answer = Answer::json(body).with("etag", "\"a\"");
+        let answer = match asked.target.as_bytes() {
+            [b'/', b't', ..] => answer.with("content-type", "text/plain"),
+            [b'/', b'i', ..] => answer.with("content-type", "image/png"),
+            [b'/', b'n', ..] => answer.with("cache-control", "no-store"),
+            _ => answer,
+        };
+        async move { answer }
+    })
+    .await;
+    let config = plain(&origin.place).replace("compression: { enabled: false }\n", "")
+        + "  - { name: stamped, paths: [/stamped/**], auth: none, meta: true, cache: {} }\n";
+    let (before, after) = config.split_once("routes:\n").unwrap();
+    let stamped = after.rfind("  - { name: stamped").unwrap();
+    let config = format!("{before}routes:\n{}{}", &after[stamped..], &after[..stamped]);
+    let gateway = Gateway::start(&config).await;
+    let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let http2 = async |method: &str, path: &str, coding: &str| {
+        let url = format!("http://{}{path}", gateway.place);
+        let request = http2.request(method.parse().unwrap(), url).header("accept-encoding", coding);
+        gateway.client.send(request).await
+    };
+    let mut number = 0;
+    for kind in ["json", "text", "image", "nostore", "small", "stamped"] {
+        for coding in ["gzip", "br", "zstd", "identity", "gzip;q=0.5, br", "gzip;q=0"] {
+            number += 1;
+            let accepts = [("accept-encoding", coding)];
+            let path = |way: &str| format!("/{kind}/{way}{number}");
+            for way in ["head", "get"] {
+                // Whichever comes first finds nothing.
+                let [head, get] = match way {
+                    "head" => {
+                        let head = gateway.ask("HEAD", &path(way), &accepts).await;
+                        [head, gateway.ask("GET", &path("other"), &accepts).await]
+                    }
+                    _ => {
+                        let get = gateway.ask("GET", &path(way), &accepts).await;
+                        [gateway.ask("HEAD", &path("another"), &accepts).await, get]
+                    }
+                };
+                assert_eq!((head.status, head.body.len()), (200, 0));
+                assert_eq!(told(&head), told(&get), "{kind} {coding} {way}: {:?} {:?}", head.headers, get.headers);
+                assert_eq!(head.header("x-cache"), get.header("x-cache"), "{kind} {coding} {way}");
+            }
+            for way in ["head", "get"] {
+                let [head, get] = [http2("HEAD", &path(way), coding).await, http2("GET", &path(way), coding).await];
+                assert_eq!(told(&head), told(&get), "HTTP/2: {kind} {coding}: {:?} {:?}", head.headers, get.headers);
+                assert!(head.body.is_empty());
+                let [head, get] =
+                    [gateway.ask("HEAD", &path(way), &accepts).await, gateway.ask("GET", &path(way), &accepts).await];
+                assert_eq!(told(&head)[..4], told(&get)[..4], "{kind} {coding}: {:?} {:?}", head.headers, get.headers);
+                // A coding may be made between the two.
+                until("HEAD and GET agree on a hit", || async {
+                    let head = gateway.ask("HEAD", &path(way), &accepts).await;
+                    told(&head) == told(&gateway.ask("GET", &path(way), &accepts).await)
+                })
+                .await;
+            }
+        }
+    }
+    // On one connection, whose next response must be where it is expected.
+    let wire = "HEAD /json/keep HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n".repeat(3)
+        + "GET /small/keep HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let reply = gateway.client.raw(wire.as_bytes()).await;
+    let rest = reply.text();
+    assert_eq!(rest.matches("HTTP/1.1 200").count(), 3, "{rest}");
+    assert!(rest.ends_with("\r\n\r\n{}"), "{rest}");
     gateway.stop(&[]).await;
 }

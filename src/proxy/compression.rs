@@ -8,6 +8,7 @@ use http::header::{self, HeaderName};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::modules::http::compression::ResponseCompression;
+use pingora::protocols::http::compression::ResponseCompressionCtx;
 use pingora::proxy::Session;
 
 use crate::config::{Algorithm, Compression};
@@ -62,7 +63,23 @@ pub(super) fn choose(session: &mut Session, answer: &mut ResponseHeader, config:
     if !small && !has_member(answer, &header::VARY, b"accept-encoding") {
         answer.append_header(header::VARY, "Accept-Encoding")?;
     }
+    if session.req_header().method == http::Method::HEAD {
+        head_only(session, answer, config);
+    }
     Ok(())
+}
+
+/// HEAD says what GET would say: the same coding, and the same validator (RFC 9110 section 9.3.2). The module leaves what has no
+/// body as it is, so another one does to this head what it does to those with a body.
+fn head_only(session: &mut Session, answer: &mut ResponseHeader, config: &Compression) {
+    use http::StatusCode as Status;
+    let bodiless = matches!(answer.status, Status::NO_CONTENT | Status::RESET_CONTENT | Status::NOT_MODIFIED);
+    let module = session.downstream_modules_ctx.get::<ResponseCompression>();
+    if !bodiless && module.is_some_and(|module| module.is_header_phase() && module.is_enabled()) {
+        let mut coder = ResponseCompressionCtx::new(config.level.into(), false, false);
+        coder.request_filter(session.req_header());
+        coder.response_header_filter(answer, false);
+    }
 }
 
 /// Whether a body of this length is sent as it is.
