@@ -17,6 +17,7 @@
 //!     client: false                 # whether clients get entries of their own
 //! ```
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::head::Head;
 use crate::reply::{Cause, Code, wants_problem};
+use crate::request_body::{self, Inflate};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
 
@@ -61,7 +63,8 @@ pub enum BodyKey {
     /// Nothing: a request with a body is not cached.
     #[default]
     None,
-    /// The JSON value, independent of member order and white space. Duplicate member names are refused.
+    /// The JSON value, independent of member order and white space; numbers as they are written. Duplicate member names are
+    /// refused.
     Json,
 }
 
@@ -86,17 +89,29 @@ impl fmt::Debug for Key {
 pub struct Keys;
 
 impl Keys {
-    /// The second half for body-keyed routes, once the body is read: puts the canonical body and the key into the verdict.
+    /// The second half for body-keyed routes, once the body is read: inflates it where it is coded, and puts the canonical body and the key into the verdict.
     #[must_use]
     pub fn body(&self, head: &Head<'_>, body: &[u8], verdict: &mut Verdict) -> Flow {
         let Some(route) = verdict.route.clone() else { return Flow::Continue };
         let Some(cache) = &route.config.cache else { return Flow::Continue };
-        match json::canonical(body, &cache.key.members) {
+        let body = match verdict.gzip.then(|| inflated(request_body::most(&route, head.method), body)).transpose() {
+            Ok(inflated) => inflated.map_or(Cow::Borrowed(body), Cow::Owned),
+            Err(cause) => return Flow::Reply(cause),
+        };
+        match json::canonical(&body, &cache.key.members) {
             Ok(canonical) => {
                 let canonical = Bytes::from(canonical);
                 verdict.key = Some(key(&cache.key, head, verdict, &canonical));
                 verdict.body = Some(canonical);
                 Flow::Continue
+            }
+            Err(json::Wrong::ByteOrderMark) => Flow::refuse(
+                Code::InvalidJson,
+                "byte_order_mark",
+                "The body begins with a byte-order mark. Send JSON in UTF-8 without one.",
+            ),
+            Err(json::Wrong::NotUtf8) => {
+                Flow::refuse(Code::InvalidJson, "not_utf8", "The body is not UTF-8. Send JSON in UTF-8.")
             }
             Err(json::Wrong::Syntax(message)) => Flow::refuse(Code::InvalidJson, "json_syntax", message),
             Err(json::Wrong::Duplicate(name)) => Flow::Reply(
@@ -105,6 +120,14 @@ impl Keys {
             ),
         }
     }
+}
+
+/// What a whole body in gzip holds.
+fn inflated(most: u64, body: &[u8]) -> Result<Vec<u8>, Cause> {
+    let mut inflate = Inflate::new(most);
+    let mut out = inflate.push(body)?;
+    out.append(&mut inflate.end()?);
+    Ok(out)
 }
 
 impl Filter for Keys {

@@ -138,6 +138,8 @@ pub struct Cause {
     pub retry_after: Option<Duration>,
     /// The methods of a 405.
     pub allow: Option<Cow<'static, str>>,
+    /// One more field, such as what a 415 would accept.
+    pub field: Option<(&'static str, &'static str)>,
     /// Whether the connection can't go on after this (its framing is in doubt, or its body unread).
     pub close: bool,
 }
@@ -154,6 +156,7 @@ impl Cause {
             details: Map::new(),
             retry_after: None,
             allow: None,
+            field: None,
             close: false,
         }
     }
@@ -169,6 +172,13 @@ impl Cause {
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds a field to the response.
+    #[must_use]
+    pub fn field(mut self, name: &'static str, value: &'static str) -> Self {
+        self.field = Some((name, value));
         self
     }
 
@@ -261,6 +271,7 @@ pub fn render(cause: &Cause, verdict: &Verdict, problem: bool, now: chrono::Date
     if let Some(allow) = &cause.allow {
         fields.push(("allow", allow.to_string()));
     }
+    fields.extend(cause.field.map(|(name, value)| (name, value.to_owned())));
     if status == 401 {
         fields.push(("www-authenticate", challenge(cause, verdict).to_owned()));
     }

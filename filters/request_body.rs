@@ -1,4 +1,7 @@
-//! Judges the body that a request head announces by what its route takes (`body: { max: 64KiB, type: json }`).
+//! Judges the body that a request head announces by what its route takes (`body: { max: 64KiB, type: json, inflate: true }`).
+//!
+//! JSON needs no `Content-Type`: what else would it be. Where one is there it has to be true, charset included (RFC 8259 section
+//! 8.1: UTF-8). A body in gzip is inflated before anything reads it, within the same bound.
 //!
 //! Content in a request whose method or route gives it no meaning (RFC 9110 section 9.3.1) is read within a bound, and no
 //! upstream gets it.
@@ -8,9 +11,13 @@
 use crate::cache_key;
 use crate::head::Head;
 use crate::reply::{Cause, Code};
-use crate::route::{Body, Route};
+use crate::route::{Body, Kind, Route};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
+
+mod inflate;
+
+pub use inflate::Inflate;
 
 /// The filter.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,7 +29,15 @@ impl Filter for Bodies {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
-        verdict.route.as_ref().map_or(Flow::Continue, |route| judge(route, head))
+        let Some(route) = &verdict.route else { return Flow::Continue };
+        match judge(route, head) {
+            Ok(gzip) => {
+                verdict.gzip = gzip;
+                Flow::Continue
+            }
+            // The body is not read.
+            Err(cause) => Flow::Reply(cause.closing()),
+        }
     }
 }
 
@@ -47,33 +62,58 @@ impl Announced {
     }
 }
 
-fn judge(route: &Route, head: &Head<'_>) -> Flow {
+/// Whether the body comes in gzip.
+fn judge(route: &Route, head: &Head<'_>) -> Result<bool, Cause> {
     let announced = Announced::of(head);
     if announced == Announced::Nothing {
-        return Flow::Continue;
+        return Ok(false);
     }
     let most = most(route, head.method);
     if matches!(announced, Announced::Bytes(bytes) if bytes > most) {
-        return Flow::Reply(too_large(most));
+        return Err(too_large(most));
     }
-    let Some(body) = taken(route, head.method) else { return Flow::Continue };
-    let mut coded = false;
-    head.headers.each("content-encoding", |coding| coded |= !coding.eq_ignore_ascii_case(b"identity"));
-    if coded {
-        let cause =
-            Cause::new(Code::UnsupportedMediaType, "content_encoding", "Send the body without a content coding.");
-        return Flow::Reply(cause.closing());
+    let Some(body) = taken(route, head.method) else { return Ok(false) };
+    let unsupported = |reason, message: &'static str| Cause::new(Code::UnsupportedMediaType, reason, message);
+    let (mut codings, mut gzip) = (0, false);
+    head.headers.each("content-encoding", |line| {
+        let named = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        for coding in named.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
+            codings += 1;
+            gzip = coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip");
+        }
+    });
+    if codings > 1 || codings == 1 && !(gzip && body.inflate) {
+        return Err(match body.inflate {
+            true => unsupported("content_encoding", "Send the body in gzip, or without a content coding.")
+                .field("accept-encoding", inflate::ACCEPTED),
+            false => unsupported("content_encoding", "Send the body without a content coding.")
+                .field("accept-encoding", "identity"),
+        });
     }
     // Of two lines we would read one and the upstream maybe the other.
     if head.headers.count("content-type") > 1 {
-        let cause = Cause::new(Code::InvalidRequest, "duplicate_content_type", "Content-Type is sent more than once.");
-        return Flow::Reply(cause.closing());
+        let message = "Content-Type is sent more than once.";
+        return Err(Cause::new(Code::InvalidRequest, "duplicate_content_type", message));
     }
-    if !body.kind.admits(head.headers.get("content-type")) {
-        let cause = Cause::new(Code::UnsupportedMediaType, "media_type", "Send the body as application/json.");
-        return Flow::Reply(cause.closing());
+    let kind = head.headers.get("content-type").map(<[u8]>::trim_ascii).filter(|kind| !kind.is_empty());
+    if kind.is_some() && !body.kind.admits(kind) {
+        return Err(unsupported("media_type", "Send the body as application/json.").field("accept", "application/json"));
     }
-    Flow::Continue
+    if body.kind == Kind::Json && !kind.is_none_or(is_utf8) {
+        return Err(unsupported("charset", "JSON is UTF-8. Send the body in UTF-8, without another charset."));
+    }
+    Ok(gzip)
+}
+
+/// Whether a media type names no other charset than UTF-8, or the part of it that is ASCII.
+fn is_utf8(kind: &[u8]) -> bool {
+    kind.split(|byte| *byte == b';').skip(1).all(|parameter| {
+        let Some(at) = parameter.iter().position(|byte| *byte == b'=') else { return true };
+        let (name, value) = (parameter[..at].trim_ascii(), parameter[at + 1..].trim_ascii());
+        let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+        let known: [&[u8]; 3] = [b"utf-8", b"utf8", b"us-ascii"];
+        !name.eq_ignore_ascii_case(b"charset") || known.iter().any(|known| value.eq_ignore_ascii_case(known))
+    })
 }
 
 /// What body goes on to the upstream with this method; `None`: none, and one that comes all the same is read and dropped.
@@ -112,10 +152,11 @@ mod tests {
     use crate::head::Headers;
     use crate::route::Routes;
 
-    fn ask(method: &str, path: &str, fields: &[(&str, &str)]) -> Result<(), Cause> {
+    fn ask(method: &str, path: &str, fields: &[(&str, &str)]) -> Result<bool, Cause> {
         let routes = json!([
             {"name": "search", "paths": ["/search"]},
             {"name": "validate", "paths": ["/v"], "methods": ["POST"], "body": {"max": "10B"}},
+            {"name": "plain", "paths": ["/p"], "methods": ["POST"], "body": {"max": "10B", "inflate": false}},
             {"name": "rest", "paths": ["/x"], "methods": ["GET", "POST"], "body": {"max": "1KiB", "type": "any"}},
         ]);
         let routes = Routes::new(serde_json::from_value(routes).unwrap()).unwrap();
@@ -127,8 +168,55 @@ mod tests {
         assert_eq!(routes.request(&head, &mut verdict), Flow::Continue);
         match Bodies.request(&head, &mut verdict) {
             Flow::Reply(cause) => Err(cause),
-            _ => Ok(()),
+            _ => Ok(verdict.gzip),
         }
+    }
+
+    /// Of ten bytes of JSON.
+    fn coded(path: &str, codings: &[&str]) -> Result<bool, Cause> {
+        let mut fields = vec![("content-length", "10"), ("content-type", "application/json")];
+        fields.extend(codings.iter().map(|coding| ("content-encoding", *coding)));
+        ask("POST", path, &fields)
+    }
+
+    #[rstest]
+    #[case(&[], Ok(false))]
+    #[case(&["identity"], Ok(false))]
+    #[case(&["gzip"], Ok(true))]
+    #[case(&["X-GZIP"], Ok(true))]
+    #[case(&["identity, gzip,"], Ok(true))]
+    #[case(&["identity", "gzip"], Ok(true))]
+    #[case(&["br"], Err("gzip"))]
+    #[case(&["gzip, gzip"], Err("gzip"))]
+    #[case(&["gzip", "gzip"], Err("gzip"))]
+    #[case(&["deflate, gzip"], Err("gzip"))]
+    fn content_codings(#[case] codings: &[&str], #[case] expected: Result<bool, &'static str>) {
+        let accepted = |cause: Cause| {
+            assert_eq!(cause.reason, "content_encoding");
+            cause.field.map_or("", |(name, value)| if name == "accept-encoding" { value } else { "" })
+        };
+        assert_eq!(coded("/v", codings).map_err(accepted), expected);
+        let plain = if expected == Ok(false) { Ok(false) } else { Err("identity") };
+        assert_eq!(coded("/p", codings).map_err(accepted), plain);
+    }
+
+    #[rstest]
+    #[case("", None)]
+    #[case("application/json", None)]
+    #[case("Application/JSON; Charset=UTF-8", None)]
+    #[case("application/json;charset=\"utf-8\"", None)]
+    #[case("application/geo+json; charset=us-ascii", None)]
+    #[case("application/json; profile=x; charset=utf-16", Some("charset"))]
+    #[case("application/json; charset=iso-8859-1", Some("charset"))]
+    #[case("application/json; charset=\"Windows-1252\"", Some("charset"))]
+    #[case("application/json; charset=", Some("charset"))]
+    #[case("text/plain", Some("media_type"))]
+    #[case("application/jsonp", Some("media_type"))]
+    fn content_types(#[case] kind: &str, #[case] reason: Option<&str>) {
+        let answer = ask("POST", "/v", &[("content-length", "10"), ("content-type", kind)]);
+        assert_eq!(answer.err().map(|cause| cause.reason), reason);
+        let any = ask("POST", "/x", &[("content-length", "10"), ("content-type", kind)]);
+        assert_eq!(any, Ok(false));
     }
 
     #[rstest]
@@ -142,8 +230,9 @@ mod tests {
     #[case("POST", "/v", &[("content-length", "10"), ("content-type", "Application/JSON; charset=utf-8")], None)]
     #[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/geo+json")], None)]
     #[case("POST", "/v", &[("content-length", "10"), ("content-type", "text/plain")], Some("media_type"))]
-    #[case("POST", "/v", &[("content-length", "10")], Some("media_type"))]
-    #[case("POST", "/v", &[("transfer-encoding", "chunked"), ("content-type", "application/json"), ("content-encoding", "gzip")], Some("content_encoding"))]
+    #[case("POST", "/v", &[("content-length", "10")], None)]
+    #[case("POST", "/v", &[("transfer-encoding", "chunked")], None)]
+    #[case("POST", "/v", &[("transfer-encoding", "chunked"), ("content-type", "application/json"), ("content-encoding", "gzip")], None)]
     #[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/json"), ("content-encoding", "identity"), ("Content-Encoding", "br")], Some("content_encoding"))]
     #[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/json"), ("content-encoding", "identity")], None)]
     #[case("POST", "/v", &[("content-length", "10"), ("content-type", "application/json"), ("content-type", "application/json")], Some("duplicate_content_type"))]

@@ -1,8 +1,9 @@
 //! One canonical form of path and query, used for matching, for the key and for what is forwarded, so that gateway, cache
 //! and upstream can never read a target differently.
 //!
-//! Escapes of unreserved characters are decoded, the others get upper-case digits (RFC 3986 section 6.2.2); what different
-//! parsers are known to disagree about (dot segments, empty segments, encoded slashes, control characters) is refused.
+//! Escapes of unreserved characters are decoded, the others get upper-case digits (RFC 3986 section 6.2.2). What different
+//! parsers are known to disagree about in a path (dot segments, empty segments, encoded slashes, control characters) is
+//! refused. A query is data: what clients leave unescaped there is escaped as the URL Standard reads it.
 
 /// Appends the canonical form of a path, or says in one word what is wrong with it.
 pub fn path(raw: &str, out: &mut String) -> Result<(), &'static str> {
@@ -10,9 +11,16 @@ pub fn path(raw: &str, out: &mut String) -> Result<(), &'static str> {
         return Err("target_form");
     }
     let start = out.len();
-    escapes(raw, out, |decoded| match decoded {
-        b'/' | b'\\' => Err("encoded_slash"),
-        _ => Ok(()),
+    copy(raw, out, |rest| {
+        if !rest.starts_with('%') {
+            return Err("illegal_character");
+        }
+        let byte = escape(rest).ok_or("bad_escape")?;
+        match byte {
+            b'/' | b'\\' => Err("encoded_slash"),
+            byte if byte.is_ascii_control() => Err("control_character"),
+            byte => Ok((byte, 3)),
+        }
     })?;
     let mut segments = out[start + 1..].split('/').peekable();
     while let Some(segment) = segments.next() {
@@ -26,31 +34,57 @@ pub fn path(raw: &str, out: &mut String) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Appends a query as it is but for its escapes, in the order given.
+/// Appends a query (without its `?`) in canonical form, its parameters in the order given. Browsers send `|`, `{`, `}`, `^`,
+/// a backquote and a `%` that begins no escape as they are, simpler clients also spaces, quotes and UTF-8: each is the byte
+/// that it is, and is escaped. Escaped line breaks and tabs are white space, which addresses are pasted with.
+///
+/// # Errors
+/// `control_character` for any other control character, `illegal_character` for a `#`: a fragment is no part of a target (RFC
+/// 9112 section 3.2).
 pub fn query(raw: &str, out: &mut String) -> Result<(), &'static str> {
-    escapes(raw, out, |_| Ok(()))
+    copy(raw, out, |rest| {
+        let (byte, escaped) = match (rest.as_bytes()[0], escape(rest)) {
+            (b'%', Some(byte)) => (byte, true),
+            (byte, _) => (byte, false),
+        };
+        match byte {
+            b'#' if !escaped => Err("illegal_character"),
+            b'\t'..=b'\r' if escaped => Ok((byte, 3)),
+            byte if byte.is_ascii_control() => Err("control_character"),
+            byte => Ok((byte, if escaped { 3 } else { 1 })),
+        }
+    })
 }
 
-/// Copies with normalised escapes; `check` may refuse an escaped byte.
-fn escapes(raw: &str, out: &mut String, check: impl Fn(u8) -> Result<(), &'static str>) -> Result<(), &'static str> {
+/// Copies plain characters; what others mean, and how many bytes of the text say it, `read` is asked.
+fn copy(
+    raw: &str,
+    out: &mut String,
+    read: impl Fn(&str) -> Result<(u8, usize), &'static str>,
+) -> Result<(), &'static str> {
     let mut rest = raw;
     loop {
         let plain = rest.bytes().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
         let (run, tail) = rest.split_at(plain);
         out.push_str(run);
-        let Some(escape) = tail.bytes().next() else { return Ok(()) };
-        if escape != b'%' {
-            return Err("illegal_character");
+        let Some(first) = tail.chars().next() else { return Ok(()) };
+        if first.is_ascii() {
+            let (byte, length) = read(tail)?;
+            push(byte, out);
+            rest = &tail[length..];
+        } else {
+            read(tail)?;
+            let (bytes, after) = tail.split_at(first.len_utf8());
+            bytes.bytes().for_each(|byte| push(byte, out));
+            rest = after;
         }
-        let digits = tail.as_bytes().get(1..3).ok_or("bad_escape")?;
-        let decoded = hex(digits[0]).zip(hex(digits[1])).map(|(a, b)| a << 4 | b).ok_or("bad_escape")?;
-        if decoded < 0x20 || decoded == 0x7f {
-            return Err("control_character");
-        }
-        check(decoded)?;
-        push(decoded, out);
-        rest = &tail[3..];
     }
+}
+
+/// The byte that an escape at the beginning of a text stands for.
+fn escape(text: &str) -> Option<u8> {
+    let digits = text.as_bytes().get(1..3)?;
+    Some(hex(digits[0])? << 4 | hex(digits[1])?)
 }
 
 /// Whether a byte goes on as it is.
@@ -81,6 +115,10 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    fn is_plain_or_escape(byte: u8) -> bool {
+        is_plain(byte) || byte == b'%'
+    }
 
     fn canonical(raw: &str) -> Result<String, &'static str> {
         let mut out = String::new();
@@ -120,7 +158,51 @@ mod tests {
         assert_eq!(canonical(raw), Err(reason));
     }
 
+    fn canonical_query(raw: &str) -> Result<String, &'static str> {
+        let mut out = String::new();
+        query(raw, &mut out).map(|()| out)
+    }
+
+    #[rstest]
+    #[case("q=Unit 5|7", "q=Unit%205%7C7")]
+    #[case("q={a}^`b`", "q=%7Ba%7D%5E%60b%60")]
+    #[case("q=100%", "q=100%25")]
+    #[case("q=100%&a=1", "q=100%25&a=1")]
+    #[case("q=%zz%4%%41", "q=%25zz%254%25A")]
+    #[case("q=\"6\" <x>\\", "q=%226%22%20%3Cx%3E%5C")]
+    #[case("q=caf\u{e9} \u{1f600}", "q=caf%C3%A9%20%F0%9F%98%80")]
+    #[case("q=caf%c3%A9", "q=caf%C3%A9")]
+    #[case("q=6%0aA%0D%0A%09B%0b%0C", "q=6%0AA%0D%0A%09B%0B%0C")]
+    #[case("q=%23%26%2b+a,b;c/d?e", "q=%23%26%2B+a,b;c/d?e")]
+    fn what_clients_leave_unescaped_in_a_query_is_escaped(#[case] raw: &str, #[case] expected: &str) {
+        assert_eq!(canonical_query(raw).as_deref(), Ok(expected));
+        assert_eq!(canonical_query(expected).as_deref(), Ok(expected));
+    }
+
+    #[rstest]
+    #[case("a#b", "illegal_character")]
+    #[case("a%00", "control_character")]
+    #[case("a%1F", "control_character")]
+    #[case("a%7f", "control_character")]
+    #[case("a\u{1}b", "control_character")]
+    #[case("a\tb", "control_character")]
+    #[case("a\r\nb", "control_character")]
+    #[case("a\u{7f}", "control_character")]
+    fn refused_in_a_query(#[case] raw: &str, #[case] reason: &str) {
+        assert_eq!(canonical_query(raw), Err(reason));
+    }
+
     proptest! {
+        #[test]
+        fn a_canonical_query_is_a_fixed_point_that_means_the_same(raw in "[^#\\p{Cc}]{0,60}") {
+            if let Ok(once) = canonical_query(&raw) {
+                prop_assert!(once.bytes().all(is_plain_or_escape), "{once}");
+                prop_assert_eq!(canonical_query(&once).unwrap(), once.clone());
+                let read = |text: &str| form_urlencoded::parse(text.as_bytes()).into_owned().collect::<Vec<_>>();
+                prop_assert_eq!(read(&once), read(&raw));
+            }
+        }
+
         #[test]
         fn canonical_is_a_fixed_point_and_never_panics(raw in "/[ -~]{0,60}") {
             if let Ok(once) = canonical(&raw) {

@@ -50,6 +50,8 @@ pub struct Verdict {
     pub target: String,
     /// Under which key the answer is kept; `None` where it can't be cached, or not before the body is read.
     pub key: Option<Key>,
+    /// The body comes in gzip, and is inflated before anything reads it ([`crate::request_body`]).
+    pub gzip: bool,
     /// The canonical body of a body-keyed request, to be forwarded in place of what arrived.
     pub body: Option<Bytes>,
     /// Until when the request must be answered; whoever forwards sets it. `None`: no other bound than the filters' own.

@@ -11,6 +11,7 @@ use addrgate_filters::cache_policy::storing::Reason;
 use addrgate_filters::cache_status::Forward;
 use addrgate_filters::meta::Stamp;
 use addrgate_filters::reply::Cause;
+use addrgate_filters::request_body::Inflate;
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Stop, head::Head};
 use http::HeaderMap;
@@ -61,6 +62,8 @@ pub(crate) struct Context {
     pub(crate) body_sent: bool,
     /// Whether the body is none for the upstream, although the client announced or sent one.
     pub(crate) body_dropped: bool,
+    /// Inflates the body on its way to the upstream, where it comes in gzip and is not held whole.
+    pub(crate) inflate: Option<Inflate>,
     /// When the whole request was there: from then on the route's time counts.
     pub(crate) begun: Instant,
     /// Whether it was asked for something only if that has changed.
@@ -143,6 +146,7 @@ impl Context {
             body_read: 0,
             body_sent: false,
             body_dropped: false,
+            inflate: None,
             begun: started,
             conditional: false,
             asked: None,

@@ -43,6 +43,7 @@ mod date;
 mod head;
 mod hit;
 mod known;
+mod line;
 mod parse;
 mod spare;
 mod visit;
@@ -85,6 +86,8 @@ pub(crate) struct Carried {
 
 /// What becomes of a request once its head, or its body, is there.
 enum Step {
+    /// Its request line has to be escaped first.
+    Escape(line::Escaped),
     /// The answer lies in the buffer, since when; the request had so many bytes. Whether the connection ends with it.
     Answered { at: Instant, used: usize, close: bool },
     /// Tokens of a limit have to be awaited first.
@@ -162,7 +165,7 @@ impl Door {
             let arrived = visit.head(&plans.load().file.limits).await;
             // It may have waited for long: what was reloaded meanwhile holds.
             let plan = plans.load();
-            let head = match arrived {
+            let mut head = match arrived {
                 Arrived::Head(length) => length,
                 Arrived::Nothing => return None,
                 Arrived::Http2 => {
@@ -182,6 +185,10 @@ impl Door {
             let last = visit.count() >= plan.file.limits.requests_per_connection || *shutdown.borrow();
             let request = Request { peer, last, plan, started: Moment::now() };
             let mut step = self.judge(&mut visit, head, &request, &mut verdict);
+            if let Step::Escape(escaped) = step {
+                head = visit.escape(head, &escaped);
+                step = self.judge(&mut visit, head, &request, &mut verdict);
+            }
             if let Step::Settle = step {
                 let stop = plan.filters.settle(&mut verdict).await.err();
                 step = self.settled(&mut visit, head, &request, &mut verdict, stop);
@@ -246,8 +253,8 @@ impl Door {
                     }
                     continue;
                 }
-                // Both were done already.
-                Step::Settle | Step::Body { .. } => return None,
+                // All were done already.
+                Step::Escape(_) | Step::Settle | Step::Body { .. } => return None,
             }
             drop((in_flight, memory));
         }
@@ -283,7 +290,13 @@ impl Door {
             let mut fields = FIELDS;
             let head = match parse(wire, &mut fields, request) {
                 Ok(head) => head,
-                Err(cause) => return Step::Refused("door", cause),
+                Err(cause) => {
+                    return match line::escaped(wire) {
+                        Some(escaped) => Step::Escape(escaped),
+                        None if line::is_foreign(wire) => Step::Refused("door", line::foreign()),
+                        None => Step::Refused("door", cause),
+                    };
+                }
             };
             let stop = request.plan.filters.request(&head, verdict).err();
             let step = self.judged(&head, length, request, verdict, stop, out);
@@ -430,7 +443,10 @@ impl Door {
                 .unwrap_or(Head { peer: request.peer, ..Head::new("-", "-", Headers::Raw(&[])) });
             let reply = render(&cause, verdict, wants_problem(head.headers), chrono::Utc::now());
             let elapsed = request.started.instant.elapsed();
-            write::reply(out, &reply, verdict, elapsed, head.is_head());
+            match cause.reason {
+                line::PREFACE => write::goaway(out),
+                _ => write::reply(out, &reply, verdict, elapsed, head.is_head()),
+            }
             let sent = (reply.status, reply.body.len() as u64);
             self.record((head.method, head.path), request, verdict, sent, elapsed, Some((by, cause.reason)));
         }

@@ -216,7 +216,6 @@ impl ProxyHttp for Gateway {
         upstream_request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        ctx.body_sent = false;
         let route = route_of(ctx)?;
         let plan = Arc::clone(&ctx.plan);
         let host = plan.pool_of(&ctx.verdict).map_or("", |pool| pool.host());
@@ -227,7 +226,7 @@ impl ProxyHttp for Gateway {
             host: head.host().and_then(|h| std::str::from_utf8(h).ok()),
         };
         request::shape(upstream_request, &route, &ctx.verdict, host, &origin, forward::left(ctx))?;
-        body::tell_dropped(ctx, upstream_request)?;
+        body::begin(session, ctx, upstream_request, &route)?;
         cache::ask_for_part(session, ctx, upstream_request)?;
         ctx.conditional = request::is_conditional(upstream_request);
         request::tell_effects(upstream_request, plan.filters.degrade.effects())?;
@@ -239,10 +238,10 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        body::forward(ctx, session.req_header().method.as_str(), body)
+        body::forward(ctx, session.req_header().method.as_str(), body, end_of_stream)
     }
 
     async fn upstream_response_filter(

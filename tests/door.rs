@@ -165,6 +165,77 @@ async fn a_body_keyed_answer_is_a_hot_hit_in_any_spelling() {
     gateway.stop(&[]).await;
 }
 
+/// What browsers leave unescaped, and what simple clients do, is the same request as its escaped form.
+#[tokio::test]
+async fn a_query_as_it_was_typed_is_one_request_in_every_spelling() {
+    let origin = counting().await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    for (number, (canonical, spellings)) in [
+        ("q=Unit%205%7C7", &["q=Unit 5|7", "q=Unit%205|7", "q=Unit%205%7c7"][..]),
+        ("q=100%25", &["q=100%", "q=100%25"]),
+        ("q=100%25&limit=1%25", &["q=100%&limit=1%", "q=100%25&limit=1%"]),
+        ("q=%7B6%7D%5E%60%5C", &["q={6}^`\\", "q=%7b6%7d^%60%5C"]),
+        ("q=%22a%22%3Cb%3E", &["q=\"a\"<b>", "q=%22a%22%3cb>"]),
+        ("q=caf%C3%A9%20%F0%9F%8F%A0", &["q=caf\u{e9} \u{1f3e0}", "q=caf%c3%a9%20\u{1f3e0}"]),
+        ("q=%25zz%252", &["q=%zz%2", "q=%25zz%252"]),
+        ("q=6%20A%20St%0D%0AHorsham%09VIC", &["q=6 A St%0d%0aHorsham%09VIC"]),
+        ("q=%20%20a%20", &["q=  a ", "q=%20%20a%20"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut wire: String = spellings.iter().map(|query| get(&format!("/s?{query}"), "").repeat(3)).collect();
+        wire += &get(&format!("http://a/s?{}", spellings[0]), "Host: a\r\n").replacen("Host: a\r\n", "", 1);
+        wire += &get(&format!("/s?{canonical}"), "Connection: close\r\n");
+        let answers = exchange(&gateway.place, wire.as_bytes()).await;
+        let expected = format!("{} /s?{canonical} ", number + 1);
+        let bodies: Vec<&str> = answers.split("\r\n\r\n").skip(1).collect();
+        assert_eq!(bodies.len(), 3 * spellings.len() + 2, "{canonical}: {answers}");
+        assert!(bodies.iter().all(|body| body.starts_with(&expected)), "{canonical}: {answers}");
+        assert_eq!(answers.matches("x-cache: MISS").count(), 1, "{canonical}: {answers}");
+        // The URL library escapes what the URL Standard does, and leaves the rest.
+        let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+        let reply = http2.get(format!("http://{}/s?{}", gateway.place, spellings[0].trim())).send().await.unwrap();
+        assert_eq!((reply.version(), reply.status().as_u16()), (reqwest::Version::HTTP_2, 200), "{canonical}");
+        if !canonical.ends_with("%20") {
+            assert_eq!(reply.headers()["x-cache"], "HIT", "{canonical}");
+            assert_eq!(reply.text().await.unwrap(), expected, "{canonical}");
+        }
+    }
+    // A purge reads a URL as requests are read.
+    for spelling in ["/s?q=Unit 5|7", "/s?q=100%", "/s?q=caf\u{e9} \u{1f3e0}"] {
+        let purge = serde_json::json!({"urls": [spelling]});
+        let before = origin.asked().len();
+        assert_eq!(gateway.admin("POST", "/admin/v1/cache/purge", Some(purge)).await.status, 200);
+        exchange(&gateway.place, get(spelling, "Connection: close\r\n").as_bytes()).await;
+        assert_eq!(origin.asked().len(), before + 1, "{spelling} is gone");
+    }
+    let asked = origin.asked().len();
+    for (target, reason) in [
+        ("/s?q=a\0b", "malformed"),
+        ("/s?q=a\rb", "malformed"),
+        ("/s?q=a\nb", "bare_lf"),
+        ("/s?q=a b\tc", "malformed"),
+        ("/s?q=a b\x1b", "malformed"),
+        ("/s?q=a\x7f", "malformed"),
+        ("/s?q=a#b", "illegal_character"),
+        ("/s?q=%00", "control_character"),
+        ("/s?q=a b%1B", "control_character"),
+        ("/s t?q=a", "malformed"),
+        ("/s|t?q=a", "illegal_character"),
+        ("/s?q=a HTTP/1.1", "malformed"),
+        ("/s?q=a b HTTP/1.1", "malformed"),
+    ] {
+        let answer = exchange(&gateway.place, get(target, "Connection: close\r\n").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{target:?}: {answer}");
+        assert!(answer.contains(&format!("\"reason\":\"{reason}\"")), "{target:?}: {answer}");
+    }
+    let long = exchange(&gateway.place, get(&format!("/s?q={}", " ".repeat(3000)), "").as_bytes()).await;
+    assert!(long.starts_with("HTTP/1.1 414 "), "the bound holds for what is escaped: {long}");
+    assert_eq!(origin.asked().len(), asked);
+    gateway.stop(&[]).await;
+}
+
 /// What follows the first request must never be taken for a request, and never reach the origin.
 #[tokio::test]
 async fn nothing_is_smuggled() {

@@ -53,7 +53,7 @@ impl Fields {
         };
         let clean = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
         let plain = |c: char| match c {
-            '\n' | '\r' => ',',
+            '\n' | '\u{b}' | '\u{c}' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => ',',
             c if c.is_control() => ' ',
             c => c,
         };

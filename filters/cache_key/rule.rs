@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::json::Json;
 use crate::target;
 
 /// How one value is normalised before it enters the key and goes upstream.
@@ -22,6 +23,9 @@ pub struct Rule {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
 }
+
+/// What ends a line (Unicode Standard Annex 14, BK, CR, LF and NL): the address service reads the same.
+const LINE_BREAKS: [char; 7] = ['\n', '\u{b}', '\u{c}', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 /// U+FFFD, which nobody means.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
@@ -44,28 +48,25 @@ impl Rule {
         (!is_default).then_some(value)
     }
 
-    /// The same for a JSON value.
-    pub(super) fn value(&self, value: &mut Value) -> bool {
+    /// The same for a JSON value; false where it is the default.
+    pub(super) fn value(&self, value: &mut Json) -> bool {
         match value {
-            Value::String(text) if self.fold => *text = fold(text),
-            Value::Number(number) => {
-                let rounded = self.decimals.and_then(|n| round(number.as_f64()?, n));
-                // A whole number stays one: 151 and 151.0 are the same place.
-                let whole = rounded.filter(|n| n.fract() == 0.0 && n.abs() < 1e15);
-                let fixed = whole.map(|n| (n as i64).into()).or_else(|| rounded.and_then(serde_json::Number::from_f64));
-                if let Some(fixed) = fixed {
-                    *number = fixed;
+            Json::Text(text) if self.fold => *text = fold(text),
+            Json::Number(digits) => {
+                // 151 and 151.0 are the same place.
+                if let Some(rounded) = self.decimals.and_then(|n| round(digits.parse().ok()?, n)) {
+                    *digits = rounded.to_string();
                 }
             }
             _ => {}
         }
-        self.default.as_ref() != Some(value)
+        !self.default.as_ref().is_some_and(|default| value.equals(default))
     }
 }
 
 fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for line in text.split(['\n', '\r']) {
+    for line in text.split(LINE_BREAKS) {
         for (at, word) in line.split_whitespace().enumerate() {
             if !out.is_empty() {
                 // The end of a line is the end of a part of the address.
@@ -77,12 +78,13 @@ fn fold(text: &str) -> String {
     out
 }
 
-/// `None` for what can't be rounded (NaN, infinities).
+/// `None` for what can't be rounded: NaN, infinities, and numbers with more digits than a double has (2^53), which would lose
+/// some of those that the client sent.
 fn round(number: f64, decimals: u8) -> Option<f64> {
     let factor = 10f64.powi(i32::from(decimals.min(15)));
-    let rounded = (number * factor).round() / factor;
+    let scaled = number * factor;
     // Negative zero is zero.
-    rounded.is_finite().then_some(rounded + 0.0)
+    (scaled.abs() <= 9_007_199_254_740_992.0).then(|| scaled.round() / factor + 0.0)
 }
 
 /// Appends the listed parameters in canonical form, sorted by name; equal names keep their order.
@@ -125,6 +127,7 @@ mod tests {
     #[case("\tÉcole\u{a0}Rd", "école rd")]
     #[case("", "")]
     #[case("\r\n24 Firebrace St\r\n Horsham,\n\nVIC\n", "24 firebrace st,horsham, vic")]
+    #[case("24 Firebrace St\u{b}Horsham\u{2028}VIC\u{85}\t3400", "24 firebrace st,horsham,vic,3400")]
     fn folding(#[case] raw: &str, #[case] folded: &str) {
         assert_eq!(fold(raw), folded);
         assert_eq!(fold(folded), folded);
@@ -138,9 +141,17 @@ mod tests {
     #[case("-0.0000001", "0")]
     #[case("NaN", "NaN")]
     #[case("abc", "abc")]
+    #[case("1e400", "1e400")]
+    #[case("18446744073709551617", "18446744073709551617")]
+    #[case("18446744073709551617.0000001", "18446744073709551617.0000001")]
     fn rounding(#[case] raw: &str, #[case] rounded: &str) {
         let rule = Rule { decimals: Some(6), ..Rule::default() };
         assert_eq!(rule.text(raw).unwrap(), rounded);
+        if raw.parse::<f64>().is_ok_and(|number| !number.is_nan()) {
+            let mut number = Json::Number(raw.to_owned());
+            assert!(rule.value(&mut number));
+            assert_eq!(number, Json::Number(rounded.to_owned()));
+        }
     }
 
     #[test]
@@ -155,19 +166,19 @@ mod tests {
     fn defaults_vanish() {
         let number = Rule { default: Some(json!(10)), ..Rule::default() };
         assert_eq!(number.text("10"), None);
-        assert!(!number.value(&mut json!(10)));
+        assert!(!number.value(&mut Json::Number("10".to_owned())));
         let flag = Rule { default: Some(json!(false)), ..Rule::default() };
         assert_eq!((flag.text("false"), flag.text("true").as_deref()), (None, Some("true")));
-        assert!(flag.value(&mut json!(true)));
+        assert!(flag.value(&mut Json::Bool(true)) && !flag.value(&mut Json::Bool(false)));
     }
 
     #[test]
     fn whole_numbers_stay_whole() {
         let rule = Rule { decimals: Some(6), ..Rule::default() };
-        for same in [json!(151), json!(151.0), json!(151.00000001)] {
-            let mut value = same;
+        for same in ["151", "151.0", "151.00000001", "1.51e2"] {
+            let mut value = Json::Number(same.to_owned());
             assert!(rule.value(&mut value));
-            assert_eq!(value.to_string(), "151");
+            assert_eq!(value, Json::Number("151".to_owned()));
         }
     }
 }

@@ -18,12 +18,15 @@ pub(super) struct Framing<'a> {
     te_is_more: bool,
     options: usize,
     option_is_bad: bool,
+    /// A value that begins or ends with white space.
+    padded: bool,
     expect: usize,
     expect_is_bad: bool,
 }
 
 impl<'a> Framing<'a> {
     pub(super) fn note(&mut self, name: &str, value: &'a [u8]) {
+        self.padded |= matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']);
         // Lengths first: nearly every field is told apart by its length alone.
         match name.len() {
             2 if name.eq_ignore_ascii_case("te") => self.te_is_more |= !value.eq_ignore_ascii_case(b"trailers"),
@@ -64,6 +67,10 @@ impl<'a> Framing<'a> {
         let is_http2 = head.version == http::Version::HTTP_2;
         if is_http2 && (self.about_connection || self.te_is_more || self.codings.lines > 0) {
             return invalid("connection_field", "HTTP/2 has no fields about the connection.");
+        }
+        // RFC 9113 section 8.2.1. In HTTP/1 such white space is no part of the value.
+        if is_http2 && self.padded {
+            return invalid("field_value", "A field value begins or ends with white space.");
         }
         if self.codings.lines > 0 && self.lengths > 0 {
             return invalid("length_and_coding", "Content-Length and Transfer-Encoding can't both be sent.");

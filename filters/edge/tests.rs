@@ -115,6 +115,10 @@ fn the_authority_of_the_target_counts() {
 #[case(&[("Transfer-Encoding", "chunked")], Some("connection_field"))]
 #[case(&[("Upgrade", "websocket")], Some("connection_field"))]
 #[case(&[("HTTP2-Settings", "AAMAAABk")], None)]
+#[case(&[("X-Any", " a")], Some("field_value"))]
+#[case(&[("X-Any", "a\t")], Some("field_value"))]
+#[case(&[("X-Any", " ")], Some("field_value"))]
+#[case(&[("X-Any", ""), ("X-Other", "a b")], None)]
 #[case(&[("Content-Length", "5"), ("Content-Length", "5")], Some("content_length"))]
 fn http_2(#[case] fields: &[(&str, &str)], #[case] reason: Option<&str>) {
     let mut all = vec![("Host", "h")];

@@ -2,7 +2,7 @@
 //! explains one by one.
 
 /// Every reason of a [`super::Cause`], in alphabetical order.
-pub const REASONS: [&str; 95] = [
+pub const REASONS: [&str; 100] = [
     "address",
     "address_limit",
     "address_route_limit",
@@ -12,11 +12,14 @@ pub const REASONS: [&str; 95] = [
     "bare_lf",
     "bodies",
     "body_broken",
+    "body_coding",
     "body_size",
     "body_time",
     "breaker_forced_open",
     "breaker_open",
     "breaker_probing",
+    "byte_order_mark",
+    "charset",
     "chunks",
     "client_address",
     "client_limit",
@@ -41,6 +44,7 @@ pub const REASONS: [&str; 95] = [
     "encoded_slash",
     "expect",
     "field_count",
+    "field_value",
     "folded_line",
     "foreign_host",
     "head_size",
@@ -66,6 +70,7 @@ pub const REASONS: [&str; 95] = [
     "no_upstream",
     "not_utf8",
     "only_if_cached",
+    "preface",
     "purge",
     "queue_full",
     "queue_share",

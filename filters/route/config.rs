@@ -151,9 +151,17 @@ pub enum Answer {
 pub struct Body {
     /// More is answered 413.
     pub max: Size,
-    /// Which media type; another is answered 415.
+    /// Which media type; another is answered 415. JSON needs no `Content-Type`.
     #[serde(default, rename = "type")]
     pub kind: Kind,
+    /// Whether a body in gzip is inflated, to at most `max`; otherwise it is answered 415 (RFC 7694). The upstream gets it
+    /// without a content coding.
+    #[serde(default = "yes")]
+    pub inflate: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A kind of content.

@@ -243,7 +243,7 @@ fn routes(file: &File) -> Vec<route::Config> {
     });
     let everything = || {
         let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].map(str::to_owned).to_vec();
-        let body = Some(Body { max: Size::kib(1024), kind: Kind::Any });
+        let body = Some(Body { max: Size::kib(1024), kind: Kind::Any, inflate: true });
         let auth = if file.clients.is_empty() { Auth::None } else { Auth::ApiKey };
         vec![route::Config { methods, body, auth, answers: Kind::Any, ..bare("everything", "/**") }]
     };

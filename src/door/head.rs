@@ -12,6 +12,11 @@ use crate::config::Limits;
 /// it without a bound.
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Whether so many bytes are those of HTTP/2's connection preface.
+pub(super) fn is_preface(bytes: &[u8]) -> bool {
+    bytes.iter().zip(HTTP2).all(|(byte, own)| byte == own)
+}
+
 /// What the bytes so far are.
 #[derive(Debug, PartialEq)]
 pub(super) enum Scan {

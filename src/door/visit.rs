@@ -11,7 +11,7 @@ use addrgate_filters::proxy_protocol;
 use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::request_body::too_slow;
 use bytes::{Buf, BytesMut};
-use pingora::protocols::Stream;
+use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
@@ -20,7 +20,8 @@ use super::body::Body;
 use super::chunks::Chunks;
 use super::conn::Conn;
 use super::date::DateSlot;
-use super::head::{Scan, Scanner};
+use super::head::{Scan, Scanner, is_preface};
+use super::line::{Escaped, foreign};
 use super::spare::{self, ROOMY};
 use crate::config::Limits;
 
@@ -101,6 +102,7 @@ impl Visit {
         if conn.buf.is_empty() && conn.buf.capacity() > ROOMY {
             conn.buf = BytesMut::with_capacity(4096);
         }
+        let agreed = matches!(conn.inner.selected_alpn_proto(), Some(ALPN::H2));
         let mut scanner = Scanner::default();
         // From when on the head's own time counts: from the start of a new connection, else from the head's first byte.
         let mut begun = *requests == 0;
@@ -110,6 +112,9 @@ impl Visit {
                 // Blank lines before the request line are what some clients send after a body (RFC 9112 section 2.2).
                 while scanner.is_new() && conn.buf.starts_with(b"\r\n") {
                     conn.buf.advance(2);
+                }
+                if agreed && !is_preface(&conn.buf) {
+                    return Poll::Ready(Arrived::Wrong(foreign()));
                 }
                 let is_blank = conn.buf.is_empty() || scanner.is_new() && conn.buf[..] == *b"\r";
                 let scan = if is_blank { Scan::Partial } else { scanner.scan(&conn.buf, limits) };
@@ -138,6 +143,16 @@ impl Visit {
         .await;
         *requests += 1;
         arrived
+    }
+
+    /// Puts an escaped request line in place of that of a head of `head` bytes; the new length of the head.
+    pub(super) fn escape(&mut self, head: usize, escaped: &Escaped) -> usize {
+        let Some(conn) = &mut self.conn else { return head };
+        let rest = conn.buf.split_off(escaped.length);
+        conn.buf.clear();
+        conn.buf.extend_from_slice(&escaped.line);
+        conn.buf.extend_from_slice(&rest);
+        head - escaped.length + escaped.line.len()
     }
 
     /// Says that the body may come, where none of it has come after a head of `head` bytes (RFC 9110 section 10.1.1). False

@@ -23,6 +23,15 @@ pub(super) fn number(out: &mut Vec<u8>, name: &str, value: impl itoa::Integer) {
     field(out, name, itoa::Buffer::new().format(value));
 }
 
+/// What a server of HTTP/2 begins with, and that the connection is over: GOAWAY with PROTOCOL_ERROR, no stream was processed
+/// (RFC 9113 sections 3.4 and 6.8).
+pub(super) fn goaway(out: &mut Vec<u8>) {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    out.extend_from_slice(&SETTINGS);
+    out.extend_from_slice(&GOAWAY);
+}
+
 /// A whole answer of the gateway's own, after which the connection ends.
 pub(super) fn reply(out: &mut Vec<u8>, reply: &Reply, verdict: &Verdict, elapsed: Duration, head_only: bool) {
     let reason = StatusCode::from_u16(reply.status).ok().and_then(|status| status.canonical_reason());

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use addrgate_filters::Flow;
 use addrgate_filters::reply::Cause;
-use addrgate_filters::request_body::{most, taken, too_large, too_slow};
-use addrgate_filters::route::Route;
+use addrgate_filters::request_body::{Inflate, most, taken, too_large, too_slow};
+use addrgate_filters::route::{Kind, Route};
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
 use pingora::http::RequestHeader;
@@ -31,10 +31,20 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     let length =
         request.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let (goes_on, most) = (taken(route, method).is_some(), most(route, method));
+    if is_http2 && length == Some(0) {
+        // Pingora takes that for the end. What follows all the same is an error of the stream (RFC 9113 section 8.1.1), to be
+        // heard before the upstream hears of the request.
+        match tokio::time::timeout(ctx.plan.file.limits.body_time.0, session.read_request_body()).await {
+            Ok(end) => drop(end.map_err(Error::into_down)?),
+            Err(_elapsed) => return Ok(Err(too_slow())),
+        }
+    }
     let length = length.unwrap_or(most);
-    if is_http2 && !session.is_body_empty() {
-        // What is passed on while it comes in is kept as far as it can be replayed.
-        match ctx.shared.reserve(usize::try_from(length.min(REPLAYED)).unwrap_or(usize::MAX)) {
+    // What is passed on while it comes in is kept as far as it can be replayed. Over HTTP/1 the door holds it.
+    let held = if is_http2 { length.min(REPLAYED) } else { 0 };
+    let inflated = if ctx.verdict.gzip { most } else { 0 };
+    if held + inflated > 0 && !session.is_body_empty() {
+        match ctx.shared.reserve(usize::try_from(held + inflated).unwrap_or(usize::MAX)) {
             Ok(permit) => ctx.memory = Some(permit),
             Err(cause) => return Ok(Err(cause)),
         }
@@ -78,16 +88,29 @@ async fn read(session: &mut Session, most: u64) -> Result<Result<Bytes, Cause>> 
     Ok(Ok(body.freeze()))
 }
 
-/// What the upstream hears of a body that was dropped: that there is none.
-pub(super) fn tell_dropped(ctx: &Context, request: &mut RequestHeader) -> Result<()> {
-    match ctx.body_dropped {
-        true => request.insert_header(header::CONTENT_LENGTH, "0"),
-        false => Ok(()),
+/// Before each try: from the first piece on. What the upstream hears of a body that was dropped: that there is none.
+pub(super) fn begin(
+    session: &mut Session,
+    ctx: &mut Context,
+    request: &mut RequestHeader,
+    route: &Route,
+) -> Result<()> {
+    (ctx.body_sent, ctx.body_read) = (false, 0);
+    ctx.inflate = (ctx.verdict.gzip && ctx.verdict.body.is_none())
+        .then(|| Inflate::new(most(route, session.req_header().method.as_str())));
+    let is_json = route.config.body.is_some_and(|body| body.kind == Kind::Json);
+    let kind = request.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    if ctx.body_dropped {
+        request.insert_header(header::CONTENT_LENGTH, "0")?;
+    } else if is_json && kind.is_empty() && !session.is_body_empty() {
+        // It was taken for that.
+        request.insert_header(header::CONTENT_TYPE, "application/json")?;
     }
+    Ok(())
 }
 
-/// One piece on its way to the upstream: counted, dropped, or replaced by the canonical body.
-pub(super) fn forward(ctx: &mut Context, method: &str, piece: &mut Option<Bytes>) -> Result<()> {
+/// One piece on its way to the upstream: counted and inflated, dropped, or replaced by the canonical body.
+pub(super) fn forward(ctx: &mut Context, method: &str, piece: &mut Option<Bytes>, is_last: bool) -> Result<()> {
     if ctx.body_dropped {
         *piece = None;
         return Ok(());
@@ -105,7 +128,22 @@ pub(super) fn forward(ctx: &mut Context, method: &str, piece: &mut Option<Bytes>
     if ctx.begun.elapsed() > ctx.plan.file.limits.body_time.0 {
         return Err(Error::explain(ErrorType::ReadTimedout, "the whole body took too long").into_down());
     }
+    if let Some(inflate) = &mut ctx.inflate {
+        match inflated(inflate, piece.as_ref(), is_last) {
+            // Without a last piece an empty one is no end.
+            Ok(out) => *piece = Some(out.into()),
+            Err(cause) => return Err(refusal(ctx, "request_body", cause).into_down()),
+        }
+    }
     Ok(())
+}
+
+fn inflated(inflate: &mut Inflate, piece: Option<&Bytes>, is_last: bool) -> std::result::Result<Vec<u8>, Cause> {
+    let mut out = inflate.push(piece.map_or(&[], |piece| piece))?;
+    if is_last {
+        out.append(&mut inflate.end()?);
+    }
+    Ok(out)
 }
 
 /// Reads on for a moment after a refusal, so that the client gets the answer rather than a reset connection.

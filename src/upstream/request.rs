@@ -14,6 +14,7 @@ use addrgate_filters::verdict::Verdict;
 use http::header::{self, HeaderName};
 use http::request::Parts as ReqParts;
 use pingora::http::RequestHeader;
+use pingora::{ErrorType, OrErr};
 
 use crate::edit::set;
 
@@ -167,6 +168,17 @@ pub(crate) fn shape(
         }
         set(headers, "x-forwarded-proto", if origin.tls { "https" } else { "http" })?;
     }
+    join_cookies(headers)?;
+    if verdict.gzip {
+        headers.remove(header::CONTENT_ENCODING);
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    if verdict.gzip || verdict.body.is_some() {
+        // They tell of the bytes that came (RFC 9530), which are not those that go on.
+        for digest in ["content-digest", "content-md5", "digest"] {
+            headers.remove(digest);
+        }
+    }
     if let Some(body) = &verdict.body {
         // The canonical form, which is what the key was made of.
         set(headers, "content-type", "application/json")?;
@@ -185,6 +197,18 @@ pub(crate) fn shape(
         true => Ok(()),
         false => request.set_raw_path(verdict.target.as_bytes()),
     }
+}
+
+/// HTTP/2 lets clients split `Cookie` into lines, which HTTP/1 knows as one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut http::HeaderMap) -> pingora::Result<()> {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return Ok(());
+    }
+    let lines: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(|line| line.as_bytes()).collect();
+    let joined = http::HeaderValue::from_bytes(&lines.join(&b"; "[..]));
+    let joined = joined.or_err(ErrorType::InvalidHTTPHeader, "joining cookies")?;
+    headers.insert(header::COOKIE, joined);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -262,6 +286,15 @@ mod tests {
         assert_eq!(request.headers["x-forwarded-host"], "public.example");
         assert_eq!(request.headers["x-forwarded-proto"], "https");
         assert_eq!(request.headers.get_all("x-forwarded-for").iter().count(), 1, "set, not appended");
+    }
+
+    #[test]
+    fn cookies_leave_on_one_line() {
+        let fields = [("Cookie", "a=b"), ("X-Any", "1"), ("cookie", "c=d; e=f"), ("Cookie", "g=h")];
+        let request = shaped(json!({}), &fields);
+        let lines: Vec<_> = request.headers.get_all("cookie").iter().collect();
+        assert_eq!(lines, ["a=b; c=d; e=f; g=h"]);
+        assert!(!shaped(json!({"cache": {}}), &fields).headers.contains_key("cookie"));
     }
 
     #[test]

@@ -100,19 +100,24 @@ async fn collect(body: Body, limit: usize) -> Result<bytes::Bytes, ApiError> {
     }
 }
 
-/// Only `application/json` or a `+json` type, in UTF-8, not compressed.
+/// Only `application/json` or a `+json` type, in UTF-8, not compressed. Without a type it is JSON: what else would it be.
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let wrong = |message| Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message));
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.to_ascii_lowercase();
     let mut parts = kind.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
-    if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
+    if !essence.is_empty()
+        && essence != "application/json"
+        && !(essence.starts_with("application/") && essence.ends_with("+json"))
+    {
         return wrong("The body must be JSON: Content-Type: application/json");
     }
-    let charset = parts.find_map(|part| part.strip_prefix("charset=")).map(|charset| charset.trim_matches('"'));
+    let parameters = parts.filter_map(|part| part.split_once('='));
+    let charset = parameters.map(|(name, value)| (name.trim(), value.trim())).find(|(name, _)| *name == "charset");
+    let charset = charset.map(|(_, charset)| charset.trim_matches('"'));
     if charset.is_some_and(|charset| !matches!(charset, "utf-8" | "utf8" | "us-ascii")) {
-        return wrong("JSON is UTF-8 (RFC 8259 section 8.1)");
+        return wrong("JSON is UTF-8. Send the body in UTF-8, without another charset.");
     }
     match headers.get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
@@ -154,10 +159,12 @@ mod tests {
     #[case("application/json", 200)]
     #[case("Application/JSON; Charset=UTF-8", 200)]
     #[case("application/vnd.api+json", 200)]
-    #[case("", 415)]
+    #[case("", 200)]
+    #[case("application/json; charset=\"utf-8\"", 200)]
     #[case("text/plain", 415)]
     #[case("application/jsonp", 415)]
     #[case("application/json; charset=utf-16", 415)]
+    #[case("application/json; profile=x; charset=\"iso-8859-1\"", 415)]
     #[tokio::test]
     async fn only_json_is_read(#[case] kind: &str, #[case] expected: u16) {
         assert_eq!(status(post(kind, "{}")).await, expected);

@@ -12,8 +12,11 @@ use crate::error::ApiError;
 /// The object in `bytes`. Nesting is bounded by the parser (128 levels), size by the caller.
 ///
 /// # Errors
-/// `INVALID_JSON`; NaN, lone surrogates and numbers beyond a double are not JSON either.
+/// `INVALID_JSON`, which names another encoding than UTF-8; NaN, lone surrogates and numbers beyond a double are not JSON either.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Fields, ApiError> {
+    if let Some(message) = encoding(bytes) {
+        return Err(ApiError::bad_request("INVALID_JSON", message));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Unique.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     match value {
@@ -23,6 +26,19 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Fields, ApiError> {
             let place = format!("The body is not valid JSON (line {}, column {})", error.line(), error.column());
             Err(ApiError::bad_request("INVALID_JSON", place))
         }
+    }
+}
+
+/// What is wrong with the encoding (RFC 8259 section 8.1).
+fn encoding(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xef, 0xbb, 0xbf, ..] | [0xfe, 0xff, ..] | [0xff, 0xfe, ..] | [0, 0, 0xfe, 0xff, ..] => {
+            Some("The body begins with a byte-order mark. Send JSON in UTF-8 without one.")
+        }
+        // UTF-16 or UTF-32: JSON begins with a character of ASCII, which has no zero byte beside it in UTF-8.
+        [0, ..] | [_, 0, ..] => Some("The body is not UTF-8. Send JSON in UTF-8."),
+        _ if std::str::from_utf8(bytes).is_err() => Some("The body is not UTF-8. Send JSON in UTF-8."),
+        _ => None,
     }
 }
 
@@ -115,6 +131,16 @@ mod tests {
     #[case(b"\xef\xbb\xbf{}")]
     fn what_is_not_one_plain_object_is_refused(#[case] body: &[u8]) {
         assert_eq!(parse(body).unwrap_err().code, "INVALID_JSON");
+    }
+
+    #[rstest]
+    #[case(b"\xef\xbb\xbf{}" as &[u8], "byte-order mark")]
+    #[case(b"\xff\xfe{\0}\0", "byte-order mark")]
+    #[case(b"{\0}\0", "UTF-8")]
+    #[case(b"{\"a\":\"caf\xe9\"}", "UTF-8")]
+    fn another_encoding_is_named(#[case] body: &[u8], #[case] named: &str) {
+        let error = parse(body).unwrap_err();
+        assert!(error.code == "INVALID_JSON" && error.message.contains(named), "{}", error.message);
     }
 
     #[test]

@@ -23,6 +23,7 @@ fn code<T: std::fmt::Debug>(outcome: Result<T, ApiError>) -> &'static str {
 #[case(json!({"a": "\n\u{0}\r\n"}), None)]
 #[case(json!({"a": " é\tx "}), Some("é x"))]
 #[case(json!({"a": "\na\r\nb\n\u{7}"}), Some("a,,b"))]
+#[case(json!({"a": "a\u{b}b\u{2028}c"}), Some("a,b,c"))]
 fn text_is_trimmed_and_cleaned(#[case] body: Value, #[case] text: Option<&str>) {
     assert_eq!(fields(body).text("a", TEXT).unwrap().as_deref(), text);
 }
