@@ -177,6 +177,69 @@ async fn other_spellings_of_a_path_give_the_same_answer() {
     stack.stop().await;
 }
 
+/// A browser, or a cache in front, asks by GET: the same answer, and stored under one key however it is written.
+#[tokio::test]
+async fn what_is_asked_by_post_can_be_asked_by_get() {
+    let stack = Stack::start().await;
+    let at = json!({"latitude": -35.26895538, "longitude": 149.10951156});
+    let parts =
+        json!({"streetNumber": "20", "street": "Frith Road", "suburb": "Acton", "state": "ACT", "postcode": "2601"});
+    let query = "latitude=-35.26895538&longitude=149.10951156";
+    for (path, body, one, other) in [
+        (
+            "addresses/validate",
+            json!({"address": "20 Frith Road, Acton ACT 2601"}),
+            "address=20+Frith+Road,+Acton+ACT+2601".to_owned(),
+            "strictMode=false&address=20%20frith%20ROAD,%20acton%20act%202601".to_owned(),
+        ),
+        (
+            "addresses/geocode",
+            json!({"components": parts}),
+            "streetNumber=20&street=Frith+Road&suburb=Acton&state=ACT&postcode=2601".to_owned(),
+            "postcode=2601&state=act&suburb=ACTON&street=frith++road&streetNumber=20&coordinateSystem=WGS84".to_owned(),
+        ),
+        (
+            "spatial/proximity",
+            json!({"coordinates": at, "radius": 200, "propertyTypes": ["house"]}),
+            format!("{query}&radius=200&propertyTypes=house"),
+            format!("propertyTypes=House&radius=200&limit=10&{query}"),
+        ),
+        ("spatial/boundaries", json!({"coordinates": at}), query.to_owned(), format!("includeLGA=true&{query}&x=1")),
+        (
+            "spatial/statistical-areas",
+            json!({"coordinates": at}),
+            query.to_owned(),
+            format!("{query}&includeHierarchy=true"),
+        ),
+    ] {
+        let path = format!("/api/v1/{path}");
+        let stable = |reply: &Reply| {
+            let mut answer = good(&path, reply);
+            answer.as_object_mut().unwrap().remove("meta");
+            answer["data"]["summary"]["searchTime"] = json!(0);
+            answer
+        };
+        let posted = stack.client.post(&path, &body).await;
+        let got = stack.client.get(&format!("{path}?{one}")).await;
+        assert_eq!(stable(&got), stable(&posted), "{path}");
+        assert_eq!(got.header("x-cache"), "MISS", "{path}");
+        let again = stack.client.get(&format!("{path}?{other}")).await;
+        assert_eq!((again.header("x-cache"), stable(&again)), ("HIT", stable(&got)), "{path}?{other}");
+        let head = stack.client.send(stack.client.request("HEAD", &format!("{path}?{one}"))).await;
+        assert_eq!((head.status, head.header("x-cache")), (200, "HIT"), "{path}");
+    }
+    for (one, other) in [
+        ("localities?q=act", "localities?limit=10&q=ACT"),
+        ("streets?q=frith+rd&locality=acton", "streets?locality=acton&q=Frith++Rd&other=1"),
+    ] {
+        let got = good(one, &stack.client.get(&format!("/api/v1/addresses/{one}")).await);
+        assert!(!got["results"].as_array().unwrap().is_empty(), "{got}");
+        let again = stack.client.get(&format!("/api/v1/addresses/{other}")).await;
+        assert_eq!((again.header("x-cache"), good(other, &again)), ("HIT", got), "{other}");
+    }
+    stack.stop().await;
+}
+
 #[tokio::test]
 async fn meta_is_made_for_each_answer_and_never_kept() {
     let stack = Stack::start().await;

@@ -66,11 +66,11 @@ impl App {
 pub(crate) fn table() -> Vec<Endpoint<App>> {
     let mut table = vec![
         endpoint(GET, "/api/v1/addresses/search", Class::Search, answers::search),
-        endpoint(POST, "/api/v1/addresses/validate", Class::Single, answers::validate),
+        endpoint(GET.or(POST), "/api/v1/addresses/validate", Class::Single, answers::validate),
         endpoint(POST, "/api/v1/addresses/batch/validate", Class::Batch, answers::batch),
         endpoint(POST, "/api/v1/addresses/batch-validate", Class::Batch, answers::batch),
-        endpoint(POST, "/api/v1/addresses/geocode", Class::Single, answers::geocode),
-        endpoint(POST, "/api/v1/geocode", Class::Single, answers::geocode),
+        endpoint(GET.or(POST), "/api/v1/addresses/geocode", Class::Single, answers::geocode),
+        endpoint(GET.or(POST), "/api/v1/geocode", Class::Single, answers::geocode),
         endpoint(GET, "/api/v1/addresses/{gnafPid}", Class::Single, answers::by_pid),
         endpoint(GET, "/api/v1/health", Class::Health, detailed),
         endpoint(GET, "/api/v1/health/detailed", Class::Health, detailed),
@@ -80,6 +80,8 @@ pub(crate) fn table() -> Vec<Endpoint<App>> {
         endpoint(GET, "/api/v1/spatial/health", Class::Health, group),
     ];
     for path in [
+        "/api/v1/addresses/localities",
+        "/api/v1/addresses/streets",
         "/api/v1/addresses/reverse-geocode",
         "/api/v1/reverse-geocode",
         "/api/v1/spatial/proximity",

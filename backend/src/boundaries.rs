@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::area::{self, Holding};
 use crate::error::ApiError;
-use crate::input::{Deadline, Fields, Json};
+use crate::input::{Deadline, Fields, QueryOrJson};
 use crate::location::Location;
 use crate::reply::{Answer, Lifetime, Reply};
 use crate::state;
@@ -16,11 +16,11 @@ use crate::validate::FLAG;
 
 const ELECTORATES: &str = include_str!("sql/electorates.sql");
 
-/// POST /api/v1/spatial/boundaries
+/// GET and POST /api/v1/spatial/boundaries
 pub(crate) async fn boundaries(
     State(app): State<App>,
     Deadline(deadline): Deadline,
-    Json(fields): Json,
+    QueryOrJson(fields): QueryOrJson,
 ) -> Result<Reply, ApiError> {
     answer(&app, deadline, &fields).await?.into_reply()
 }

@@ -1,4 +1,4 @@
-//! POST /api/v1/addresses/geocode: where an address is.
+//! GET and POST /api/v1/addresses/geocode: where an address is.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -7,17 +7,18 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::components::Asked;
 use crate::db::Database;
 use crate::degrade::{no_fuzzy, with_mark};
 use crate::error::ApiError;
 use crate::input::coordinates::{CoordinateSystem, Position};
-use crate::input::{Deadline, Fields, Json};
+use crate::input::{Deadline, Fields, QueryOrJson};
 use crate::lookup::{Found, Wanted, find};
 use crate::parse::Typing;
 use crate::place::Place;
 use crate::reply::{Lifetime, Reply};
 use crate::tags::Tags;
-use crate::validate::{ADDRESS, FLAG};
+use crate::validate::FLAG;
 
 const POINT: &str = include_str!("sql/lookup/point.sql");
 /// From here the place is right, though a unit may be unknown or the locality be the one next door.
@@ -74,6 +75,12 @@ impl Geocoded {
         Ok(with_mark(reply.into_response(), self.degraded()))
     }
 
+    /// Without the place where the parts that were asked for are others.
+    pub(crate) fn agreed(self, asked: &Asked) -> Self {
+        let differs = self.found.page.first().is_some_and(|best| asked.disagreement(&best.record).is_some());
+        if differs { Self { place: None, confidence: self.confidence.min(PLACED - 1), ..self } } else { self }
+    }
+
     /// A better place might have been found if misspellings had been corrected.
     pub(crate) fn degraded(&self) -> bool {
         self.found.degraded
@@ -122,7 +129,7 @@ async fn moved(
 
 /// What a client asks for.
 pub(crate) struct Question {
-    pub(crate) address: String,
+    pub(crate) asked: Asked,
     pub(crate) system: CoordinateSystem,
     precision: bool,
     components: bool,
@@ -132,10 +139,11 @@ impl Question {
     /// Reads it.
     ///
     /// # Errors
-    /// `MISSING_ADDRESS`, `INVALID_ADDRESS`, `ADDRESS_TOO_LONG`, `INVALID_COORDINATE_SYSTEM`, `INVALID_BOOLEAN_FLAG`.
+    /// `MISSING_ADDRESS`, `INVALID_ADDRESS`, `ADDRESS_TOO_LONG`, `INVALID_COMPONENTS`, `INVALID_COORDINATE_SYSTEM`,
+    /// `INVALID_BOOLEAN_FLAG`.
     pub(crate) fn read(fields: &Fields) -> Result<Self, ApiError> {
         Ok(Self {
-            address: fields.required_text("address", "MISSING_ADDRESS", ADDRESS)?,
+            asked: Asked::read(fields)?,
             system: CoordinateSystem::read(fields)?,
             precision: fields.flag("includePrecision", true, FLAG)?,
             components: fields.flag("includeComponents", true, FLAG)?,
@@ -146,19 +154,18 @@ impl Question {
 /// Answers a geocoding.
 ///
 /// # Errors
-/// `MISSING_ADDRESS`, `INVALID_ADDRESS`, `ADDRESS_TOO_LONG`, `INVALID_COORDINATE_SYSTEM`, `INVALID_BOOLEAN_FLAG`;
-/// `SERVICE_UNAVAILABLE` when the database can't answer.
+/// Those of [`Question::read`]; `SERVICE_UNAVAILABLE` when the database can't answer.
 pub(crate) async fn answer(
     State(app): State<App>,
     Deadline(deadline): Deadline,
     headers: HeaderMap,
-    Json(fields): Json,
+    QueryOrJson(fields): QueryOrJson,
 ) -> Result<Response, ApiError> {
     let question = Question::read(&fields)?;
     let mut tags = Tags::new(&app.facts.release());
-    let found = geocode(&app.database, deadline, &question.address, question.system, !no_fuzzy(&headers)).await?;
+    let found = geocode(&app.database, deadline, &question.asked.text, question.system, !no_fuzzy(&headers)).await?;
     found.tag(&mut tags);
-    found.answer(&question, Lifetime::GEOCODE, tags)
+    found.agreed(&question.asked).answer(&question, Lifetime::GEOCODE, tags)
 }
 
 fn body(place: &Place, confidence: u8, question: &Question) -> Value {

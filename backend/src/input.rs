@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-pub(crate) use self::extract::{BatchJson, Deadline, Json, Query, QueryOrJson};
+pub(crate) use self::extract::{BatchJson, Deadline, Query, QueryOrJson};
 use crate::error::ApiError;
 
 /// The fields of one request, or of one object inside it.
@@ -68,6 +68,14 @@ impl Fields {
     /// Like [`Fields::text`], but `missing` is the code when it is absent or blank.
     pub(crate) fn required_text(&self, name: &str, missing: &'static str, limits: Text) -> Result<String, ApiError> {
         self.text(name, limits)?.ok_or_else(|| ApiError::bad_request(missing, format!("`{name}` is required")))
+    }
+
+    /// Like [`Fields::text`], but a whole number will do as well: house numbers and postcodes are also written so.
+    pub(crate) fn word(&self, name: &str, limits: Text) -> Result<Option<String>, ApiError> {
+        match self.value(name, limits.invalid)? {
+            Some(Value::Number(number)) if number.is_u64() => Ok(Some(number.to_string())),
+            _ => self.text(name, limits),
+        }
     }
 
     /// true or false; in a query string also 1 and 0.
@@ -149,6 +157,27 @@ impl Fields {
             None => Ok(None),
             Some(Value::Array(items)) => Ok(Some(items)),
             Some(_) => Err(ApiError::bad_request(code, format!("`{name}` must be an array"))),
+        }
+    }
+
+    /// The members of an object, which a query string gives as parameters of their own.
+    ///
+    /// # Errors
+    /// `code` when it is anything else.
+    pub(crate) fn members(&self, name: &str, code: &'static str) -> Result<Option<Fields>, ApiError> {
+        if self.textual { Ok(Some(self.clone())) } else { self.object(name, code) }
+    }
+
+    /// The items of an array, which a query string gives separated by commas.
+    ///
+    /// # Errors
+    /// `code` when it is anything else.
+    pub(crate) fn items(&self, name: &str, code: &'static str) -> Result<Vec<Value>, ApiError> {
+        match self.value(name, code)? {
+            Some(Value::String(text)) if self.textual => {
+                Ok(text.split(',').filter(|item| !item.trim().is_empty()).map(Value::from).collect())
+            }
+            _ => Ok(self.list(name, code)?.unwrap_or_default().to_vec()),
         }
     }
 

@@ -7,6 +7,8 @@ mod app;
 mod area;
 mod batch;
 mod boundaries;
+mod completion;
+mod components;
 mod coverage;
 mod dataset;
 mod db;
@@ -33,6 +35,7 @@ mod serve;
 mod state;
 mod statistics;
 mod tags;
+mod towns;
 mod validate;
 
 use std::process::ExitCode;

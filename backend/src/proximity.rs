@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::degrade::no_fuzzy;
 use crate::error::ApiError;
-use crate::input::{Deadline, Fields, Json};
+use crate::input::{Deadline, Fields, QueryOrJson};
 use crate::location::Location;
 use crate::place::{distinct, number, round};
 use crate::reply::{Answer, Lifetime, Reply};
@@ -33,12 +33,12 @@ const TYPES: [(&str, &[&str]); 8] = [
     ("commercial", &["business"]),
 ];
 
-/// POST /api/v1/spatial/proximity
+/// GET and POST /api/v1/spatial/proximity
 pub(crate) async fn proximity(
     State(app): State<App>,
     Deadline(deadline): Deadline,
     headers: HeaderMap,
-    Json(fields): Json,
+    QueryOrJson(fields): QueryOrJson,
 ) -> Result<Reply, ApiError> {
     answer(&app, deadline, &fields, !no_fuzzy(&headers)).await?.into_reply()
 }
@@ -119,7 +119,7 @@ pub(crate) async fn answer(
 fn kinds(fields: &Fields) -> Result<Vec<&'static str>, ApiError> {
     const CODE: &str = "INVALID_PROPERTY_TYPES";
     let mut kinds = Vec::new();
-    for item in fields.list("propertyTypes", CODE)?.unwrap_or_default() {
+    for item in &fields.items("propertyTypes", CODE)? {
         let known =
             item.as_str().and_then(|word| TYPES.iter().find(|(name, _)| word.trim().eq_ignore_ascii_case(name)));
         let Some((_, meant)) = known else {

@@ -20,8 +20,8 @@ use crate::dataset::Facts;
 use crate::error::ApiError;
 use crate::input::Deadline;
 use crate::{
-    address, analyze, area, batch, boundaries, coverage, geocode, health, proximity, reverse, search, statistics,
-    validate,
+    address, analyze, area, batch, boundaries, completion, coverage, geocode, health, proximity, reverse, search,
+    statistics, validate,
 };
 
 pub(crate) const GET: MethodFilter = MethodFilter::GET;
@@ -31,18 +31,20 @@ pub(crate) const POST: MethodFilter = MethodFilter::POST;
 pub(crate) fn table() -> Vec<Endpoint<App>> {
     vec![
         endpoint(GET, "/api/v1/addresses/search", Class::Search, search::search),
-        endpoint(POST, "/api/v1/addresses/validate", Class::Single, validate::validate),
+        endpoint(GET, "/api/v1/addresses/localities", Class::Search, completion::localities),
+        endpoint(GET, "/api/v1/addresses/streets", Class::Search, completion::streets),
+        endpoint(GET.or(POST), "/api/v1/addresses/validate", Class::Single, validate::validate),
         endpoint(POST, "/api/v1/addresses/batch/validate", Class::Batch, batch::validate),
         endpoint(POST, "/api/v1/addresses/batch-validate", Class::Batch, batch::validate),
-        endpoint(POST, "/api/v1/addresses/geocode", Class::Single, geocode::answer),
-        endpoint(POST, "/api/v1/geocode", Class::Single, geocode::answer),
+        endpoint(GET.or(POST), "/api/v1/addresses/geocode", Class::Single, geocode::answer),
+        endpoint(GET.or(POST), "/api/v1/geocode", Class::Single, geocode::answer),
         endpoint(GET, "/api/v1/addresses/{gnafPid}", Class::Single, address::address),
         endpoint(GET.or(POST), "/api/v1/addresses/reverse-geocode", Class::Single, reverse::reverse_geocode),
         endpoint(GET.or(POST), "/api/v1/reverse-geocode", Class::Single, reverse::reverse_geocode),
-        endpoint(POST, "/api/v1/spatial/proximity", Class::Single, proximity::proximity),
-        endpoint(POST, "/api/v1/spatial/boundaries", Class::Single, boundaries::boundaries),
-        endpoint(POST, "/api/v1/spatial/statistical-areas", Class::Single, statistics::statistical_areas),
-        endpoint(POST, "/api/v1/spatial/statistics", Class::Single, statistics::statistical_areas),
+        endpoint(GET.or(POST), "/api/v1/spatial/proximity", Class::Single, proximity::proximity),
+        endpoint(GET.or(POST), "/api/v1/spatial/boundaries", Class::Single, boundaries::boundaries),
+        endpoint(GET.or(POST), "/api/v1/spatial/statistical-areas", Class::Single, statistics::statistical_areas),
+        endpoint(GET.or(POST), "/api/v1/spatial/statistics", Class::Single, statistics::statistical_areas),
         endpoint(GET, "/api/v1/spatial/statistical-areas/{level}/{code}", Class::Single, area::statistical_area),
         endpoint(POST, "/api/v1/spatial/batch/analyze", Class::Batch, analyze::analyze),
         endpoint(GET, "/api/v1/spatial/coverage", Class::Single, coverage::coverage),

@@ -7,15 +7,18 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::db::Database;
 use crate::degrade::{no_fuzzy, with_mark};
 use crate::error::ApiError;
 use crate::input::{Deadline, Fields, Query, Text, refuse};
-use crate::lookup::{Found, Wanted, find};
+use crate::lookup::{Found, MOST, Wanted, find};
 use crate::parse::Typing;
+use crate::place::Place;
 use crate::rank::Scored;
 use crate::reply::{Lifetime, Reply};
 use crate::state;
 use crate::tags::Tags;
+use crate::towns::{Asked, CONFIDENCE, Town, before};
 use crate::validate::FLAG;
 
 /// What a client asks for.
@@ -60,16 +63,31 @@ impl Question {
         longest: Lifetime,
         tags: Tags,
     ) -> Result<Response, ApiError> {
-        let meaning = body(self, found);
+        let listed = Listed {
+            results: found.page.iter().map(|scored| shown(scored, self)).collect(),
+            total: found.total,
+            is_capped: found.total_is_capped,
+            degraded: found.degraded,
+        };
+        self.reply(listed, begun, longest, tags)
+    }
+
+    fn reply(&self, listed: Listed, begun: Instant, longest: Lifetime, tags: Tags) -> Result<Response, ApiError> {
+        let (is_empty, degraded) = (listed.results.is_empty(), listed.degraded);
+        let meaning = body(self, listed);
         let mut whole = meaning.clone();
         whole.insert("executionTime".into(), (begun.elapsed().as_millis() as u64).into());
-        let lifetime = if found.page.is_empty() || found.degraded { Lifetime::EMPTY } else { longest };
+        let lifetime = if is_empty || degraded { Lifetime::EMPTY } else { longest };
         let reply = Reply::cached_weak(&whole, &meaning, lifetime, tags)?;
-        Ok(with_mark(reply.into_response(), found.degraded))
+        Ok(with_mark(reply.into_response(), degraded))
     }
 }
 
-fn state(fields: &Fields) -> Result<Option<&'static str>, ApiError> {
+/// The parameter `state`: an abbreviation or a name.
+///
+/// # Errors
+/// `INVALID_STATE`.
+pub(crate) fn state(fields: &Fields) -> Result<Option<&'static str>, ApiError> {
     const CODE: &str = "INVALID_STATE";
     match fields.text("state", Text { max: 40, invalid: CODE, too_long: CODE })? {
         None => Ok(None),
@@ -80,7 +98,11 @@ fn state(fields: &Fields) -> Result<Option<&'static str>, ApiError> {
     }
 }
 
-fn postcode(fields: &Fields) -> Result<Option<String>, ApiError> {
+/// The parameter `postcode`.
+///
+/// # Errors
+/// `INVALID_POSTCODE`.
+pub(crate) fn postcode(fields: &Fields) -> Result<Option<String>, ApiError> {
     const CODE: &str = "INVALID_POSTCODE";
     match fields.text("postcode", Text { max: 10, invalid: CODE, too_long: CODE })? {
         Some(text) if text.len() != 4 || !text.bytes().all(|b| b.is_ascii_digit()) => {
@@ -103,18 +125,61 @@ pub(crate) async fn search(
     let begun = Instant::now();
     let question = Question::read(&fields, !no_fuzzy(&headers))?;
     let mut tags = Tags::new(&app.facts.release());
-    let found = find(&app.database, deadline, &question.text, &question.wanted).await?;
+    let wanted = &question.wanted;
+    if let Some(asked) = Asked::read(&question.text, wanted.state, wanted.postcode.as_deref())
+        && let Some(town) = Town::find(&app.database, deadline, &asked, wanted.from + wanted.count).await?
+    {
+        town.tag(&mut tags);
+        let listed = list(&app.database, deadline, &question, &town).await?;
+        return question.reply(listed, begun, Lifetime::SEARCH, tags);
+    }
+    let found = find(&app.database, deadline, &question.text, wanted).await?;
     found.tag(&mut tags);
     question.answer(&found, begun, Lifetime::SEARCH, tags)
 }
 
+/// A page of results, as they are written.
+struct Listed {
+    results: Vec<Value>,
+    total: u64,
+    is_capped: bool,
+    degraded: bool,
+}
+
+/// The addresses of a town, taking turns with those on the streets of that name.
+async fn list(database: &Database, deadline: Instant, question: &Question, town: &Town) -> Result<Listed, ApiError> {
+    let Wanted { from, count, .. } = question.wanted;
+    let mut named = town.page(database, deadline, &town.named, from / 2, count).await?;
+    let streets = named.total as usize;
+    let own = town.page(database, deadline, &town.own, before(from, usize::MAX, streets), count).await?;
+    let addresses = own.total as usize;
+    let on = from.saturating_sub(before(from, addresses, streets));
+    if on > from / 2 && streets > 0 {
+        // The town was through before this page.
+        named = town.page(database, deadline, &town.named, on, count).await?;
+    }
+    let (mut of_town, mut of_streets) = (own.places.iter(), named.places.iter());
+    let mut results = Vec::with_capacity(count);
+    for place in from..from + count {
+        let is_town = before(place + 1, addresses, streets) > before(place, addresses, streets);
+        let next = if is_town { of_town.next() } else { of_streets.next() };
+        results.extend(next.map(|place| result(place, &place.label(), CONFIDENCE, question)));
+    }
+    let total = own.total + named.total;
+    Ok(Listed {
+        results,
+        total: total.min(MOST),
+        is_capped: own.is_capped || named.is_capped || total > MOST,
+        degraded: false,
+    })
+}
+
 /// Everything but the time it took.
-fn body(question: &Question, found: &Found) -> Map<String, Value> {
-    let results: Vec<Value> = found.page.iter().map(|scored| result(scored, question)).collect();
+fn body(question: &Question, listed: Listed) -> Map<String, Value> {
     let mut body = Map::new();
-    body.insert("results".into(), results.into());
-    body.insert("total".into(), found.total.into());
-    if found.total_is_capped {
+    body.insert("results".into(), listed.results.into());
+    body.insert("total".into(), listed.total.into());
+    if listed.is_capped {
         body.insert("totalIsCapped".into(), true.into());
     }
     body.insert("limit".into(), question.wanted.count.into());
@@ -122,13 +187,16 @@ fn body(question: &Question, found: &Found) -> Map<String, Value> {
     body
 }
 
-fn result(scored: &Scored, question: &Question) -> Value {
-    let place = scored.record.place();
+fn shown(scored: &Scored, question: &Question) -> Value {
+    result(&scored.record.place(), &scored.label, scored.score.confidence, question)
+}
+
+fn result(place: &Place, label: &str, confidence: u8, question: &Question) -> Value {
     let mut result = json!({
         "gnafPid": place.pid,
-        "address": scored.label,
-        "formattedAddress": scored.label,
-        "confidence": scored.score.confidence,
+        "address": label,
+        "formattedAddress": label,
+        "confidence": confidence,
     });
     if let Some(fields) = result.as_object_mut() {
         if question.components {

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::area::{self, Area};
 use crate::degrade::no_fuzzy;
 use crate::error::ApiError;
-use crate::input::{Deadline, Fields, Json};
+use crate::input::{Deadline, Fields, QueryOrJson};
 use crate::location::Location;
 use crate::place::round;
 use crate::reply::{Answer, Lifetime, Reply};
@@ -28,12 +28,12 @@ struct MeshBlock {
     sa1: String,
 }
 
-/// POST /api/v1/spatial/statistical-areas and /api/v1/spatial/statistics
+/// GET and POST /api/v1/spatial/statistical-areas and /api/v1/spatial/statistics
 pub(crate) async fn statistical_areas(
     State(app): State<App>,
     Deadline(deadline): Deadline,
     headers: HeaderMap,
-    Json(fields): Json,
+    QueryOrJson(fields): QueryOrJson,
 ) -> Result<Reply, ApiError> {
     answer(&app, deadline, &fields, !no_fuzzy(&headers)).await?.into_reply()
 }

@@ -1,4 +1,4 @@
-//! POST /api/v1/addresses/validate: whether an address exists, and how it is written.
+//! GET and POST /api/v1/addresses/validate: whether an address exists, and how it is written.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::components::Asked;
 use crate::degrade::{no_fuzzy, with_mark};
 use crate::error::ApiError;
-use crate::input::{Deadline, Fields, Json, Text};
+use crate::input::{Deadline, Fields, QueryOrJson, Text};
 use crate::lookup::{Found, Wanted, find};
 use crate::parse::Typing;
 use crate::rank::{AMBIGUOUS, EXACT, Issue, Kind, Scored, Severity, VALID};
@@ -44,10 +45,9 @@ impl Options {
     /// Reads the address and the options beside it.
     ///
     /// # Errors
-    /// `MISSING_ADDRESS`, `INVALID_ADDRESS`, `ADDRESS_TOO_LONG`, `INVALID_BOOLEAN_FLAG`.
-    pub(crate) fn read(fields: &Fields, headers: &HeaderMap) -> Result<(String, Self), ApiError> {
-        let address = fields.required_text("address", "MISSING_ADDRESS", ADDRESS)?;
-        Ok((address, Self::read_flags(fields, headers)?))
+    /// `MISSING_ADDRESS`, `INVALID_ADDRESS`, `ADDRESS_TOO_LONG`, `INVALID_COMPONENTS`, `INVALID_BOOLEAN_FLAG`.
+    pub(crate) fn read(fields: &Fields, headers: &HeaderMap) -> Result<(Asked, Self), ApiError> {
+        Ok((Asked::read(fields)?, Self::read_flags(fields, headers)?))
     }
 
     /// Reads the options alone.
@@ -101,18 +101,18 @@ pub(crate) struct Validation {
 /// Answers a validation.
 ///
 /// # Errors
-/// `MISSING_ADDRESS`, `INVALID_ADDRESS`, `ADDRESS_TOO_LONG`, `INVALID_BOOLEAN_FLAG`; `SERVICE_UNAVAILABLE` when the database
-/// can't answer.
+/// Those of [`Options::read`]; `SERVICE_UNAVAILABLE` when the database can't answer.
 pub(crate) async fn validate(
     State(app): State<App>,
     Deadline(deadline): Deadline,
     headers: HeaderMap,
-    Json(fields): Json,
+    QueryOrJson(fields): QueryOrJson,
 ) -> Result<Response, ApiError> {
-    let (address, options) = Options::read(&fields, &headers)?;
+    let (asked, options) = Options::read(&fields, &headers)?;
     let mut tags = Tags::new(&app.facts.release());
-    let validation = judge(&app, deadline, &address, options, &mut tags).await?;
-    validation.answer(Lifetime::VALIDATE, tags)
+    let found = find(&app.database, deadline, &asked.text, &options.wanted()).await?;
+    found.tag(&mut tags);
+    verdict_on(found, &asked, options, GNAF).answer(Lifetime::VALIDATE, tags)
 }
 
 /// Validates one address, and adds the tags of the answer.
@@ -129,6 +129,24 @@ pub(crate) async fn judge(
     let found = find(&app.database, deadline, address, &options.wanted()).await?;
     found.tag(tags);
     Ok(verdict(found, options, GNAF))
+}
+
+/// The answer for what was found in `source`; where the parts that were asked for are others, it is not valid.
+pub(crate) fn verdict_on(found: Found, asked: &Asked, options: Options, source: &'static str) -> Validation {
+    let best = found.page.first();
+    let Some((part, best)) = best.and_then(|best| Some((asked.disagreement(&best.record)?, suggestion(best)))) else {
+        return verdict(found, options, source);
+    };
+    let mut validation = verdict(found, options, source);
+    let message = format!("`{part}` is another one than that of the address found");
+    validation
+        .issues
+        .insert(0, Issue { kind: Kind::InvalidFormat, message: message.into(), severity: Severity::Error });
+    validation.confidence = validation.confidence.min(LIKELY - 1);
+    if options.suggestions && validation.suggestions.is_empty() {
+        validation.suggestions.push(best);
+    }
+    Validation { is_valid: false, gnaf_pid: None, standardized_address: None, components: None, ..validation }
 }
 
 /// The answer for what was found in `source`.

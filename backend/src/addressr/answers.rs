@@ -15,12 +15,12 @@ use crate::degrade::no_fuzzy;
 use crate::error::ApiError;
 use crate::geocode::{self, Geocoded};
 use crate::input::coordinates::CoordinateSystem;
-use crate::input::{BatchJson, Deadline, Json, Query};
+use crate::input::{BatchJson, Deadline, Query, QueryOrJson};
 use crate::lookup::Found;
 use crate::reply::{Lifetime, Reply};
 use crate::search::Question;
 use crate::tags::Tags;
-use crate::validate::{Options, Validation, verdict};
+use crate::validate::{Options, Validation, verdict, verdict_on};
 
 /// Addresses of one batch that are looked up at a time; each takes two calls.
 const AT_ONCE: usize = 2;
@@ -48,22 +48,23 @@ pub(super) async fn search(
     question.answer(&found, begun, Lifetime::FALLBACK, tags(&found))
 }
 
-async fn judge(app: &App, deadline: Instant, address: &str, options: Options) -> Result<(Validation, Tags), ApiError> {
+async fn judge(app: &App, deadline: Instant, address: &str, options: Options) -> Result<Validation, ApiError> {
     let (found, asked) = find(&app.client, deadline, address, &options.wanted()).await?;
     let found = detailed(&app.client, deadline, found, &asked).await?;
-    let tags = tags(&found);
-    Ok((verdict(found, options, SOURCE), tags))
+    Ok(verdict(found, options, SOURCE))
 }
 
 pub(super) async fn validate(
     State(app): State<App>,
     Deadline(deadline): Deadline,
     headers: HeaderMap,
-    Json(fields): Json,
+    QueryOrJson(fields): QueryOrJson,
 ) -> Result<Response, ApiError> {
-    let (address, options) = Options::read(&fields, &headers)?;
-    let (validation, tags) = judge(&app, deadline, &address, options).await?;
-    validation.answer(Lifetime::FALLBACK, tags)
+    let (question, options) = Options::read(&fields, &headers)?;
+    let (found, asked) = find(&app.client, deadline, &question.text, &options.wanted()).await?;
+    let found = detailed(&app.client, deadline, found, &asked).await?;
+    let tags = tags(&found);
+    verdict_on(found, &question, options, SOURCE).answer(Lifetime::FALLBACK, tags)
 }
 
 pub(super) async fn batch(
@@ -81,7 +82,7 @@ pub(super) async fn batch(
     }
     let judge = move |address: String, options: Options| {
         let app = app.clone();
-        async move { Ok(judge(&app, deadline, &address, options).await?.0) }
+        async move { judge(&app, deadline, &address, options).await }
     };
     batch.answer(AT_ONCE, SOURCE, judge).await
 }
@@ -90,21 +91,21 @@ pub(super) async fn geocode(
     State(app): State<App>,
     Deadline(deadline): Deadline,
     headers: HeaderMap,
-    Json(fields): Json,
+    QueryOrJson(fields): QueryOrJson,
 ) -> Result<Response, ApiError> {
     let question = geocode::Question::read(&fields)?;
     if question.system == CoordinateSystem::Gda94 {
         return Err(ApiError::unavailable("The fallback source doesn't give positions in GDA94", 5));
     }
     let wanted = Geocoded::wanted(!no_fuzzy(&headers));
-    let (found, asked) = find(&app.client, deadline, &question.address, &wanted).await?;
+    let (found, asked) = find(&app.client, deadline, &question.asked.text, &wanted).await?;
     let found = detailed(&app.client, deadline, found, &asked).await?;
     let tags = tags(&found);
     let geocoded = Geocoded::of(found);
     if geocoded.place.as_ref().is_some_and(|place| place.point.is_none()) {
         return Err(ApiError::unavailable("The fallback source has no position for this address", 5));
     }
-    geocoded.answer(&question, Lifetime::FALLBACK, tags)
+    geocoded.agreed(&question.asked).answer(&question, Lifetime::FALLBACK, tags)
 }
 
 /// Without its aliases and relatives, of which the instance knows nothing.

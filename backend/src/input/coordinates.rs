@@ -87,17 +87,18 @@ impl Position {
         }
     }
 
-    /// The field `coordinates` of a spatial request, `None` when absent.
+    /// The field `coordinates` of a spatial request, in a query string `latitude` and `longitude`; `None` when absent.
     ///
     /// # Errors
     /// `INVALID_COORDINATES` when it is not an object of two numbers on Earth, `COORDINATES_OUT_OF_BOUNDS` when they are
     /// not in Australia.
     pub(crate) fn read_object(fields: &Fields) -> Result<Option<Self>, ApiError> {
         const CODE: &str = "INVALID_COORDINATES";
-        let Some(object) = fields.object("coordinates", CODE)? else { return Ok(None) };
-        let latitude = object.number("latitude", -90.0..=90.0, CODE)?;
-        let longitude = object.number("longitude", -180.0..=180.0, CODE)?;
+        let Some(members) = fields.members("coordinates", CODE)? else { return Ok(None) };
+        let latitude = members.number("latitude", -90.0..=90.0, CODE)?;
+        let longitude = members.number("longitude", -180.0..=180.0, CODE)?;
         match (latitude, longitude) {
+            (None, None) if !fields.has("coordinates") => Ok(None),
             (Some(latitude), Some(longitude)) => Self::checked(latitude, longitude).map(Some),
             _ => refuse(CODE, "`coordinates` must have `latitude` and `longitude`"),
         }
@@ -158,6 +159,16 @@ mod tests {
     #[case("latitude=-41.3&longitude=174.8", "COORDINATES_OUT_OF_BOUNDS")]
     fn each_fault_has_its_code(#[case] query: &str, #[case] expected: &str) {
         assert_eq!(code(query), Some(expected));
+    }
+
+    #[test]
+    fn a_query_string_gives_the_members_by_themselves() {
+        let read = |query: &str| Position::read_object(&query::parse(query).unwrap()).map_err(|error| error.code);
+        assert_eq!(read("latitude=-35.3&longitude=149.1"), Ok(Some(Position { latitude: -35.3, longitude: 149.1 })));
+        assert_eq!(read("radius=5"), Ok(None));
+        assert_eq!(read("latitude=-35.3"), Err("INVALID_COORDINATES"));
+        let body = Fields::from_object(serde_json::Map::from_iter([("coordinates".into(), json!({}))]));
+        assert_eq!(Position::read_object(&body).map_err(|error| error.code), Err("INVALID_COORDINATES"));
     }
 
     #[rstest]
