@@ -86,7 +86,11 @@ impl Filter for Addresses {
             return Flow::Continue;
         }
         verdict.address = self.of(head);
-        if self.0.allow.is_empty() || verdict.address.is_some_and(|address| self.0.allow.contain(address)) {
+        // Load balancers are no clients, and what a probe tells is nobody's secret.
+        if verdict.probe
+            || self.0.allow.is_empty()
+            || verdict.address.is_some_and(|address| self.0.allow.contain(address))
+        {
             return Flow::Continue;
         }
         let cause = Cause::new(Code::Forbidden, "address", "Your address may not use this service.");

@@ -55,7 +55,7 @@ impl Filter for Edge {
     }
 
     fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Flow {
-        match self.judge(head, verdict.background) {
+        match self.judge(head, verdict) {
             Ok(()) => Flow::Continue,
             // What comes next on a connection whose framing is in doubt can't be trusted.
             Err(cause) => Flow::Reply(cause.closing()),
@@ -64,7 +64,7 @@ impl Filter for Edge {
 }
 
 impl Edge {
-    fn judge(&self, head: &Head<'_>, background: bool) -> Result<(), Cause> {
+    fn judge(&self, head: &Head<'_>, verdict: &Verdict) -> Result<(), Cause> {
         let uri = head.path.len() + head.query.map_or(0, |q| q.len() + 1);
         if uri > self.0.uri.len() {
             return Err(Cause::new(Code::UriTooLong, "uri_length", "The URL is too long."));
@@ -89,14 +89,15 @@ impl Edge {
             return Err(Cause::new(Code::HeadersTooLarge, "head_size", "The header fields are too large."));
         }
         seen.judge(head)?;
-        match background {
+        match verdict.background {
             // The gateway's own: for a host that was judged when a client asked, or for none.
             true => Ok(()),
-            false => self.host(head, &seen),
+            // Load balancers ask by address.
+            false => self.host(head, &seen, verdict.probe),
         }
     }
 
-    fn host(&self, head: &Head<'_>, seen: &Framing<'_>) -> Result<(), Cause> {
+    fn host(&self, head: &Head<'_>, seen: &Framing<'_>, any: bool) -> Result<(), Cause> {
         let wrong = |message: &'static str| Cause::new(Code::InvalidRequest, "host", message);
         if seen.hosts > 1 || seen.hosts == 0 && head.version == http::Version::HTTP_11 {
             return Err(wrong("Exactly one field Host is needed."));
@@ -108,7 +109,10 @@ impl Edge {
         let field = seen.host.map(named).transpose()?;
         let target = head.authority.map(|authority| named(authority.as_bytes())).transpose()?;
         let Some(asked) = target.or(field) else { return Ok(()) };
-        if !self.0.hosts.is_empty() && !self.0.hosts.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(asked.host)) {
+        if !any
+            && !self.0.hosts.is_empty()
+            && !self.0.hosts.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(asked.host))
+        {
             return Err(Cause::new(Code::MisdirectedRequest, "foreign_host", "This host is not served here."));
         }
         // RFC 9112 section 3.2.2 and RFC 9113 section 8.3.1: a client that sends both sends the same. Else one of two readers

@@ -193,6 +193,7 @@ impl Filters {
 
     /// Walks the list until a filter ends the request.
     pub fn request(&self, head: &Head<'_>, verdict: &mut Verdict) -> Result<(), Stop> {
+        verdict.probe = self.route.is_probe(head);
         self.order().into_iter().try_for_each(|filter| filter.request(head, verdict).stop(filter.name()))
     }
 

@@ -3,12 +3,13 @@
 //!
 //! Pure: the door reads bytes until [`read`] has made up its mind, within its own deadline, and only on listeners that say
 //! so and from peers that may. What is wrong is refused at its first wrong byte; more than [`LONGEST`] is never asked for.
-//! Additional fields (TLVs) are passed over.
+//! Additional fields (TLVs: names and certificates of the client, checksums) are passed over.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// No longer head is accepted: both versions fit without TLVs into 232 bytes, and the specification wants 536 accepted.
-pub const LONGEST: usize = 536;
+/// No longer head is accepted. Both versions fit without TLVs into 232 bytes; a balancer that ended TLS may add
+/// what it knows of the client's certificate.
+pub const LONGEST: usize = FIXED + (4 << 10);
 
 /// A line of version 1, its end included.
 const LONGEST_LINE: usize = 107;

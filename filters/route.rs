@@ -92,20 +92,33 @@ pub struct Mistake {
 
 /// The filter: all routes in order.
 #[derive(Debug, Clone, Default)]
-pub struct Routes(Vec<Arc<Route>>);
+pub struct Routes {
+    list: Vec<Arc<Route>>,
+    /// Where load balancers ask whether the process lives and is ready.
+    probes: Vec<Pattern>,
+}
 
 impl Routes {
     /// Compiles the list; checks what can be checked without the rest of the configuration.
     pub fn new(configs: Vec<Config>) -> Result<Self, Mistake> {
         let mut routes: Vec<Arc<Route>> = Vec::with_capacity(configs.len());
-        for (index, config) in configs.into_iter().enumerate() {
+        let mut probes = Vec::new();
+        for (index, mut config) in configs.into_iter().enumerate() {
             let wrong = |message: String| Mistake { route: config.name.clone(), message };
             config.check().map_err(wrong)?;
             if routes.iter().any(|other| other.name() == config.name) {
                 return Err(wrong("the name is used twice".to_owned()));
             }
-            let patterns =
+            let patterns: Vec<Pattern> =
                 config.paths.iter().map(|path| Pattern::new(path)).collect::<Result<_, _>>().map_err(wrong)?;
+            if matches!(config.answer, Some(Answer::Livez | Answer::Readyz)) {
+                // Some load balancers ask by it, and it changes nothing.
+                if !config.methods.iter().any(|method| method == "OPTIONS") {
+                    config.methods.push("OPTIONS".to_owned());
+                }
+                let is_first = |path: &str| !routes.iter().flat_map(|route| &route.patterns).any(|p| p.matches(path));
+                probes.extend(patterns.iter().filter(|pattern| pattern.text().is_some_and(is_first)).cloned());
+            }
             let mut allow: Vec<&str> = config.methods.iter().map(String::as_str).collect();
             if allow.contains(&"GET") && !allow.contains(&"HEAD") {
                 allow.push("HEAD");
@@ -114,18 +127,23 @@ impl Routes {
             let scope = config.name.as_str().into();
             routes.push(Arc::new(Route { config, index, scope, patterns, allow }));
         }
-        Ok(Self(routes))
+        Ok(Self { list: routes, probes })
     }
 
     /// The routes in order.
     #[must_use]
     pub fn list(&self) -> &[Arc<Route>] {
-        &self.0
+        &self.list
+    }
+
+    /// Whether it asks if the process lives or is ready: that is told whatever host and address it comes by.
+    pub(crate) fn is_probe(&self, head: &Head<'_>) -> bool {
+        matches!(head.method, "GET" | "HEAD" | "OPTIONS") && self.probes.iter().any(|probe| probe.matches(head.path))
     }
 
     /// Every method that some route has, for `Allow`.
     fn methods(&self) -> String {
-        let mut methods: Vec<&str> = self.0.iter().flat_map(|route| route.allow.split(", ")).collect();
+        let mut methods: Vec<&str> = self.list.iter().flat_map(|route| route.allow.split(", ")).collect();
         methods.push("OPTIONS");
         methods.sort_unstable();
         methods.dedup();
@@ -139,7 +157,8 @@ impl Routes {
         if target::path(path, &mut canonical).is_err() {
             return String::new();
         }
-        let matching = self.0.iter().filter(|route| route.patterns.iter().any(|pattern| pattern.matches(&canonical)));
+        let matching =
+            self.list.iter().filter(|route| route.patterns.iter().any(|pattern| pattern.matches(&canonical)));
         let mut methods: Vec<&str> = Vec::new();
         for method in matching.flat_map(|route| route.allow.split(", ")) {
             if !methods.contains(&method) {
@@ -152,7 +171,7 @@ impl Routes {
     /// The first route with this method and canonical path; else the methods that the path has, if any.
     fn find(&self, method: &str, path: &str) -> Result<&Arc<Route>, Vec<&str>> {
         let mut allow = Vec::new();
-        for route in &self.0 {
+        for route in &self.list {
             if route.patterns.iter().any(|pattern| pattern.matches(path)) {
                 if lists(&route.config.methods, method) {
                     return Ok(route);

@@ -44,6 +44,8 @@ pub struct Verdict {
     pub upstream: Option<Arc<str>>,
     /// The upstream that gets a copy of the request, its answer only compared ([`crate::rollout`]).
     pub shadow: Option<Arc<str>>,
+    /// It asks whether the process lives or is ready, for those who watch it.
+    pub probe: bool,
     /// Nobody waits for the answer: it refreshes one that is kept.
     pub background: bool,
     /// Path and query in canonical form: what is in the key, and what is forwarded ([`crate::cache_key`]).

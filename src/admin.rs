@@ -12,6 +12,7 @@
 //! | `POST /admin/v1/reload` | reads the file again | yes |
 //! | `POST /admin/v1/drain` | stops as SIGTERM does | yes |
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +25,15 @@ use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Filter, Flow};
 use async_trait::async_trait;
 use bytes::BytesMut;
+use pingora::apps::ServerApp;
 use pingora::apps::http_app::{HttpServer, ServeHttp};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
 use pingora::services::listening::Service;
 use serde_json::json;
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 
 use crate::config::reload::reload;
 use crate::proxy::{livez, metrics, readyz};
@@ -41,12 +46,30 @@ pub(crate) mod status;
 mod warm;
 
 /// The service on its own listener and thread.
-pub(crate) fn service(shared: &Arc<Shared>, path: &Path, listen: &str) -> Service<HttpServer<Admin>> {
+pub(crate) fn service(shared: &Arc<Shared>, path: &Path, listen: &str) -> Service<Listener> {
+    /// They take descriptors that clients' connections need.
+    const MOST: usize = 128;
     let app = HttpServer::new_app(Admin { shared: Arc::clone(shared), path: path.to_owned() });
-    let mut service = Service::new("admin".to_owned(), app);
+    let listener = Listener { app: Arc::new(app), places: Semaphore::new(MOST) };
+    let mut service = Service::new("admin".to_owned(), listener);
     service.threads = Some(1);
     service.add_tcp(listen);
     service
+}
+
+/// Bounds connections: how many, and how long one lives, for Pingora ends none that goes on sending a byte a minute.
+pub(crate) struct Listener {
+    app: Arc<HttpServer<Admin>>,
+    places: Semaphore,
+}
+
+#[async_trait]
+impl ServerApp for Listener {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        const LONGEST: Duration = Duration::from_secs(600);
+        let _place = self.places.try_acquire().ok()?;
+        tokio::time::timeout(LONGEST, self.app.process_new(stream, shutdown)).await.ok().flatten()
+    }
 }
 
 /// Answers admin calls.
@@ -58,7 +81,7 @@ pub(crate) struct Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> http::Response<Vec<u8>> {
-        session.set_keepalive(Some(5));
+        session.set_keepalive((!self.shared.is_stopping()).then_some(5));
         let request = session.req_header();
         let target = std::str::from_utf8(request.raw_path()).unwrap_or("");
         let head = Head::new(request.method.as_str(), target, Headers::Map(&request.headers));
@@ -73,7 +96,10 @@ impl ServeHttp for Admin {
                     Err(cause) => Err(cause),
                 }
             }
-            Ok(()) => self.show(&head, &verdict),
+            Ok(()) => {
+                let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+                self.show(&head, peer, &verdict)
+            }
             Err(cause) => Err(cause),
         };
         let reply = reply.unwrap_or_else(|cause| render(&cause, &verdict, false, chrono::Utc::now()));
@@ -90,13 +116,13 @@ impl ServeHttp for Admin {
 
 impl Admin {
     /// What is asked by GET.
-    fn show(&self, head: &Head<'_>, verdict: &Verdict) -> Result<Reply, Cause> {
+    fn show(&self, head: &Head<'_>, peer: Option<IpAddr>, verdict: &Verdict) -> Result<Reply, Cause> {
         if let ("GET", Some(name)) = (head.method, head.path.strip_prefix(BREAKERS)) {
             return control::breaker(&self.shared, name);
         }
         match (head.method, head.path) {
-            ("GET" | "HEAD", "/livez") => Ok(livez()),
-            ("GET" | "HEAD", "/readyz") => Ok(readyz(&self.shared, verdict)),
+            ("GET" | "HEAD" | "OPTIONS", "/livez") => Ok(livez()),
+            ("GET" | "HEAD" | "OPTIONS", "/readyz") => Ok(readyz(&self.shared, peer, verdict)),
             ("GET", "/metrics") => Ok(metrics(&self.shared)),
             ("GET", "/admin/v1/status") => Ok(Reply::json(200, &status::status(&self.shared))),
             ("GET", "/admin/v1/config") => {
@@ -130,7 +156,7 @@ impl Admin {
     /// `Authorization: Bearer`, compared in constant time; without a token nobody is let in, but for a look at the
     /// process's own health.
     fn admit(&self, head: &Head<'_>) -> Result<(), Cause> {
-        if matches!((head.method, head.path), ("GET" | "HEAD", "/livez" | "/readyz")) {
+        if matches!((head.method, head.path), ("GET" | "HEAD" | "OPTIONS", "/livez" | "/readyz")) {
             return Ok(());
         }
         let plan = self.shared.plan();

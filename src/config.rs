@@ -5,15 +5,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 mod file;
 mod plan;
 pub(crate) mod reload;
 mod tree;
 mod vars;
 
-pub(crate) use file::{Algorithm, Compression, File, Health, Limits, Shutdown, Upstream};
+pub(crate) use file::{Algorithm, Compression, Delay, File, Health, Limits, Shutdown, Upstream};
 pub(crate) use plan::Plan;
 
 /// What is wrong with a configuration, and where.
@@ -74,19 +72,37 @@ pub(crate) fn parse(
     env: &impl Fn(&str) -> Option<String>,
     running: Option<Running<'_>>,
 ) -> Result<Plan, ConfigError> {
-    let fail = |problems| ConfigError { path: path.to_owned(), problems };
-    let one = |e: tree::Error| fail(vec![(e.at, e.message)]);
-    let mut tree = tree::Node::parse(text).map_err(one)?;
-    tree.expand(&|text: &str| vars::expand(text, env)).map_err(one)?;
-    let file = File::deserialize(&tree).map_err(one)?;
+    let fail = |mut problems: Vec<(Option<(u64, u64)>, String)>| {
+        problems.sort();
+        ConfigError { path: path.to_owned(), problems }
+    };
+    let mut tree = tree::Node::parse(text).map_err(|e| fail(vec![(e.at, e.message)]))?;
+    let tree::Reading { read, errors, gone } = tree.read(&|text: &str| vars::expand(text, env), stand_in);
+    let mut problems: Vec<_> = errors.into_iter().map(|e| (e.at, e.message)).collect();
     let folder = path.parent().unwrap_or(Path::new("."));
-    Plan::compile(file, folder, running).map_err(|problems| {
-        let placed = |problem: plan::Problem| {
-            let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
-            (Some(tree.place(&path)), problem.message)
-        };
-        fail(problems.into_iter().map(placed).collect())
-    })
+    match read.map(|file| Plan::compile(file, folder, running)) {
+        Some(Ok(plan)) if problems.is_empty() => return Ok(plan),
+        Some(Err(more)) => {
+            let more = more.into_iter().filter(|problem| !problem.follows(&gone)).map(|problem| {
+                let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
+                (Some(tree.place(&path)), problem.message)
+            });
+            problems.extend(more);
+        }
+        _ => {}
+    }
+    Err(fail(problems))
+}
+
+/// What a file without a key that it needs is checked with, so that its other mistakes are found.
+fn stand_in(key: &str) -> Option<tree::Node> {
+    let text = match key {
+        "version" => "1",
+        "server" => "{ listen: [\"127.0.0.1:1\"] }",
+        "upstreams" => "{}",
+        _ => return None,
+    };
+    tree::Node::parse(text).ok()
 }
 
 /// The schema of the file, as JSON.

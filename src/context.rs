@@ -167,6 +167,11 @@ impl Context {
         self.seen = Seen { method: head.method.to_owned(), path: path.to_owned(), peer: head.peer };
     }
 
+    /// The other end of the connection.
+    pub(crate) fn peer(&self) -> Option<std::net::IpAddr> {
+        self.seen.peer
+    }
+
     /// Whether the connection is a trusted proxy's, whose word counts.
     pub(crate) fn is_from_trusted(&self) -> bool {
         let trusted = &self.plan.filters.address.0.trusted_proxies;

@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::address::unit;
 use addrgate_filters::head::{Head, Headers, Moment};
 use addrgate_filters::reply::{Cause, render, wants_problem};
 use addrgate_filters::request_body::{most, taken};
@@ -32,7 +31,9 @@ use crate::proxy::Gateway;
 use crate::replay::Recipe;
 use crate::shared::Shared;
 use crate::telemetry::{CacheOutcome, Line, METRICS};
+use crate::tls::Tls;
 
+mod admit;
 mod alarm;
 mod body;
 mod canonical;
@@ -42,6 +43,7 @@ mod connections;
 mod date;
 mod head;
 mod hit;
+mod http2;
 mod known;
 mod line;
 mod parse;
@@ -49,8 +51,9 @@ mod spare;
 mod visit;
 mod write;
 
+use admit::Admitted;
 use body::{Body, asks};
-use connections::{Connections, Place};
+pub(crate) use connections::Connections;
 pub(crate) use date::DateSlot;
 use hit::Hit;
 use parse::{FIELDS, Request, parse};
@@ -60,7 +63,8 @@ use visit::{Arrived, Visit};
 pub(crate) struct Door {
     shared: Arc<Shared>,
     proxy: Arc<HttpProxy<Gateway>>,
-    connections: Connections,
+    /// TLS on all listeners, if any.
+    tls: Option<Tls>,
     /// Ports on which connections begin with the PROXY protocol.
     proxied: Vec<u16>,
     room: usize,
@@ -103,14 +107,11 @@ enum Step {
 
 #[async_trait]
 impl ServerApp for Door {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let digest = stream.get_socket_digest();
-        let peer = digest.as_ref().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        let port = digest.as_ref().and_then(|digest| Some(digest.local_addr()?.as_inet()?.port()));
-        let mut visit = Visit::new(stream, shutdown.clone());
-        match self.admit(&mut visit, peer, port).await {
-            Ok((peer, place)) => {
-                let left = self.serve(visit, peer, shutdown).await;
+    /// Pingora's own watch tells of a stop only once nothing more is accepted; connections are told at its beginning.
+    async fn process_new(self: &Arc<Self>, stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
+        match self.admit(stream).await {
+            Ok(Admitted { stream, peer, place }) => {
+                let left = self.serve(Visit::new(stream, self.shared.stop_watch()), peer).await;
                 drop(place);
                 left
             }
@@ -127,38 +128,20 @@ impl ServerApp for Door {
 }
 
 impl Door {
-    /// In front of the proxy; `proxied` are ports on which connections begin with the PROXY protocol, `room` is for how many
+    /// In front of the proxy, with TLS if any; `proxied` are ports on which connections begin with the PROXY protocol, `room` is for how many
     /// connections the process has descriptors.
-    pub(crate) fn new(shared: Arc<Shared>, proxy: Arc<HttpProxy<Gateway>>, proxied: Vec<u16>, room: usize) -> Self {
-        Self { shared, proxy, connections: Connections::default(), proxied, room }
-    }
-
-    /// Whether a connection may stay, and from where it comes. One that may not is closed without an answer.
-    async fn admit(
-        &self,
-        visit: &mut Visit,
-        peer: Option<IpAddr>,
-        port: Option<u16>,
-    ) -> Result<(Option<IpAddr>, Place), &'static str> {
-        let plan = self.shared.plan_kept();
-        let limits = &plan.file.limits;
-        let mut place = self.connections.enter(limits.connections.min(self.room)).ok_or("connections")?;
-        let trusted = |address: IpAddr| plan.filters.address.0.trusted_proxies.contain(address);
-        let mut client = peer;
-        if port.is_some_and(|port| self.proxied.contains(&port)) {
-            if !peer.is_some_and(trusted) {
-                return Err("proxy_peer");
-            }
-            client = visit.preamble().await?.or(peer);
-        }
-        match client.filter(|client| !trusted(*client)) {
-            Some(client) if !place.of(unit(client), limits.connections_per_address) => Err("connections_per_address"),
-            _ => Ok((client, place)),
-        }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        proxy: Arc<HttpProxy<Gateway>>,
+        tls: Option<Tls>,
+        proxied: Vec<u16>,
+        room: usize,
+    ) -> Self {
+        Self { shared, proxy, tls, proxied, room }
     }
 
     /// One connection, request by request. Ends with it.
-    async fn serve(&self, mut visit: Visit, peer: Option<IpAddr>, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn serve(&self, mut visit: Visit, peer: Option<IpAddr>) -> Option<Stream> {
         let mut verdict = Verdict::default();
         let mut plans = self.shared.plans();
         loop {
@@ -170,7 +153,7 @@ impl Door {
                 Arrived::Nothing => return None,
                 Arrived::Http2 => {
                     let stream = visit.lend(Vec::new(), 0, usize::MAX, plan.file.limits.write_time.0)?;
-                    return self.proxy.process_new(stream, shutdown).await;
+                    return self.http2(stream).await;
                 }
                 Arrived::Wrong(cause) => {
                     verdict.clear();
@@ -182,7 +165,7 @@ impl Door {
                 }
             };
             let in_flight = Shared::enter(&*self.shared);
-            let last = visit.count() >= plan.file.limits.requests_per_connection || *shutdown.borrow();
+            let last = visit.count() >= plan.file.limits.requests_per_connection || self.shared.is_stopping();
             let request = Request { peer, last, plan, started: Moment::now() };
             let mut step = self.judge(&mut visit, head, &request, &mut verdict);
             if let Step::Escape(escaped) = step {
@@ -237,7 +220,7 @@ impl Door {
                         verdict: std::mem::replace(&mut verdict, Verdict { budgets, ..Verdict::default() }),
                         stop,
                         started: request.started.instant,
-                        last: last || close,
+                        last: last || close || self.shared.is_stopping(),
                         date: visit.date(),
                         plan: Arc::clone(plan),
                         lead: None,
@@ -246,7 +229,7 @@ impl Door {
                     session.set_connection_user_context(Some(Box::new(carried)));
                     // The session's own context counts from here.
                     drop(in_flight);
-                    let reused = self.proxy.process_new_http(session, shutdown).await?;
+                    let reused = self.proxy.process_new_http(session, &self.shared.stop_watch()).await?;
                     visit.take_back(reused.consume().0)?;
                     if !visit.send(Instant::now(), write_time).await {
                         return None;
@@ -416,7 +399,7 @@ impl Door {
         names: (&str, &str),
         out: &mut Vec<u8>,
     ) -> Step {
-        let close = request.last || hit.closes();
+        let close = request.last || hit.closes() || self.shared.is_stopping();
         let at = Instant::now();
         let elapsed = at - request.started.instant;
         let (status, bytes) = hit.write(verdict, elapsed, close, out);

@@ -200,6 +200,11 @@ impl Invalidation {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there is a log of purges that can't be read.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.log.is_some() && self.lost.load().is_some()
+    }
+
     /// For status.
     pub(crate) fn status(&self) -> serde_json::Value {
         let lost = **self.lost.load();

@@ -335,6 +335,7 @@ impl ProxyHttp for Gateway {
         if upstream_response.status.is_informational() {
             return Ok(());
         }
+        respond::keep_or_close(session, ctx);
         if session.req_header().version == http::Version::HTTP_10 {
             // Such a client knows no chunks: the end of the connection ends the body (RFC 9112 section 6.1).
             upstream_response.remove_header(&header::TRANSFER_ENCODING);
@@ -433,7 +434,7 @@ impl ProxyHttp for Gateway {
 /// Pingora would keep connections for ever and let clients choose how long; both are set on every request.
 fn connection_bounds(session: &mut Session, ctx: &Context) {
     let limits = &ctx.plan.file.limits;
-    let keep = !ctx.last && !session.is_process_shutting_down();
+    let keep = !ctx.last && !ctx.shared.is_stopping();
     let keep = keep.then_some(limits.keepalive.0.as_secs().max(1));
     session.set_keepalive(keep);
     session.set_read_timeout(Some(limits.body_time.0));

@@ -243,6 +243,11 @@ impl Redis {
         self.link.load().is_some()
     }
 
+    /// Whether requests are served from it: connected, and its breaker closed.
+    pub(crate) fn is_well(&self) -> bool {
+        self.is_connected() && !self.breaker.state().refuses()
+    }
+
     /// For status: mode, servers without secrets, state.
     pub(crate) fn status(&self) -> serde_json::Value {
         serde_json::json!({

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
-use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::{Opt, ServerConf};
@@ -16,6 +15,7 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 use tokio::sync::watch;
 
+use crate::admin;
 use crate::config::reload::Reload;
 use crate::config::{Plan, Shutdown};
 use crate::door::Door;
@@ -26,14 +26,14 @@ use crate::proxy::Gateway;
 use crate::redis::{Keeper, Redis};
 use crate::shared::Shared;
 use crate::shutdown::{Signals, Stage, drained};
-use crate::telemetry::{AccessLog, METRICS};
+use crate::telemetry::{AccessLog, METRICS, ProcessLog};
+use crate::tls::Tls;
 use crate::upstream::Checks;
 use crate::warm::Warmer;
-use crate::{admin, telemetry};
 
 /// Runs until it is told to stop.
 pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> {
-    telemetry::start(&plan.file.log.level)?;
+    let _log = ProcessLog::start(&plan.file.log.level)?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
@@ -69,24 +69,13 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     let proxy = Arc::new(proxy);
     shared.replays.connect(Arc::clone(&proxy));
     let proxied = settings.proxy_protocol.iter().filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
-    let door = Door::new(Arc::clone(&shared), proxy, proxied.collect(), room);
+    let tls =
+        settings.tls.as_ref().map(|tls| Tls::new(&shared, tls.http2)).transpose().context("TLS can't be set up")?;
+    let door = Door::new(Arc::clone(&shared), proxy, tls, proxied.collect(), room);
     let mut public = Service::new("gateway".to_owned(), door);
     for address in &settings.listen {
-        match &settings.tls {
-            None => public.add_listener(
-                // The door has buffers of its own.
-                ListenerConfig::tcp(address).l4_buffer(L4BufferSettings::new(0, 0)),
-            ),
-            Some(tls) => {
-                let [certificate, key] = [&tls.certificate_file, &tls.key_file].map(|file| file.to_string_lossy());
-                let mut settings = TlsSettings::intermediate(&certificate, &key)
-                    .with_context(|| format!("the certificate {certificate} can't be used"))?;
-                if tls.http2 {
-                    settings.enable_h2();
-                }
-                public.add_tls_with_settings(address, None, settings);
-            }
-        }
+        // The door has buffers of its own.
+        public.add_listener(ListenerConfig::tcp(address).l4_buffer(L4BufferSettings::unbuffered()));
     }
     server.add_service(public);
     server.add_service(admin::service(&shared, path, &admin_listen));
@@ -107,7 +96,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     let phases = server.watch_execution_phase();
     let (stage, stages) = watch::channel(Stage::Running);
     let upgradable = settings.upgrade_socket.is_some();
-    let signals = Signals { shared: Arc::clone(&shared), delay: delay.0, upgradable, stage };
+    let signals = Signals { shared: Arc::clone(&shared), delay, upgradable, stage };
     let ended = std::thread::Builder::new()
         .name("server".to_owned())
         .spawn(move || server.run(RunArgs { shutdown_signal: Box::new(signals) }))

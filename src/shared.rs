@@ -12,7 +12,9 @@ use tokio::time::Instant;
 
 use crate::caching::Caching;
 use crate::config::{File, Plan};
+use crate::door::Connections;
 use crate::invalidation::Invalidation;
+use crate::polls::Polls;
 use crate::proxy::Services;
 use crate::redis::Redis;
 use crate::replay::Replays;
@@ -27,7 +29,15 @@ pub(crate) struct Shared {
     plan: ArcSwap<Plan>,
     changed: watch::Sender<()>,
     ready: AtomicBool,
+    stopping: AtomicBool,
+    stop: watch::Sender<bool>,
+    /// Never looked at, so that its clones see a stop that began before them as one that begins.
+    stop_seen: watch::Receiver<bool>,
     in_flight: AtomicUsize,
+    /// Who is connected.
+    pub(crate) connections: Connections,
+    /// Who asks whether traffic is taken.
+    pub(crate) polls: Polls,
     /// Asks for a stop as SIGTERM does; the admin API's drain uses it.
     pub(crate) drain: tokio::sync::Notify,
     /// Held from reading a new configuration until it is in place: of two, the later one read stays.
@@ -65,6 +75,7 @@ impl Shared {
         let invalidation = Invalidation::new(&plan.file.invalidation, redis.clone());
         let (caching, writer) = Caching::new(&plan.file.cache, Arc::clone(&invalidation), redis.clone());
         let bodies = usize::try_from(plan.file.limits.bodies.0 / 1024).unwrap_or(usize::MAX);
+        let (stop, stop_seen) = watch::channel(false);
         let shared = Arc::new(Self {
             at_start: plan.file.clone(),
             bodies: Arc::new(Semaphore::new(bodies.min(Semaphore::MAX_PERMITS))),
@@ -77,7 +88,12 @@ impl Shared {
             plan: ArcSwap::from_pointee(plan),
             changed: watch::Sender::new(()),
             ready: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
+            stop,
+            stop_seen,
             in_flight: AtomicUsize::new(0),
+            connections: Connections::default(),
+            polls: Polls::default(),
             drain: tokio::sync::Notify::new(),
             reloading: Mutex::default(),
             last_reload: ArcSwap::from_pointee("none since the start".to_owned()),
@@ -106,7 +122,10 @@ impl Shared {
 
     /// Puts a new plan in place. Requests in flight end with the one they began with.
     pub(crate) fn swap(&self, mut plan: Plan) {
-        plan.filters.adopt(&self.plan().filters);
+        let old = self.plan_kept();
+        plan.filters.adopt(&old.filters);
+        // Without TLS from the next start on; until then its clients are served.
+        plan.certificate = plan.certificate.or_else(|| old.certificate.clone());
         METRICS.config(&plan.hash, true);
         self.plan.store(Arc::new(plan));
         self.changed.send_replace(());
@@ -125,6 +144,27 @@ impl Shared {
     /// From now on `/readyz` says no.
     pub(crate) fn not_ready(&self) {
         self.ready.store(false, Ordering::Release);
+    }
+
+    /// From now on clients are told with each response to take what follows elsewhere.
+    pub(crate) fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.stop.send_replace(true);
+    }
+
+    /// Whether a stop has begun.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Tells when a stop begins, or that it has.
+    pub(crate) fn stop_watch(&self) -> watch::Receiver<bool> {
+        self.stop_seen.clone()
+    }
+
+    /// Whether Redis serves and its log of purges is read, where there is one.
+    pub(crate) fn is_redis_well(&self) -> bool {
+        self.redis.as_ref().is_none_or(|redis| redis.is_well()) && !self.invalidation.is_lost()
     }
 
     /// Room for a request body, until it is dropped.

@@ -1,5 +1,9 @@
 //! Stops in order: not ready, a while for load balancers to notice, no new connections, requests in flight, out.
 //!
+//! From the first moment on every response ends its HTTP/1 connection and every HTTP/2 connection is told to go away, so that
+//! clients move while they are still served. A connection without a request is closed only once its client is not at work:
+//! a request that is on its way would be lost.
+//!
 //! Pingora's own stop sleeps for its whole grace period even when nothing is in flight, and its last step cancels requests.
 //! So its grace period is our upper bound, it runs on a thread of its own, and `main` returns as soon as nothing is in
 //! flight.
@@ -14,8 +18,12 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::config::Delay;
 use crate::shared::Shared;
 use crate::telemetry::METRICS;
+
+/// A connection on which nothing has been asked for so long is idle: its client is not at work.
+pub(crate) const AT_WORK: Duration = Duration::from_secs(2);
 
 /// How far the stop is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +39,7 @@ pub(crate) enum Stage {
 /// Turns signals and the admin's drain into stages.
 pub(crate) struct Signals {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) delay: Duration,
+    pub(crate) delay: Delay,
     /// Whether there is a socket by which a new process can take over.
     pub(crate) upgradable: bool,
     pub(crate) stage: watch::Sender<Stage>,
@@ -43,9 +51,14 @@ impl ShutdownSignalWatch for Signals {
         match self.asked().await {
             ShutdownSignal::GracefulTerminate => {
                 not_ready(&self.shared);
-                tracing::info!(delay = ?self.delay, "stopping: not ready any more");
+                self.shared.begin_stop();
+                let delay = match self.delay {
+                    Delay::Auto => self.shared.polls.delay(),
+                    Delay::Fixed(delay) => delay.0,
+                };
+                tracing::info!(?delay, "stopping: not ready any more");
                 tokio::select! {
-                    () = tokio::time::sleep(self.delay) => {}
+                    () = tokio::time::sleep(delay) => {}
                     () = interrupted() => {
                         self.stage.send_replace(Stage::Fast);
                         return ShutdownSignal::FastShutdown;
@@ -55,6 +68,7 @@ impl ShutdownSignalWatch for Signals {
                 ShutdownSignal::GracefulTerminate
             }
             ShutdownSignal::GracefulUpgrade => {
+                self.shared.begin_stop();
                 self.stage.send_replace(Stage::Draining);
                 ShutdownSignal::GracefulUpgrade
             }
@@ -131,10 +145,12 @@ pub(crate) async fn drained(
     told(phases).await;
     // A process that hands its sockets over is asked for as long as it holds them.
     not_ready(shared);
-    let end = Instant::now() + drain;
-    // Listeners close within this moment; what they took just before shows as in flight by then.
+    let begun = Instant::now();
+    let (idle, end) = (begun + AT_WORK, begun + drain);
+    // Listeners close within this moment; what they took just before shows as connected by then.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    while shared.in_flight() > 0 && Instant::now() < end {
+    let left = |now: Instant| shared.in_flight() > 0 || shared.connections.count() > 0 && now < idle;
+    while left(Instant::now()) && Instant::now() < end {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(20)) => {}
             () = interrupted() => break,

@@ -138,6 +138,40 @@ async fn who_polls_whether_traffic_is_taken_is_never_over_a_limit() {
 }
 
 #[tokio::test]
+async fn probes_are_answered_whatever_clients_may_do() {
+    let origin = Origin::start(|_| async { Answer::json("{}") }).await;
+    let config = plain(&origin.place)
+        .replace("routes:\n", "routes:\n  - { name: up, paths: [/up], auth: none, answer: readyz }\n")
+        + "limits: { hosts: [api.example] }\naddress: { allow: [10.0.0.0/8] }\n";
+    // The harness itself asks by address.
+    let gateway = Gateway::start(&config).await;
+    let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    for path in ["/livez", "/readyz", "/readyz/", "/up"] {
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            let reply = gateway.ask(method, path, &[]).await;
+            assert_eq!(reply.status, 200, "{method} {path}");
+            assert_eq!(reply.body.is_empty(), method == "HEAD");
+            let method: reqwest::Method = method.parse().unwrap();
+            let reply = http2.request(method.clone(), format!("http://{}{path}", gateway.place)).send().await.unwrap();
+            assert_eq!(reply.status(), 200, "{method} {path} over HTTP/2");
+        }
+        let old = format!("OPTIONS {path} HTTP/1.0\r\n\r\n");
+        assert_eq!(gateway.client.raw(old.as_bytes()).await.status, 200, "as balancers ask by default");
+        assert_eq!(gateway.ask("POST", path, &[("host", "api.example")]).await.status, 403, "POST {path}");
+        let two = format!("GET {path} HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n");
+        assert_eq!(gateway.client.raw(two.as_bytes()).await.status, 400, "framing counts as ever");
+    }
+    for method in ["GET", "HEAD", "OPTIONS"] {
+        let probe = gateway.control.send(gateway.control.request(method, "/readyz")).await;
+        assert_eq!(probe.status, 200, "{method} of the admin listener");
+    }
+    assert_eq!(gateway.client.get("/a").await.status, 421, "clients are refused as before");
+    assert_eq!(gateway.ask("GET", "/a", &[("host", "api.example")]).await.status, 403);
+    assert_eq!(gateway.ask("GET", "/livezz", &[("host", "api.example")]).await.status, 403);
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn a_wrong_file_changes_nothing_and_says_what_is_wrong() {
     let origin = Origin::start(|_| async { Answer::json("{}") }).await;
     let mut gateway = Gateway::start(&plain(&origin.place)).await;
@@ -172,6 +206,7 @@ async fn a_wrong_file_is_no_start() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("config.yaml:4:1") && said.contains("limits"), "{said}");
+    assert!(said.contains("config.yaml:3:") && said.contains("at least one upstream"), "all of it: {said}");
 }
 
 #[tokio::test]

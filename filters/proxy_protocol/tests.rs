@@ -71,6 +71,7 @@ fn a_line_without_an_end_is_given_up_at_its_bound() {
 #[case(0x20, 0x00, vec![], None)]
 #[case(0x20, 0x11, V4.to_vec(), None)]
 #[case(0x20, 0xff, vec![7; 520], None)]
+#[case(0x20, 0xff, vec![7; 4096], None)]
 fn binary_heads(
     #[case] command: u8,
     #[case] family: u8,
@@ -93,8 +94,8 @@ fn binary_heads(
 #[case(0x21, 0x11, V4[..11].to_vec(), Wrong::Addresses)]
 #[case(0x21, 0x21, V4.to_vec(), Wrong::Addresses)]
 #[case(0x21, 0x31, vec![0; 215], Wrong::Addresses)]
-#[case(0x21, 0x11, vec![0; 521], Wrong::Length)]
-#[case(0x20, 0x00, vec![0; 521], Wrong::Length)]
+#[case(0x21, 0x11, vec![0; 4097], Wrong::Length)]
+#[case(0x20, 0x00, vec![0; 4097], Wrong::Length)]
 fn wrong_binary_heads(#[case] command: u8, #[case] family: u8, #[case] block: Vec<u8>, #[case] wrong: Wrong) {
     let head = binary_head(command, family, &block);
     assert_eq!(read(&head), Err(wrong));

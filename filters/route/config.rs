@@ -136,6 +136,9 @@ pub enum Answer {
     Readyz,
     /// The contract's `{alive, timestamp, uptime}`.
     Alive,
+    /// The contract's health: what the route's upstream answers on the same path, with the gateway's own cache under
+    /// `checks.cache`; `degraded` also where Redis is away or the gateway's level is lowered. 503 where it is unhealthy.
+    Health,
     /// Health in detail: what every upstream answers on the same path, and breakers, queues, levels and tiers of the gateway.
     /// 503 where no upstream is well.
     Detailed,
@@ -262,9 +265,9 @@ impl Config {
                 ));
             }
         }
-        let elsewhere = [&self.upstream, &self.fallback].into_iter().any(Option::is_some)
-            || self.rollout.is_some()
-            || self.shadow.is_some();
+        // Health tells of an upstream, and no more.
+        let asks = self.upstream.is_some() && self.answer != Some(Answer::Health);
+        let elsewhere = asks || self.fallback.is_some() || self.rollout.is_some() || self.shadow.is_some();
         if self.answer.is_some() && (elsewhere || self.cache.is_some()) {
             return Err("answered by the gateway itself, so upstreams and `cache` mean nothing here".to_owned());
         }

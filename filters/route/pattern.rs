@@ -46,6 +46,11 @@ impl Pattern {
         !self.open
     }
 
+    /// The only path that it matches, where it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.literal.as_deref()
+    }
+
     /// Whether a canonical path matches.
     pub(super) fn matches(&self, path: &str) -> bool {
         let closed = path.strip_suffix('/').unwrap_or(path);

@@ -25,7 +25,7 @@ pub(super) fn status(shared: &Shared) -> Value {
 }
 
 /// How the parts are that clients can feel.
-pub(crate) fn parts(shared: &Shared) -> Map<String, Value> {
+fn parts(shared: &Shared) -> Map<String, Value> {
     let plan = shared.plan();
     let filters = &plan.filters;
     let size = shared.caching.store.size();
@@ -55,6 +55,31 @@ pub(crate) fn parts(shared: &Shared) -> Map<String, Value> {
         ("limits", json!({"shared": plan.file.rate_limit.shared && shared.redis.is_some()})),
     ];
     parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The same for everyone: without the names of servers.
+pub(crate) fn public(shared: &Shared) -> Map<String, Value> {
+    let mut parts = parts(shared);
+    let redis = parts.get_mut("cache").and_then(|cache| cache.pointer_mut("/second/redis"));
+    if let Some(Value::Object(redis)) = redis {
+        redis.shift_remove("servers");
+    }
+    parts
+}
+
+/// The cache as health shows it.
+pub(crate) fn cache(shared: &Shared) -> Value {
+    let size = shared.caching.store.size();
+    let second = match &shared.redis {
+        None => "none",
+        Some(_) if shared.is_redis_well() => "up",
+        Some(_) => "down",
+    };
+    json!({
+        "status": if second == "down" { "degraded" } else { "healthy" },
+        "state": "up",
+        "details": {"memory": {"state": "up", "entries": size.entries, "bytes": size.bytes}, "redis": {"state": second}},
+    })
 }
 
 /// Brings the gauges up to date.

@@ -1,13 +1,15 @@
 //! The configuration as an operator writes it. Every field has a default that is safe alone, unless it says otherwise.
 //! What `print` shows and `schema` describes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use addrgate_filters::units::{Rate, Secret, Size, Span};
 use addrgate_filters::{address, breaker, budget, client, cors, degrade, edge, priority, queue, rate_limit, route};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{caching, invalidation, redis, warm};
 
@@ -91,7 +93,7 @@ pub(crate) struct Server {
     /// Addresses to listen on, `host:port`.
     pub(crate) listen: Vec<String>,
     /// Those of them on which every connection begins with the PROXY protocol (version 1 or 2), which only
-    /// `address.trusted_proxies` may speak. Not together with `tls`.
+    /// `address.trusted_proxies` may speak. It comes before TLS. At most 4 KiB, of which the addresses are read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) proxy_protocol: Vec<String>,
     /// TLS on all of them; left out: none.
@@ -108,7 +110,19 @@ pub(crate) struct Server {
     pub(crate) upgrade_socket: Option<PathBuf>,
 }
 
-/// A certificate and its key, PEM.
+impl Server {
+    /// Whether a process that began with `old` does what this says: files of a certificate are read again at a reload.
+    pub(super) fn is_served_by(&self, old: &Self) -> bool {
+        let mut same = self.clone();
+        if let (Some(new), Some(old)) = (&mut same.tls, &old.tls) {
+            (new.certificate_file, new.key_file) = (old.certificate_file.clone(), old.key_file.clone());
+        }
+        same == *old
+    }
+}
+
+/// A certificate and its key, PEM. Read at start and at each reload, and when one of the files changes; relative to the
+/// configuration's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tls {
@@ -129,15 +143,53 @@ fn yes() -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Shutdown {
-    /// How long requests are still taken after `/readyz` says no, so that load balancers can notice.
-    pub(crate) delay: Span,
+    /// How long requests are still taken after `/readyz` says no, so that load balancers can notice. `auto`: three times the
+    /// interval at which `/readyz` is asked, at most 15s; nothing where nobody asks.
+    pub(crate) delay: Delay,
     /// The longest time for requests in flight.
     pub(crate) drain: Span,
 }
 
+/// A time, or one that is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delay {
+    /// By the polls of load balancers.
+    Auto,
+    /// Always the same.
+    Fixed(Span),
+}
+
+impl<'de> Deserialize<'de> for Delay {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            text => text.parse().map(Self::Fixed).map_err(|e| D::Error::custom(format!("{e}, or `auto`"))),
+        }
+    }
+}
+
+impl Serialize for Delay {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Fixed(time) => time.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for Delay {
+    fn schema_name() -> Cow<'static, str> {
+        "Delay".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": r"^auto$|^\d+ ?(ms|s|m|h|d)$|^\$\{", "description": "`auto` or a duration" })
+    }
+}
+
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { delay: Span::secs(0), drain: Span::secs(30) }
+        Self { delay: Delay::Auto, drain: Span::secs(30) }
     }
 }
 
@@ -173,7 +225,7 @@ pub(crate) struct Limits {
     pub(crate) uri: Size,
     /// Host names that are served, in lower case and without port; another is answered 421. Empty: any.
     pub(crate) hosts: Vec<String>,
-    /// The whole time for a request head, however slowly it comes.
+    /// The whole time for a request head, however slowly it comes; with TLS before that as long for the handshake.
     pub(crate) head_time: Span,
     /// The whole time for a request body.
     pub(crate) body_time: Span,

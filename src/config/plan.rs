@@ -11,6 +11,8 @@ use addrgate_filters::{
     request_id, rollout,
 };
 
+use rustls::sign::CertifiedKey;
+
 use super::Running;
 use super::file::{File, Limits};
 use crate::redis;
@@ -29,6 +31,18 @@ pub(super) struct Problem {
 impl Problem {
     fn new(path: &[&str], message: impl Into<String>) -> Self {
         Self { path: path.iter().map(|part| (*part).to_owned()).collect(), message: message.into() }
+    }
+
+    /// Whether it is there only because something that is wrong itself was taken out: nothing is left, that is named, or it is
+    /// missed.
+    pub(super) fn follows(&self, gone: &[Vec<String>]) -> bool {
+        gone.iter().any(|gone| {
+            let named = gone.len() == 2 && self.message.contains(&format!("`{}`", gone[1]));
+            let emptied = gone.starts_with(&self.path) && self.message.contains("at least one");
+            // Where an item of a list was, there is another now.
+            let is_item = gone.last().is_some_and(|key| key.parse::<usize>().is_ok());
+            named || emptied || !is_item && self.path.starts_with(gone)
+        })
     }
 
     fn at<'a>(path: &'a [&'a str]) -> impl FnOnce(String) -> Self + 'a {
@@ -59,6 +73,8 @@ pub(crate) struct Plan {
     by_route: Vec<Option<Arc<Pool>>>,
     /// Counters of each route, by the route's index; then those of requests without a route.
     metrics: Vec<RouteMetrics>,
+    /// What TLS clients are shown.
+    pub(crate) certificate: Option<Arc<CertifiedKey>>,
     /// What admin calls must show.
     pub(crate) admin_token: Option<Secret>,
     /// What an operator should know, though it is not wrong.
@@ -70,15 +86,20 @@ impl Plan {
     pub(super) fn compile(file: File, folder: &Path, running: Option<Running<'_>>) -> Result<Self, Vec<Problem>> {
         let file = without_unset(file);
         let mut problems = check::file(&file);
-        let configs = routes(&file);
-        // The gateway's own routes stand first, so that no pattern can hide them.
-        let own = configs.len() - file.routes.as_ref().map_or(1, Vec::len);
-        let routes = Routes::new(configs).map_err(|mistake| {
-            let written = file.routes.iter().flatten().position(|route| route.name == mistake.route);
-            let index = written.unwrap_or_default().to_string();
-            Problem::new(&["routes", &index], mistake.to_string())
-        });
-        let routes = noted(&mut problems, routes);
+        let mut configs = routes(&file);
+        let routes = loop {
+            match Routes::new(configs.clone()) {
+                Ok(routes) => break routes,
+                Err(mistake) => {
+                    // The last of that name: where two have it, the second is the mistake.
+                    let is_it = |route: &route::Config| route.name == mistake.route;
+                    let index = file.routes.iter().flatten().collect::<Vec<_>>().iter().rposition(|route| is_it(route));
+                    let index = index.unwrap_or_default().to_string();
+                    problems.push(Problem::new(&["routes", &index], mistake.to_string()));
+                    configs.retain(|route| !is_it(route));
+                }
+            }
+        };
         let pools = file.upstreams.iter().filter_map(|(name, upstream)| {
             let known = running.and_then(|running| running.plan.pool_named(name));
             if let Some(known) = known.filter(|known| known.is_made_of(upstream, &file.retries)) {
@@ -92,7 +113,8 @@ impl Plan {
             .list()
             .iter()
             .map(|route| {
-                let index = (route.index - own.min(route.index)).to_string();
+                let written = file.routes.iter().flatten().position(|written| written.name == route.name());
+                let index = written.unwrap_or_default().to_string();
                 let found = check::upstream(&route.config, &pools);
                 noted(&mut problems, found.map_err(Problem::at(&["routes", &index, "upstream"])))
             })
@@ -105,6 +127,7 @@ impl Plan {
         let rate_limit = rate_limit::RateLimit::new(&limits).map_err(Problem::at(&["rate_limit"]));
         let rate_limit = noted(&mut problems, rate_limit);
         let admin_token = noted(&mut problems, check::token(&file, folder));
+        let certificate = noted(&mut problems, check::certificate(&file, folder));
         problems.extend(check::redis(&file, folder));
         problems.extend(check::other_upstreams(&file));
         let (queue, breaker) = per_upstream(&file, &mut problems);
@@ -149,7 +172,7 @@ impl Plan {
             Some(format!("`warm.targets`: {method} {url} is not asked: {why}"))
         }));
         let hash = digest(&file);
-        Ok(Self { file, hash, filters, pools, by_route, metrics, admin_token, warnings })
+        Ok(Self { file, hash, filters, pools, by_route, metrics, certificate, admin_token, warnings })
     }
 
     /// The upstream of a route; `None` where the gateway answers itself.
@@ -181,7 +204,7 @@ impl Plan {
         let new = &self.file;
         let mut changed = Vec::new();
         for (name, differs) in [
-            ("server", new.server != old.server),
+            ("server", !new.server.is_served_by(&old.server)),
             ("admin.listen", new.admin.listen != old.admin.listen),
             ("cache", new.cache != old.cache),
             ("invalidation", new.invalidation != old.invalidation),

@@ -1,5 +1,5 @@
 //! Takes a changed configuration in without a restart: on SIGHUP, on the admin call, and when one of its files changes,
-//! those with clients, keys and tokens too.
+//! those with clients, keys, tokens and the certificate too.
 //!
 //! Folders are watched, not files, because editors and Kubernetes swap files by renaming. A file that is not valid changes
 //! nothing and says so. Settings that need a restart are named, the others are taken.
@@ -116,7 +116,10 @@ impl Reload {
         let plan = self.shared.plan();
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let identity = &plan.file.identity;
+        let tls = plan.file.server.tls.as_ref();
         let named = [
+            tls.map(|tls| tls.certificate_file.as_path()),
+            tls.map(|tls| tls.key_file.as_path()),
             plan.file.admin.token_file.as_deref(),
             identity.clients_file.as_deref(),
             identity.jwt.as_ref().and_then(TokenConfig::file),

@@ -171,3 +171,36 @@ fn what_is_left_out_of_redis_own_breaker_is_not_the_general_one() {
     );
     assert!(error(&(SMALLEST.to_owned() + "redis: { breaker: { opn: 2s } }\n")).contains("opn"));
 }
+
+#[test]
+fn every_mistake_of_a_file_is_told() {
+    let text = "version: 2
+servr: {}
+server: { listen: [\"nowhere\"], threads: many }
+limits: { head_time: 5, hedd: 1KiB, connections: 0 }
+upstreams:
+  api: { addresses: [\"${UNSET}\"], connect_time: soon }
+  other: { addresses: [\"127.0.0.1:3002\"], health: { fall: 0 } }
+routes:
+  - { name: a, paths: [no-slash], upstream: api }
+  - { name: b, paths: [/b], upstream: nobody, timout: 1s }
+  - { name: c, paths: [/c], upstream: other, cache: { methods: [PUT] } }
+  - { paths: [/d], upstream: other }
+  - { name: e, paths: [/e], upstream: nobody }
+log: { level: \"a=b=c\", access: perhaps }
+";
+    let found = error(text);
+    let lines: Vec<u64> = found.lines().map(|line| line.split(':').nth(1).unwrap().parse().unwrap()).collect();
+    assert_eq!(lines, [1, 2, 3, 3, 4, 4, 4, 6, 6, 7, 9, 10, 10, 11, 12, 13, 14, 14], "{found}");
+    assert!(lines.is_sorted(), "in the order of the file");
+}
+
+#[rstest]
+#[case::a_list_for_a_mapping("server: []\n", "4:9")]
+#[case::what_is_missing_is_told_once("admin: { listen: 5 }\n", "4:18")]
+#[case::nothing_below("limits: { bodies: }\nlog: { level: }\n", "4:")]
+fn the_rest_is_read_all_the_same(#[case] line: &str, #[case] first: &str) {
+    let found = error(&format!("{}{line}cors: {{ origin: [x] }}\n", SMALLEST.replace("server: {", "servers: {")));
+    assert!(found.contains(&format!("config.yaml:{first}")) && found.contains("`origin`"), "{found}");
+    assert!(found.contains("servers"), "{found}");
+}

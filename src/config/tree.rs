@@ -8,8 +8,10 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+mod mistakes;
 mod read;
 
+pub(super) use mistakes::Reading;
 pub(super) use read::Error;
 
 /// A node with its place in the file; lines and columns count from 1.
@@ -47,21 +49,18 @@ impl Node {
         Ok(node.into())
     }
 
-    /// Replaces variables in every scalar; `expand` gives `None` where the text holds none.
-    pub(super) fn expand(&mut self, expand: &impl Fn(&str) -> Result<Option<String>, String>) -> Result<(), Error> {
+    /// Replaces variables in every scalar; `expand` gives `None` where the text holds none. Where it can't, that is noted.
+    fn expand(&mut self, expand: &impl Fn(&str) -> Result<Option<String>, String>, errors: &mut Vec<Error>) {
         match &mut self.value {
-            Value::Text(text) => {
-                if let Some(new) =
-                    expand(text).map_err(|message| Error::new(message, Some((self.line, self.column))))?
-                {
-                    self.value = Value::Expanded(new);
-                }
-            }
-            Value::List(items) => items.iter_mut().try_for_each(|item| item.expand(expand))?,
-            Value::Map(members) => members.iter_mut().try_for_each(|(_, member)| member.expand(expand))?,
+            Value::Text(text) => match expand(text) {
+                Ok(None) => {}
+                Ok(Some(new)) => self.value = Value::Expanded(new),
+                Err(message) => errors.push(Error::new(message, Some((self.line, self.column)))),
+            },
+            Value::List(items) => items.iter_mut().for_each(|item| item.expand(expand, errors)),
+            Value::Map(members) => members.iter_mut().for_each(|(_, member)| member.expand(expand, errors)),
             _ => {}
         }
-        Ok(())
     }
 
     /// Where the value at a path stands (`["routes", "3", "upstream"]`), or the deepest part of the path that exists.

@@ -4,7 +4,6 @@
 //! a session never holds bytes that are not its own. While Pingora works, it still notices that the client leaves.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -70,8 +69,6 @@ pub(super) struct Conn {
     write_time: Duration,
     stuck: bool,
     pub(super) alarm: Alarm,
-    /// Where it comes from, where the PROXY protocol said so.
-    source: Option<Arc<SocketDigest>>,
 }
 
 impl Conn {
@@ -92,17 +89,7 @@ impl Conn {
             write_time: Duration::ZERO,
             stuck: false,
             alarm: Alarm::default(),
-            source: None,
         }
-    }
-
-    /// From now on the connection comes from `source`, for Pingora too.
-    pub(super) fn comes_from(&mut self, source: SocketAddr) {
-        // Both addresses are known, so the descriptor is never looked at.
-        let digest = SocketDigest::from_raw_fd(-1);
-        let local = self.inner.get_socket_digest().and_then(|digest| digest.local_addr().cloned());
-        let _was_empty = (digest.peer_addr.set(Some(source.into())), digest.local_addr.set(local));
-        self.source = Some(Arc::new(digest));
     }
 
     /// Lets Pingora read `front`, and then so many bytes from the first of the buffer on. `usize::MAX`: all there will ever
@@ -294,7 +281,7 @@ impl GetProxyDigest for Conn {
 
 impl GetSocketDigest for Conn {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.source.clone().or_else(|| self.inner.get_socket_digest())
+        self.inner.get_socket_digest()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Who is connected. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Connections {
+pub(crate) struct Connections {
     all: Arc<AtomicUsize>,
     by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
@@ -19,6 +19,11 @@ impl Connections {
         let place = Place { connections: self.clone(), address: None };
         // Dropping the place takes it off again.
         (before < most).then_some(place)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.all.load(Ordering::Acquire)
     }
 
     fn by_address(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -80,6 +85,6 @@ mod tests {
         assert!(again.of(a, 1));
         drop((second, again));
         assert!(connections.by_address().is_empty());
-        assert_eq!(connections.all.load(Ordering::Acquire), 0);
+        assert_eq!(connections.count(), 0);
     }
 }

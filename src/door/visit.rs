@@ -1,13 +1,11 @@
 //! One client connection: waiting for heads and bodies within their time, sending, closing.
 
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use addrgate_filters::proxy_protocol;
 use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::request_body::too_slow;
 use bytes::{Buf, BytesMut};
@@ -24,6 +22,7 @@ use super::head::{Scan, Scanner, is_preface};
 use super::line::{Escaped, foreign};
 use super::spare::{self, ROOMY};
 use crate::config::Limits;
+use crate::shutdown::AT_WORK;
 
 /// What came next on a connection.
 pub(super) enum Arrived {
@@ -74,28 +73,6 @@ impl Visit {
         self.conn.as_ref().map(|conn| Arc::clone(&conn.date)).unwrap_or_default()
     }
 
-    /// Reads the PROXY protocol's head; from where the connection comes, if it says so. What is wrong with it is said in a
-    /// word.
-    pub(super) async fn preamble(&mut self) -> Result<Option<IpAddr>, &'static str> {
-        const LONGEST: Duration = Duration::from_secs(1);
-        let Some(conn) = &mut self.conn else { return Err("proxy_closed") };
-        let read = async {
-            loop {
-                if let Some(preamble) = proxy_protocol::read(&conn.buf).map_err(proxy_protocol::Wrong::reason)? {
-                    conn.buf.advance(preamble.length);
-                    return Ok(preamble.addresses.map(|(source, _)| {
-                        conn.comes_from(source);
-                        source.ip()
-                    }));
-                }
-                if !matches!(poll_fn(|cx| conn.poll_fill(cx)).await, Ok(1..)) {
-                    return Err("proxy_closed");
-                }
-            }
-        };
-        timeout(LONGEST, read).await.unwrap_or(Err("proxy_time"))
-    }
-
     /// Waits for the next head: as long as connections may idle, but from its first byte on no longer than a head may take.
     pub(super) async fn head(&mut self, limits: &Limits) -> Arrived {
         let Self { conn: Some(conn), requests, since, stopping, .. } = self else { return Arrived::Nothing };
@@ -106,6 +83,7 @@ impl Visit {
         let mut scanner = Scanner::default();
         // From when on the head's own time counts: from the start of a new connection, else from the head's first byte.
         let mut begun = *requests == 0;
+        let mut leaving = false;
         conn.alarm.set(*since + if begun { limits.head_time.0 } else { limits.keepalive.0 });
         let arrived = poll_fn(|cx| {
             loop {
@@ -130,8 +108,12 @@ impl Visit {
                     Poll::Pending => {}
                 }
                 if is_blank {
-                    if stopping.poll(cx).is_ready() {
-                        return Poll::Ready(Arrived::Nothing);
+                    if !leaving && stopping.poll(cx).is_ready() {
+                        // The next request of a client at work is answered, and ends the connection.
+                        leaving = true;
+                        conn.alarm.set(*since + AT_WORK);
+                        // From its first byte on it has a head's time.
+                        begun = false;
                     }
                 } else if !std::mem::replace(&mut begun, true) {
                     conn.alarm.set(Instant::now() + limits.head_time.0);
@@ -288,6 +270,7 @@ struct Stopping {
     shutdown: ShutdownWatch,
     told: Pin<Box<dyn Future<Output = ()> + Send>>,
     registered: bool,
+    over: bool,
 }
 
 impl Stopping {
@@ -296,14 +279,19 @@ impl Stopping {
         let told = Box::pin(async move {
             let _gone = watch.wait_for(|stopping| *stopping).await;
         });
-        Self { shutdown, told, registered: false }
+        Self { shutdown, told, registered: false, over: false }
     }
 
     /// To be called by one task alone, which is woken.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.over {
+            return Poll::Ready(());
+        }
         if std::mem::replace(&mut self.registered, true) && matches!(self.shutdown.has_changed(), Ok(false)) {
             return Poll::Pending;
         }
-        self.told.as_mut().poll(cx)
+        ready!(self.told.as_mut().poll(cx));
+        self.over = true;
+        Poll::Ready(())
     }
 }

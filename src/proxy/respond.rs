@@ -37,8 +37,7 @@ pub(super) async fn stop(session: &mut Session, ctx: &mut Context, stop: Stop) -
 
 /// Answers itself.
 pub(super) async fn own(session: &mut Session, ctx: &mut Context, kind: Answer) -> Result<()> {
-    let path = head_of(session).path.to_owned();
-    let reply = own::reply(ctx, &path, kind).await;
+    let reply = own::reply(ctx, kind).await;
     write(session, ctx, &reply).await
 }
 
@@ -58,6 +57,7 @@ async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Resul
     if reply.close {
         session.set_keepalive(None);
     }
+    keep_or_close(session, ctx);
     let head_only = session.req_header().method == http::Method::HEAD;
     session.as_downstream_mut().write_response_header(Box::new(answer)).await?;
     if !head_only {
@@ -69,6 +69,13 @@ async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Resul
         body::linger(session).await;
     }
     Ok(())
+}
+
+/// Right before a head is written: a stop may have begun since the request came, and the client must hear of it now.
+pub(super) fn keep_or_close(session: &mut Session, ctx: &Context) {
+    if ctx.shared.is_stopping() {
+        session.set_keepalive(None);
+    }
 }
 
 /// Passes an interim answer (1xx) on at once. Pingora loses one that arrives together with a final answer that is kept.

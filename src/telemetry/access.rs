@@ -1,16 +1,12 @@
-//! One JSON line per request.
-//!
-//! A request appends its line to a bounded buffer; a thread of its own writes the buffer out ten times a second. So no
-//! request waits for a disk or a pipe and no line wakes a thread. Where the reader is too slow the newest lines are
-//! dropped and counted.
+//! One JSON line per request, through a bounded buffer ([`Lines`]).
 
 use std::io::Write;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use addrgate_filters::verdict::Verdict;
 
 use super::METRICS;
+use super::lines::Lines;
 use super::metrics::CacheOutcome;
 
 /// What a line tells; everything that a client chose is cut and escaped.
@@ -35,79 +31,24 @@ pub(crate) struct Line<'a> {
     pub(crate) refused: Option<(&'a str, &'a str)>,
 }
 
-/// The bounded buffer.
+/// The access log.
 #[derive(Debug, Clone)]
-pub(crate) struct AccessLog(Arc<Buffer>);
-
-#[derive(Debug, Default)]
-struct Buffer {
-    state: Mutex<State>,
-    wake: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    bytes: Vec<u8>,
-    closed: bool,
-    written: bool,
-}
-
-/// Some 10,000 lines.
-const LIMIT: usize = 4 << 20;
+pub(crate) struct AccessLog(Lines);
 
 impl AccessLog {
-    /// Writes to `out` from a thread of its own.
-    pub(crate) fn start(mut out: Box<dyn Write + Send>) -> std::io::Result<Self> {
-        let buffer = Arc::new(Buffer::default());
-        let reader = Arc::clone(&buffer);
-        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            let mut lines = Vec::with_capacity(64 << 10);
-            loop {
-                let mut state = reader.lock();
-                if !state.closed {
-                    let waited = reader.wake.wait_timeout(state, Duration::from_millis(100));
-                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-                let closed = state.closed;
-                std::mem::swap(&mut state.bytes, &mut lines);
-                drop(state);
-                if !lines.is_empty() && out.write_all(&lines).and_then(|()| out.flush()).is_err() {
-                    METRICS.access_dropped.inc_by(lines.iter().filter(|b| **b == b'\n').count() as u64);
-                }
-                lines.clear();
-                if closed {
-                    reader.lock().written = true;
-                    reader.wake.notify_all();
-                    return;
-                }
-            }
-        })?;
-        Ok(Self(buffer))
+    /// Writes to `out`.
+    pub(crate) fn start(out: Box<dyn Write + Send>) -> std::io::Result<Self> {
+        Lines::start("access-log", out, &METRICS.access_dropped).map(Self)
     }
 
     /// Appends a line.
     pub(crate) fn write(&self, line: &Line<'_>) {
-        let mut state = self.0.lock();
-        if state.bytes.len() > LIMIT {
-            METRICS.access_dropped.inc();
-        } else {
-            format(line, chrono::Utc::now(), &mut state.bytes);
-        }
+        self.0.append(|out| format(line, chrono::Utc::now(), out));
     }
 
     /// Writes out what is there, within a second; nothing is logged afterwards.
     pub(crate) fn close(&self) {
-        let mut state = self.0.lock();
-        state.closed = true;
-        self.0.wake.notify_all();
-        let done = self.0.wake.wait_timeout_while(state, Duration::from_secs(1), |state| !state.written);
-        drop(done);
-    }
-}
-
-impl Buffer {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.close();
     }
 }
 
@@ -204,26 +145,5 @@ mod tests {
                 prop_assert!(value["path"].as_str().unwrap().len() <= 260);
             }
         }
-    }
-
-    #[test]
-    fn lines_are_written_by_the_time_it_is_closed() {
-        #[derive(Clone, Default)]
-        struct Sink(Arc<Mutex<Vec<u8>>>);
-        impl Write for Sink {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().unwrap().write(bytes)
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let sink = Sink::default();
-        let log = AccessLog::start(Box::new(sink.clone())).unwrap();
-        for _ in 0..100 {
-            log.write(&line(&Verdict::default(), "/a"));
-        }
-        log.close();
-        assert_eq!(sink.0.lock().unwrap().iter().filter(|b| **b == b'\n').count(), 100);
     }
 }

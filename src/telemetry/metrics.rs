@@ -208,6 +208,8 @@ metrics! {
     pub(crate) redis_connected: IntGauge = "addrgate_redis_connected",
     /// Access log lines dropped: the reader was too slow, or they could not be written.
     pub(crate) access_dropped: IntCounter = "addrgate_access_log_dropped_total",
+    /// Lines of the process log dropped: the reader was too slow, or they could not be written.
+    pub(crate) log_dropped: IntCounter = "addrgate_log_dropped_total",
     /// Reloads of the configuration by result.
     pub(crate) reloads: IntCounterVec = "addrgate_config_reload_total" ["result"],
     /// Whether the last reload was taken.

@@ -8,9 +8,11 @@ use addrgate_filters::cache_policy::downstream::Cdn;
 use addrgate_filters::route::Auth;
 use addrgate_filters::units::{Secret, Size};
 use addrgate_filters::{client, route};
+use rustls::sign::CertifiedKey;
 
 use super::{File, Problem};
 use crate::redis::Redis;
+use crate::tls;
 use crate::upstream::Pool;
 
 /// Who means "without end" by zero would have none in time.
@@ -35,11 +37,6 @@ pub(super) fn file(file: &File) -> Vec<Problem> {
         let place = ["server", "proxy_protocol", &i.to_string()];
         if !file.server.listen.contains(address) {
             wrong(&place, format!("`{address}` is not among the addresses of `listen`"));
-        } else if file.server.tls.is_some() {
-            wrong(
-                &place,
-                "comes before TLS, which is not read here: end TLS at the balancer, or do without".to_owned(),
-            );
         }
     }
     if !file.server.proxy_protocol.is_empty() && file.address.trusted_proxies.is_empty() {
@@ -146,7 +143,7 @@ fn host_port(address: &str) -> Result<(), String> {
 /// The pool that a route means.
 pub(super) fn upstream(config: &route::Config, pools: &[Arc<Pool>]) -> Result<Option<Arc<Pool>>, String> {
     match (&config.upstream, pools) {
-        _ if config.answer.is_some() => Ok(None),
+        _ if config.answer.is_some_and(|answer| answer != route::Answer::Health) => Ok(None),
         // Told already.
         (None, []) => Ok(None),
         (Some(name), pools) => match pools.iter().find(|pool| pool.name() == name) {
@@ -242,6 +239,13 @@ pub(super) fn clients(file: &File, folder: &Path, routes: &[Arc<route::Route>]) 
         routes,
     };
     client::Clients::new(&settings).map_err(|message| Problem::new(&["clients"], message))
+}
+
+/// What TLS clients are shown, from its files.
+pub(super) fn certificate(file: &File, folder: &Path) -> Result<Option<Arc<CertifiedKey>>, Problem> {
+    let Some(tls) = &file.server.tls else { return Ok(None) };
+    let [certificate, key] = [&tls.certificate_file, &tls.key_file].map(|file| folder.join(file));
+    tls::certificate(&certificate, &key).map(Some).map_err(Problem::at(&["server", "tls"]))
 }
 
 /// The admin token, from the file or from its own file.

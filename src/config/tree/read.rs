@@ -208,7 +208,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Settings, Error> {
         let mut tree = Node::parse(text)?;
-        tree.expand(&|text: &str| Ok(text.strip_prefix('$').map(str::to_owned)))?;
+        tree.expand(&|text: &str| Ok(text.strip_prefix('$').map(str::to_owned)), &mut Vec::new());
         Settings::deserialize(&tree)
     }
 
