@@ -150,7 +150,11 @@ impl Door {
             let plan = plans.load();
             let mut head = match arrived {
                 Arrived::Head(length) => length,
-                Arrived::Nothing => return None,
+                Arrived::Nothing => {
+                    // Over TLS what just breaks off may be an attack (RFC 8446 section 6.1).
+                    visit.close().await;
+                    return None;
+                }
                 Arrived::Http2 => {
                     let stream = visit.lend(Vec::new(), 0, usize::MAX, plan.file.limits.write_time.0)?;
                     return self.http2(stream).await;
@@ -482,18 +486,10 @@ fn hand_over(head: &Head<'_>, verdict: &Verdict, length: usize, stop: Option<Sto
 /// With a head in place of `used` bytes, and the body that follows them. A connection is good for one request more where its
 /// end is not known, or with HTTP/1.0.
 fn lend(head: &Head<'_>, verdict: &Verdict, (used, body): (usize, Body), stop: Option<Stop>) -> Step {
-    // In canonical form the upstream gets it as it is. Of what is not judged to its end only the path is told, to the log.
-    let judged = verdict.target.as_str();
-    let target = match &stop {
-        None => judged,
-        Some(_) if judged.starts_with('/') => judged.split('?').next().unwrap_or(judged),
-        Some(_) if head.path.bytes().all(|byte| byte.is_ascii_graphic()) => head.path,
-        Some(_) => "/",
-    };
     let lent = match body {
         Body::Bytes(length) => length,
         Body::Chunks => usize::MAX,
     };
     let close = lent == usize::MAX || head.version == Version::HTTP_10;
-    Step::HandOver { head: canonical::head(head, target, body), used, lent, close, stop }
+    Step::HandOver { head: canonical::head(head, verdict, stop.as_ref(), body), used, lent, close, stop }
 }

@@ -210,17 +210,24 @@ async fn authorities_are_compared_by_what_they_mean() {
     gateway.stop(&[]).await;
 }
 
-/// Sends a request over HTTP/2 in clear text; the body of its response, empty where the stream was reset.
-async fn over_http2(place: &str, fields: &[(&str, &str)]) -> String {
+/// Sends a request over HTTP/2 in clear text, with a body and fields after it if any; the body of its response, empty where
+/// the stream was reset.
+async fn over_http2(place: &str, fields: &[(&str, &str)], body: Option<(&str, &[(&str, &str)])>) -> String {
     let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
     };
     // Literals without indexing and without Huffman's code (RFC 7541 section 6.2.2).
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    let block = fields.iter().map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect::<Vec<_>>();
+    let block = |fields: &[(&str, &str)]| {
+        fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect::<Vec<_>>()
+    };
     let mut stream = TcpStream::connect(place).await.unwrap();
-    let opening = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), frame(1, 5, 1, &block.concat())];
+    let mut opening = vec![b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[])];
+    opening.push(frame(1, if body.is_none() { 5 } else { 4 }, 1, &block(fields)));
+    if let Some((body, trailers)) = body {
+        opening.extend([frame(0, 0, 1, body.as_bytes()), frame(1, 5, 1, &block(trailers))]);
+    }
     stream.write_all(&opening.concat()).await.unwrap();
     let mut body = Vec::new();
     loop {
@@ -253,7 +260,7 @@ async fn what_is_asked_of_the_server_itself_is_answered_and_tunnels_are_refused_
         assert!(reply.status == 405 && refused(&reply.text()), "{target}: {}", reply.text());
         assert!(reply.header("allow").contains("GET, HEAD"), "{target}: {:?}", reply.headers);
     }
-    let body = over_http2(&gateway.place, &[(":method", "CONNECT"), (":authority", "a:443")]).await;
+    let body = over_http2(&gateway.place, &[(":method", "CONNECT"), (":authority", "a:443")], None).await;
     assert!(refused(&body), "{body}");
     let line =
         gateway.process.line("the tunnel", |line| line["method"] == "CONNECT" && line["reason"] == "method").await;
@@ -265,6 +272,30 @@ async fn what_is_asked_of_the_server_itself_is_answered_and_tunnels_are_refused_
         let reply = gateway.client.raw(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await;
         assert_eq!(reply.json()["error"]["details"]["reason"], "target_form", "{target}: {}", reply.text());
     }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
+async fn fields_after_a_body_are_dropped_over_http2_too() {
+    let origin = Origin::start(|asked| async move {
+        Answer::json(format!("{} {}", asked.target, String::from_utf8_lossy(&asked.body).replace("\r\n", " ")))
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let trailers = [("x-sum", "1")];
+    for (method, path, body, expected) in [
+        ("POST", "/echo", "{}", "/echo 2 {} 0  "),
+        ("POST", "/read/a", "{}", "/read/a {}"),
+        ("POST", "/read/a", "{}", "/read/a {}"),
+        ("GET", "/a", "", "/a "),
+        ("GET", "/b", "x", "/b "),
+    ] {
+        let fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "a")];
+        let fields = [&fields[..], &[("content-type", "application/json")]].concat();
+        assert_eq!(over_http2(&gateway.place, &fields, Some((body, &trailers))).await, expected, "{method} {path}");
+    }
+    let heads: String = origin.asked().into_iter().map(|asked| asked.head).collect();
+    assert!(!heads.contains("x-sum"), "{heads}");
     gateway.stop(&[]).await;
 }
 

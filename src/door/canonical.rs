@@ -1,8 +1,10 @@
 //! The head of a request that is handed over, as Pingora reads it in place of the client's: one target, one host, one
 //! statement of where the body ends, and nothing that was meant for the client's connection alone.
 
+use addrgate_filters::Stop;
 use addrgate_filters::cache_key::has_body;
 use addrgate_filters::head::Head;
+use addrgate_filters::verdict::Verdict;
 use http::Version;
 
 use super::body::Body;
@@ -23,8 +25,16 @@ const DROPPED: [&str; 11] = [
     "transfer-encoding",
 ];
 
-/// With this target, before such a body.
-pub(super) fn head(head: &Head<'_>, target: &str, body: Body) -> Vec<u8> {
+/// Of a request on which the filters have this verdict, before such a body.
+pub(super) fn head(head: &Head<'_>, verdict: &Verdict, stop: Option<&Stop>, body: Body) -> Vec<u8> {
+    // In canonical form the upstream gets it as it is. Of what is not judged to its end only the path is told, to the log.
+    let judged = verdict.target.as_str();
+    let target = match stop {
+        None => judged,
+        Some(_) if judged.starts_with('/') => judged.split('?').next().unwrap_or(judged),
+        Some(_) if head.path.bytes().all(|byte| byte.is_ascii_graphic()) => head.path,
+        Some(_) => "/",
+    };
     let mut out = Vec::with_capacity(512);
     write(head, target, body, &mut out);
     out
