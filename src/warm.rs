@@ -78,13 +78,18 @@ pub(crate) struct Request {
     /// The method.
     #[serde(default = "get")]
     pub(crate) method: String,
-    /// The body of a body-keyed one.
+    /// The body of a body-keyed one: its JSON, or that as text, whose numbers are then as they are written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) body: Option<Value>,
 }
 
 fn get() -> String {
     "GET".to_owned()
+}
+
+/// The text of a body.
+pub(crate) fn text(body: &Value) -> String {
+    body.as_str().map_or_else(|| body.to_string(), str::to_owned)
 }
 
 impl Target {
@@ -109,7 +114,7 @@ impl Target {
                 target: format!("{}{query}", head.path),
                 host: head.authority.unwrap_or("warm").to_owned(),
                 fields: Vec::new(),
-                body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
+                body: body.map(|body| Bytes::from(text(body))).unwrap_or_default(),
                 client: None,
                 upstream: None,
             };

@@ -413,6 +413,10 @@ async fn json_reaches_the_service_with_the_values_that_were_sent() {
         }
     }
     assert_eq!(origin.asked().len(), 12, "each has a response of its own");
+    let body = r#"{"b":[1.0],"a":{"c":1.0}}"#;
+    let purge = serde_json::json!({"urls": [{"url": "/read/n", "method": "POST", "body": body}]});
+    assert_eq!(gateway.admin("POST", "/admin/v1/cache/purge", Some(purge)).await.status, 200);
+    assert_eq!(gateway.client.post_bytes("/read/n", body).await.header("x-cache"), "MISS", "purged digit by digit");
     for (body, reason) in [
         (&br#"{"a": 1, "\u0061": 2}"#[..], "json_duplicate"),
         (br#"{"a": "\ud800"}"#, "json_syntax"),

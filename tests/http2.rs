@@ -1,5 +1,5 @@
 //! HTTP/2 frame by frame, as no library would send them, in clear text and over TLS (RFC 9113).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 #[path = "support/lib.rs"]
 mod support;
@@ -329,5 +329,25 @@ async fn what_is_not_how_http2_begins_is_told_so_and_closed_in_order() {
     assert_eq!(connection.next().await.map(|(kind, ..)| kind), Some(GOAWAY));
     assert_eq!(connection.next().await, None);
     assert!(both.plain.metric("addrgate_refused_total{by=\"door\",reason=\"preface\"}").await >= 3.0);
+    both.stop().await;
+}
+
+/// The public suite, where its program is on PATH: it is built from source with Go, and no package registry has it.
+#[tokio::test]
+async fn h2spec_passes_where_it_is_installed() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let Some(suite) = std::env::split_paths(&path).map(|folder| folder.join("h2spec")).find(|file| file.is_file())
+    else {
+        return eprintln!("h2spec is not on PATH: left out");
+    };
+    let origin = telling().await;
+    let both = Both::start(&origin).await;
+    for (place, over_tls) in [(&both.plain.place, &[][..]), (&both.secret.place, &["-t", "-k"])] {
+        let (host, port) = place.split_once(':').unwrap();
+        let mut command = tokio::process::Command::new(&suite);
+        let output = command.args(["-h", host, "-p", port, "-o", "10"]).args(over_tls).output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("146 tests, 146 passed, 0 skipped, 0 failed"), "{over_tls:?}: {said}");
+    }
     both.stop().await;
 }

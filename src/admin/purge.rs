@@ -15,7 +15,7 @@ use addrgate_filters::cache_key::find;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, Reply};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::config::Plan;
 use crate::invalidation::{Name, Purge, Target};
@@ -101,7 +101,7 @@ fn url_names(plan: &Plan, target: &warm::Target) -> Result<Vec<Name>, Cause> {
     if written.contains('*') {
         return Err(refused(NO_WILDCARD, "url", written));
     }
-    let body = body.map(Value::to_string);
+    let body = body.map(warm::text);
     let key = |url: &str| {
         let head = Head::new(method, url, Headers::Raw(&[]));
         find(&plan.filters, &head, body.as_deref().map(str::as_bytes))
