@@ -301,6 +301,33 @@ async fn a_body_beyond_its_length_never_reaches_the_upstream() {
 }
 
 #[tokio::test]
+async fn a_refusal_arrives_before_the_body_that_it_refuses() {
+    let origin = telling().await;
+    let both = Both::start(&origin).await;
+    for (how, wire) in both.wires().await {
+        let mut connection = Connection::open(wire).await;
+        for at in 0..30 {
+            let stream = at * 2 + 1;
+            let fields = [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":authority", "a"),
+                (":path", "/read/refused"),
+                ("content-type", "text/plain"),
+            ];
+            connection.send(&frame(HEADERS, END_HEADERS, stream, &block(&fields))).await;
+            if at % 2 == 0 {
+                connection.send(&frame(DATA, END_STREAM, stream, b"{}")).await;
+            }
+            let end = connection.end(stream).await;
+            assert!(matches!(&end, End::Response(_, body) if body.contains("media_type")), "{how}, {at}: {end:?}");
+        }
+    }
+    assert_eq!(origin.count("/read/refused"), 0);
+    both.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_how_http2_begins_is_told_so_and_closed_in_order() {
     let origin = telling().await;
     let both = Both::start(&origin).await;

@@ -64,8 +64,8 @@ async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Resul
         session.as_downstream_mut().write_response_body(reply.body.clone(), true).await?;
     }
     session.as_downstream_mut().finish_body().await?;
-    // Over HTTP/2 the rest of a body stands in nobody's way.
-    if session.req_header().version != http::Version::HTTP_2 && !session.is_body_done() {
+    // Over HTTP/2 the stream would be reset, which may overtake the response.
+    if !session.is_body_done() {
         body::linger(session).await;
     }
     Ok(())
