@@ -222,7 +222,7 @@ impl ProxyHttp for Gateway {
         let head = head_of(session);
         let origin = request::Origin {
             peer: ctx.verdict.address,
-            tls: is_over_tls(session, ctx),
+            tls: forward::is_over_tls(session, ctx),
             host: head.host().and_then(|h| std::str::from_utf8(h).ok()),
         };
         request::shape(upstream_request, &route, &ctx.verdict, host, &origin, forward::left(ctx))?;
@@ -463,16 +463,6 @@ fn head_of(session: &Session) -> Head<'_> {
 
 fn route_of(ctx: &Context) -> Result<Arc<Route>> {
     ctx.verdict.route.clone().ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
-}
-
-/// Whether the client's connection is encrypted: as a proxy says that is trusted, where TLS ended before us.
-fn is_over_tls(session: &Session, ctx: &Context) -> bool {
-    let told = head_of(session).headers.text("x-forwarded-proto");
-    match told.filter(|_| ctx.is_from_trusted()) {
-        Some("https") => true,
-        Some("http") => false,
-        _ => session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
-    }
 }
 
 /// Makes room for `meta` in a successful JSON answer.

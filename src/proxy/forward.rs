@@ -222,3 +222,13 @@ fn count(ctx: &Context, outcome: CallOutcome, elapsed: Option<Duration>) {
         pool.metrics.count(outcome, elapsed);
     }
 }
+
+/// Whether the client's connection is encrypted: as a proxy says that is trusted, where TLS ended before us.
+pub(super) fn is_over_tls(session: &Session, ctx: &Context) -> bool {
+    let told = super::head_of(session).headers.text("x-forwarded-proto");
+    match told.filter(|_| ctx.is_from_trusted()) {
+        Some("https") => true,
+        Some("http") => false,
+        _ => session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+    }
+}
