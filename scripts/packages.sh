@@ -55,9 +55,9 @@ addrgate needs programs that are not on this machine. Install them, then run the
   Debian or Ubuntu, as root:
     apt-get update && apt-get install --no-install-recommends ${missing[*]}
   Fedora, as root:
-    dnf install gcc cmake curl postgresql-server postgresql-contrib postgis redis nodejs npm ShellCheck
+    dnf install gcc cmake curl postgresql-server postgresql-contrib postgis redis nodejs npm java-latest-openjdk-headless golang python3 ShellCheck
   macOS:
-    brew install cmake curl postgresql@17 postgis redis node shellcheck
+    brew install cmake curl postgresql@17 postgis redis node openjdk go python shellcheck
 PostgreSQL must be 15 or newer, with PostGIS 3; no server needs to be configured or started.
 MESSAGE
   exit 1
