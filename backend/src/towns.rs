@@ -1,6 +1,8 @@
 //! Search for a town or a postcode: where the text names nothing else, its addresses are listed, beside those on the streets
 //! of that name. Three of five names of localities are names of streets somewhere, too.
 
+use std::collections::BTreeSet;
+
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
@@ -112,7 +114,8 @@ fn spellings(words: &[&str]) -> Vec<String> {
 #[derive(Debug)]
 pub(crate) struct Town {
     postcode: Option<String>,
-    localities: Vec<String>,
+    /// Where the streets lie.
+    localities: BTreeSet<String>,
     /// Those of the town.
     pub(crate) own: Streets,
     /// Those that have its name, wherever they are.
@@ -162,22 +165,22 @@ impl Town {
         let rank: i32 = first.get("rank");
         let mut town = Self {
             postcode: asked.postcode.clone(),
-            localities: Vec::new(),
+            localities: BTreeSet::new(),
             own: Streets::default(),
             named: Streets::default(),
         };
         for row in &rows {
-            let locality: String = row.get("locality_pid");
-            if !town.localities.contains(&locality) {
-                town.localities.push(locality);
-            }
+            town.localities.insert(row.get("locality_pid"));
             town.own.add(row);
         }
         let found: Vec<_> = asked.names.iter().filter(|(name, _, of)| *of == rank && !name.is_empty()).collect();
         if !found.is_empty() {
             let (names, states) = columns(&found);
             let rows = database.query(deadline, NAMED, &[&names, &states, &asked.postcode, &needed]).await?;
-            rows.iter().for_each(|row| town.named.add(row));
+            for row in &rows {
+                town.localities.insert(row.get("locality_pid"));
+                town.named.add(row);
+            }
         }
         Ok(Some(town))
     }

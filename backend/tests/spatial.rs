@@ -72,3 +72,71 @@ async fn a_rare_kind_behind_ten_thousand_others_is_not_said_to_be_missing() {
     assert_eq!((pids(&lots), lots["summary"].get("truncated")), (vec!["GALOT"], None), "{lots}");
     service.stop(&[]).await;
 }
+
+/// A square of two hundredths of a degree around the place, as an area of one level.
+async fn outline(database: &Database, level: &str, code: &str, name: &str, state: &str, edition: &str) {
+    let (south, west) = (PLACE.0 - 0.01, PLACE.1 - 0.01);
+    database
+        .execute(&format!(
+            "INSERT INTO area (level, code, source, name, state, edition, vertices)
+             VALUES ('{level}', '{code}', 'test', '{name}', '{state}', '{edition}', 5);
+             INSERT INTO area_piece (level, code, geom)
+             VALUES ('{level}', '{code}', ST_MakeEnvelope({west}, {south}, {west} + 0.02, {south} + 0.02, 7844))"
+        ))
+        .await;
+}
+
+/// What the mesh block says is exact, whatever coarser outlines say; of two editions the newer is meant.
+#[tokio::test]
+async fn a_mesh_block_outline_decides_the_statistical_areas() {
+    let database = Database::copy().await;
+    outline(&database, "SA2", "700011000", "Old", "NT", "ASGS 2016").await;
+    outline(&database, "SA2", "700011001", "New", "NT", "ASGS 2021").await;
+    let service = Service::over(&database.url(), &[], &[]).await;
+    let body = json!({"coordinates": {"latitude": PLACE.0, "longitude": PLACE.1}});
+    let ask = async || {
+        let reply = service.client.post("/api/v1/spatial/statistical-areas", &body).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()["data"].clone()
+    };
+    let coarse = ask().await;
+    assert_eq!(
+        (&coarse["metadata"]["accuracy"], &coarse["classification"]["sa2"]["name"]),
+        (&json!("SA2_OUTLINE"), &json!("New"))
+    );
+    outline(&database, "MB", "70000010000", "70000010000", "NT", "ASGS 2021").await;
+    database
+        .execute(
+            "INSERT INTO mesh_block VALUES ('70000010000', 'test', 'Parkland', '70002100101');
+             INSERT INTO area (level, code, source, name, state, edition) VALUES ('SA2', '700021001', 'test', 'Exact', 'NT', 'ASGS 2021')",
+        )
+        .await;
+    let exact = ask().await;
+    assert_eq!(
+        (&exact["metadata"]["accuracy"], &exact["classification"]["sa2"]["name"]),
+        (&json!("MESH_BLOCK_OUTLINE"), &json!("Exact"))
+    );
+    assert_eq!(exact["hierarchy"]["meshBlock"], json!({"code": "70000010000", "category": "Parkland"}));
+    assert_eq!(exact["metadata"]["address"], Value::Null);
+    service.stop(&[]).await;
+}
+
+/// Simplified outlines of states and councils disagree along a border.
+#[tokio::test]
+async fn the_state_is_that_of_the_council_that_is_named() {
+    let database = Database::copy().await;
+    outline(&database, "LGA", "39999", "Unincorp. Other", "QLD", "LGA 2024").await;
+    let service = Service::over(&database.url(), &[], &[]).await;
+    let path = format!("/api/v1/spatial/boundaries?latitude={}&longitude={}", PLACE.0, PLACE.1);
+    for more in ["", "&includeLGA=false"] {
+        let reply = service.client.get(&format!("{path}{more}")).await;
+        let boundaries = reply.json()["data"]["boundaries"].clone();
+        assert_eq!(boundaries["state"], json!({"code": "QLD", "name": "Queensland"}), "{boundaries}");
+        if more.is_empty() {
+            assert_eq!(boundaries["localGovernmentArea"]["category"], "Unincorporated Area");
+        }
+    }
+    let around = around(&service, json!({})).await;
+    assert_eq!((&around["summary"]["total"], around["summary"].get("averageDistance")), (&json!(0), None), "{around}");
+    service.stop(&[]).await;
+}

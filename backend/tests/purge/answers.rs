@@ -42,6 +42,8 @@ fn questions(pid: &str, area: &str, latitude: f64, longitude: f64) -> Vec<Questi
         "24 fire",
         "fire",
         "horsham",
+        "hamilton",
+        "3400",
         "9998 firebrace street",
         "9998 firebrase st horsham vic 3400",
         "24 firebrace street horshm",
@@ -75,6 +77,17 @@ fn questions(pid: &str, area: &str, latitude: f64, longitude: f64) -> Vec<Questi
         all.push(post("/api/v1/spatial/statistical-areas", json!({"address": address})));
     }
     all.push(get(format!("/api/v1/addresses/{pid}")));
+    for path in [
+        "localities?q=horsh",
+        "localities?q=340",
+        "localities?q=quokka",
+        "streets?q=f&locality=horsham",
+        "streets?q=quokka&locality=horsham",
+    ] {
+        all.push(get(format!("/api/v1/addresses/{path}")));
+    }
+    let parts = json!({"streetNumber": 24, "street": "Firebrace Street", "suburb": "Horsham", "postcode": 3400});
+    all.push(post("/api/v1/addresses/validate", json!({"components": parts})));
     for (latitude, longitude) in [(latitude, longitude), NOWHERE, (latitude + 0.01, longitude)] {
         let at = json!({"latitude": latitude, "longitude": longitude});
         for radius in [5, 100, 1_000] {
