@@ -8,6 +8,7 @@ use addrgate_filters::breaker::{Breaker, State};
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
+use tokio::sync::Mutex;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ pub(crate) struct Pressure(pub(crate) Arc<Shared>);
 impl BackgroundService for Pressure {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let mut changes = self.0.plan_changes();
+        // What the cache gave back it gets back, whichever plan it was that wanted it.
+        let squeeze = Arc::new(Mutex::new(Squeeze::default()));
         loop {
             // Dropped with the plan they were made for.
             let mut running = JoinSet::new();
@@ -41,16 +44,15 @@ impl BackgroundService for Pressure {
             }
             running.spawn(tell_levels(Arc::clone(&self.0), plan.filters.degrade.changes()));
             drop(plan);
-            let shared = Arc::clone(&self.0);
+            let (shared, squeeze) = (Arc::clone(&self.0), Arc::clone(&squeeze));
             running.spawn(async move {
                 let mut beat = tokio::time::interval(BEAT);
-                let mut squeeze = Squeeze::default();
                 loop {
                     beat.tick().await;
                     let used = memory().unwrap_or(0.0);
                     shared.plan().filters.tick(used);
                     widen(&shared);
-                    squeeze.step(&shared, used).await;
+                    squeeze.lock().await.step(&shared, used).await;
                     shared.recent.tick(|| METRICS.totals());
                 }
             });

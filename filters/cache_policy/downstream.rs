@@ -92,6 +92,13 @@ fn remove(headers: &mut HeaderMap, of: impl Fn(&HeaderName) -> bool) {
 
 /// Rewrites what a response says about caching. `now` is when it was received.
 pub fn write(headers: &mut HeaderMap, audience: Audience, terms: Terms, targets: &[FieldName], now: SystemTime) {
+    if audience == Audience::AsUpstream
+        && terms == Terms::Nothing
+        && ResponseDirectives::read(control(headers)).no_store
+    {
+        // It says so itself.
+        return remove(headers, |name| is_targeted(name, targets));
+    }
     let line = match (audience, terms) {
         (_, Terms::Nothing) => b"no-store".to_vec(),
         (Audience::Private, Terms::Validate) => b"private, no-cache".to_vec(),
@@ -277,8 +284,14 @@ fn for_cdns(
     Some(line)
 }
 
+/// As long as a setting can be: no bound at all.
+const FOREVER: Duration = Duration::from_secs(3_650 * 86_400);
+
 /// Shortens every lifetime that is longer than `most`; all else stays as it came.
 fn shorten(headers: &mut HeaderMap, most: Duration, targets: &[FieldName], now: SystemTime) {
+    if most >= FOREVER {
+        return;
+    }
     let most_seconds = seconds(most);
     let said = ResponseDirectives::read(control(headers));
     let is_long = |lifetime: Option<u32>| lifetime.is_some_and(|lifetime| lifetime > most_seconds);
@@ -320,9 +333,6 @@ enum Shortened {
 
 /// A targeted field with lifetimes of at most `most` seconds.
 fn shortened(line: &[u8], most: u32) -> Shortened {
-    if most >= MAX_DELTA {
-        return Shortened::Same;
-    }
     let Ok(mut dictionary) = Parser::new(line).parse::<Dictionary>() else { return Shortened::Unknown };
     let mut changed = false;
     for (name, member) in &mut dictionary {

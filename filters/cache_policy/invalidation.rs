@@ -16,10 +16,21 @@ pub fn applies(method: &str, status: u16) -> bool {
 /// The other targets (path and query) that `Location` and `Content-Location` name on the same origin. A field that
 /// points elsewhere is ignored, or one site could empty another's cache.
 pub fn also<'a>(headers: &'a HeaderMap, authority: &'a str, target: &'a str) -> impl Iterator<Item = String> + 'a {
-    [header::LOCATION, header::CONTENT_LOCATION].into_iter().filter_map(move |name| {
-        let reference = headers.get(name)?.to_str().ok()?;
-        resolve(reference.trim(), authority, target)
-    })
+    [header::LOCATION, header::CONTENT_LOCATION]
+        .into_iter()
+        .filter_map(move |name| resolve(&ascii(headers.get(name)?.as_bytes().trim_ascii()), authority, target))
+}
+
+/// A reference with what is beyond ASCII escaped, as clients read it.
+fn ascii(reference: &[u8]) -> String {
+    let mut text = String::with_capacity(reference.len());
+    for byte in reference {
+        match byte.is_ascii() {
+            true => text.push(char::from(*byte)),
+            false => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 /// Path and query of a reference (RFC 3986 section 5.2) if it stays on the origin. The scheme is not compared: which one
@@ -130,6 +141,9 @@ mod tests {
         headers.insert(header::LOCATION, "/one".parse().unwrap());
         headers.insert(header::CONTENT_LOCATION, "two".parse().unwrap());
         assert_eq!(also(&headers, "h", "/").collect::<Vec<_>>(), ["/one", "/two"]);
+        let raw = http::HeaderValue::from_bytes("caf\u{e9}?q=\u{e9}".as_bytes()).unwrap();
+        headers.insert(header::LOCATION, raw);
+        assert_eq!(also(&headers, "h", "/").next().as_deref(), Some("/caf%C3%A9?q=%C3%A9"));
     }
 
     proptest! {

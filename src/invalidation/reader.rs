@@ -1,5 +1,6 @@
 //! Follows the log: applies what is new, notices what was lost, writes what waits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -39,21 +40,28 @@ impl BackgroundService for Reader {
 struct Cursor {
     /// The entry read last.
     last: Option<Clock>,
-    /// While the log is read from its beginning again: what was read of it before.
-    known: Option<Clock>,
+    /// Those that were read, the newest of them: a log that is read from its beginning again holds some of them, and others
+    /// that may have any id, lower ones where its new server's clock is behind.
+    read: BTreeSet<Clock>,
 }
+
+/// More than a log holds with the usual `length`. What is forgotten is applied once more, which costs a few responses.
+const READ: usize = 20_000;
 
 impl Cursor {
     /// From the beginning again. Says whether something was read before.
     fn rewind(&mut self) -> bool {
-        self.known = self.known.max(self.last.take());
-        self.known.is_some()
+        self.last.take().is_some() || !self.read.is_empty()
     }
 
     /// Reads an entry. Says whether it is a new one.
     fn read(&mut self, id: Clock) -> bool {
         self.last = Some(id);
-        self.known.is_none_or(|known| id > known)
+        let is_new = self.read.insert(id);
+        if self.read.len() > READ {
+            self.read.pop_first();
+        }
+        is_new
     }
 }
 
@@ -91,7 +99,6 @@ impl Invalidation {
             let is_last = !page.is_full();
             self.take_in(page, cursor);
             if is_last {
-                cursor.known = None;
                 return Ok(());
             }
         }
@@ -187,6 +194,22 @@ mod tests {
             assert_eq!(invalidation.judge(&[], id(50)), Validity::Valid);
             assert_eq!(invalidation.judge(&[tag(51)], id(50)), Validity::Gone);
         }
+    }
+
+    #[test]
+    fn a_purge_of_a_log_whose_ids_went_back_is_as_hard_as_it_says() {
+        let invalidation = Invalidation::new(&Config::default(), None);
+        let mut cursor = Cursor::default();
+        invalidation.take_in(page(false, &[100, 200], &[100, 200]), &mut cursor);
+        let kept = invalidation.now();
+        // A new server, whose clock is behind, knows one purge already.
+        invalidation.take_in(page(false, &[50, 60], &[60]), &mut cursor);
+        assert_eq!(invalidation.judge(&[tag(60)], kept), Validity::Gone);
+        assert_eq!(invalidation.judge(&[tag(61)], kept), Validity::Stale, "others may be missing");
+        let fetched = invalidation.now();
+        invalidation.take_in(page(true, &[70], &[70]), &mut cursor);
+        assert_eq!(invalidation.judge(&[tag(70)], fetched), Validity::Gone);
+        assert_eq!(invalidation.judge(&[tag(60)], fetched), Validity::Valid);
     }
 
     #[test]

@@ -107,6 +107,14 @@ fn what_is_no_longer_than_allowed_goes_out_as_it_came(#[case] fields: &[(&str, &
     assert_eq!(told(fields, ANY, store(100)), said(&headers(fields)));
 }
 
+#[test]
+fn what_has_no_bound_or_forbids_storing_itself_stays_to_the_letter() {
+    let long = [(CC, "max-age=99999999999"), (CDN, "max-age=99999999999"), ("surrogate-control", "max-age=3600+600")];
+    assert_eq!(told(&long, ANY, store(3_650 * 86_400)), said(&headers(&long)));
+    let never = [(CC, "max-age=10000, No-Store"), (CDN, "max-age=9"), ("expires", "0")];
+    assert_eq!(told(&never, ANY, Terms::Nothing), "max-age=10000, No-Store; expires: 0");
+}
+
 #[rstest]
 #[case(&[(CC, "max-age=604800, public"), ("expires", "0")], "max-age=100, public")]
 #[case(&[(CC, "max-age=5, s-maxage=101")], "max-age=5, s-maxage=100")]
