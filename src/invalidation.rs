@@ -2,7 +2,7 @@
 //!
 //! ```yaml
 //! invalidation:
-//!   poll: 50ms               # how often the log is read; a purge reaches other instances within it
+//!   poll: 50ms               # how often the log is read where it can't be waited on by a blocking read
 //!   distrust: 30s            # while the log can't be read, how long an answer in memory stays fresh at most
 //!   names: 100000            # purged tags and keys that are remembered
 //!   length: 10000            # entries that the log keeps, about
@@ -20,7 +20,7 @@ use addrgate_filters::units::Span;
 use arc_swap::ArcSwap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::redis::Redis;
@@ -45,7 +45,8 @@ const HEARD: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// How often the log is read.
+    /// How often the log is read where it can't be waited on: by a blocking read, on a connection of its own, a purge reaches
+    /// other instances at once.
     pub(crate) poll: Span,
     /// While the log can't be read, how long an answer in memory stays fresh at most. It is served stale beyond that, while
     /// it is refreshed.
@@ -97,6 +98,10 @@ pub(crate) struct Invalidation {
     /// Since when the log can't be read; `None` while it can.
     lost: ArcSwap<Option<SystemTime>>,
     instances: AtomicUsize,
+    /// Told when the log should be read, or written to.
+    news: Notify,
+    /// Whether somebody tells.
+    hears: AtomicBool,
     /// Changes when everything was purged.
     cleared: watch::Sender<()>,
 }
@@ -114,6 +119,8 @@ impl Invalidation {
             log: redis.map(|redis| Log::new(redis, config.length)),
             lost: ArcSwap::from_pointee(lost),
             instances: AtomicUsize::new(1),
+            news: Notify::new(),
+            hears: AtomicBool::new(false),
             cleared: watch::Sender::new(()),
         })
     }
@@ -167,6 +174,7 @@ impl Invalidation {
         METRICS.purges.with_label_values(&["request"]).inc();
         if self.log.is_some() {
             self.outbox().put_off(purge);
+            self.news.notify_one();
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use addrgate_filters::rate_limit::{Accounts, Ask, SCRIPT};
 use async_trait::async_trait;
+use futures::StreamExt;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use redis::Script;
@@ -19,10 +20,13 @@ static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(SCRIPT));
 /// Asks under way.
 const AT_ONCE: usize = 256;
 
+/// The longest time for giving tokens back at the end of the process.
+const LAST: Duration = Duration::from_secs(1);
+
 /// How often the number of instances is told, by which a limit is divided while Redis is away.
 const COUNT: Duration = Duration::from_secs(1);
 
-/// The task.
+/// The task, for as long as the process runs, a stop included: requests in flight are still counted.
 pub(crate) struct Leases {
     pub(crate) redis: Arc<Redis>,
     /// Knows how many instances there are.
@@ -31,7 +35,7 @@ pub(crate) struct Leases {
 
 #[async_trait]
 impl BackgroundService for Leases {
-    async fn start(&self, mut shutdown: ShutdownWatch) {
+    async fn start(&self, _: ShutdownWatch) {
         let accounts = Accounts::of_process();
         let leases = accounts.leases();
         let Some(mut asks) = leases.asks() else { return };
@@ -44,7 +48,6 @@ impl BackgroundService for Leases {
                     leases.set_instances(u64::try_from(self.invalidation.instances()).unwrap_or(1));
                     continue;
                 }
-                _ = shutdown.wait_for(|stopping| *stopping) => return,
             };
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let redis = Arc::clone(&self.redis);
@@ -56,13 +59,21 @@ impl BackgroundService for Leases {
     }
 }
 
+/// Gives all tokens at hand back, once no request needs them, and does not wait for it long: what can't be given back comes
+/// back in time.
+pub(crate) async fn give_back(redis: &Redis) {
+    let asks = futures::stream::iter(Accounts::of_process().surrender());
+    let _late = tokio::time::timeout(LAST, asks.for_each_concurrent(AT_ONCE, |ask| lease(redis, ask))).await;
+}
+
 /// An ask that gets no answer counts as failed, which its destructor says.
 async fn lease(redis: &Redis, ask: Ask) {
-    let mut script = LEASE.key(redis.key(&format!("l:{}", ask.key())));
+    let key = redis.key(&format!("l:{}", ask.key()));
+    let mut script = LEASE.key(&key);
     for argument in ask.arguments() {
         script.arg(argument);
     }
-    let outcome = match redis.ask((&script).into()).await {
+    let outcome = match redis.ask(&key, &script).await {
         Ok(answer) => {
             ask.leased(answer);
             "ok"

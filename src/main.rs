@@ -56,7 +56,7 @@ enum Command {
     Check {
         #[command(flatten)]
         file: FileArgument,
-        /// Also connect to every upstream.
+        /// Also connect to every upstream, and to Redis, where the user's rights are tried.
         #[arg(long)]
         connect: bool,
     },
@@ -132,6 +132,10 @@ fn execute(command: Command) -> anyhow::Result<()> {
             }
             if connect {
                 upstream::connect(&plan.file.upstreams)?;
+                let folder = file.config.parent().unwrap_or(Path::new("."));
+                if let Some(redis) = redis::Redis::of(plan.file.redis.as_ref(), folder)? {
+                    redis.check()?;
+                }
             }
             say(&format!("{} is valid, hash {}", file.config.display(), plan.hash))
         }

@@ -39,9 +39,6 @@ impl BackgroundService for Pressure {
                     running.spawn(tell(Arc::clone(breaker)));
                 }
             }
-            if let Some(redis) = &self.0.redis {
-                running.spawn(tell(Arc::clone(&redis.breaker)));
-            }
             running.spawn(tell_levels(Arc::clone(&self.0), plan.filters.degrade.changes()));
             drop(plan);
             let (shared, squeeze) = (Arc::clone(&self.0), Arc::clone(&squeeze));
@@ -113,7 +110,7 @@ impl Squeeze {
 }
 
 /// A line and a count for each change of a breaker.
-async fn tell(breaker: Arc<Breaker>) {
+pub(crate) async fn tell(breaker: Arc<Breaker>) {
     let changes = breaker.changes();
     each(changes, |change| {
         METRICS.breaker_changes.with_label_values(&[&**breaker.name(), change.to.as_str()]).inc();

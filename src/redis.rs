@@ -1,4 +1,5 @@
-//! Redis: one connection that several parts share, kept up by a task of its own, never waited for longer than a deadline.
+//! Redis: one connection that several parts share, of a cluster one to each master, kept up by a task of its own, never
+//! waited for longer than a deadline.
 //!
 //! ```yaml
 //! redis:                     # left out: the gateway runs alone
@@ -23,7 +24,9 @@ use std::time::Duration;
 
 use addrgate_filters::breaker::{self, Breaker};
 use addrgate_filters::units::{Percent, Secret, Span};
-use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
 use redis::{Cmd, FromRedisValue, ScriptInvocation};
 use schemars::JsonSchema;
 use serde::de::Error as _;
@@ -31,11 +34,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 
+mod cluster;
 mod connect;
-mod keeper;
+mod node;
+mod rights;
 
-use connect::{Connector, Link};
-pub(crate) use keeper::Keeper;
+use cluster::Cluster;
+pub(crate) use connect::Link;
+use connect::Seeds;
+use node::Node;
 
 /// How the servers are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -139,6 +146,9 @@ pub(crate) enum Failed {
     /// Nothing is connected.
     #[error("Redis is not connected")]
     Away,
+    /// A connection could not be made.
+    #[error("Redis can't be reached: {0}")]
+    Unreachable(String),
     /// Its breaker is open.
     #[error("Redis fails too often and is not asked now")]
     Refused,
@@ -154,7 +164,7 @@ impl Failed {
     /// In a word, for metrics.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
-            Self::Away => "away",
+            Self::Away | Self::Unreachable(_) => "away",
             Self::Refused => "breaker",
             Self::Late => "timeout",
             Self::Error(_) => "error",
@@ -164,12 +174,19 @@ impl Failed {
 
 /// See the module. One per process.
 pub(crate) struct Redis {
-    connector: Connector,
-    link: ArcSwapOption<Link>,
-    /// Guards what requests wait for; the invalidation log asks past it.
-    pub(crate) breaker: Arc<Breaker>,
+    mode: Mode,
+    /// As the configuration names them.
+    places: Vec<String>,
+    servers: Servers,
     prefix: String,
     timeout: Duration,
+}
+
+enum Servers {
+    /// One at a time.
+    One(Arc<Node>),
+    /// The masters of a cluster, each with its keys.
+    Cluster(Cluster),
 }
 
 impl Redis {
@@ -191,14 +208,25 @@ impl Redis {
                     .to_owned(),
             );
         }
-        let Some(connector) = Connector::new(config, folder)? else { return Ok(None) };
-        Ok(Some(Arc::new(Self {
-            connector,
-            link: ArcSwapOption::empty(),
-            breaker: Breaker::new("redis", &config.breaker),
-            prefix: config.prefix.clone(),
-            timeout: config.timeout.0,
-        })))
+        let Some(seeds) = Seeds::new(config, folder)? else { return Ok(None) };
+        let places = seeds.places();
+        let one = |connector| {
+            let breaker = Breaker::new("redis", &config.breaker);
+            Servers::One(Node::new(connector, breaker, &config.prefix, Arc::default()))
+        };
+        let servers = match config.mode {
+            Mode::Standalone => one(seeds.only()?),
+            Mode::Sentinel => one(seeds.sentinels(config, folder)?),
+            Mode::Cluster => Servers::Cluster(Cluster::new(seeds, config.breaker, &config.prefix)),
+        };
+        let (mode, prefix, timeout) = (config.mode, config.prefix.clone(), config.timeout.0);
+        Ok(Some(Arc::new(Self { mode, places, servers, prefix, timeout })))
+    }
+
+    /// The same of a file that may say nothing of Redis.
+    pub(crate) fn of(config: Option<&Config>, folder: &Path) -> anyhow::Result<Option<Arc<Self>>> {
+        let redis = config.map(|config| Self::new(config, folder)).transpose();
+        Ok(redis.map_err(|e| anyhow::anyhow!("redis: {e}"))?.flatten())
     }
 
     /// A key of ours.
@@ -206,14 +234,30 @@ impl Redis {
         format!("{}:{rest}", self.prefix)
     }
 
-    /// Asks for the sake of a request: within the cache's deadline, and only while the breaker is closed.
-    pub(crate) async fn ask<T: FromRedisValue>(&self, command: Command<'_>) -> Result<T, Failed> {
-        if self.link.load().is_none() {
-            return Err(Failed::Away);
-        }
-        let permit = self.breaker.admit().map_err(|_| Failed::Refused)?;
+    /// Whether all servers can be reached by a user with all rights, for the command line; the error says what not.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime
+            .block_on(async {
+                match &self.servers {
+                    Servers::One(node) => node.connector.check(&self.prefix).await,
+                    Servers::Cluster(cluster) => cluster.check().await,
+                }
+            })
+            .map_err(|error| anyhow::anyhow!("redis: {error}"))
+    }
+
+    /// Asks about `key`, and others of its slot, for the sake of a request: within the cache's deadline, and only while the
+    /// breaker of the key's server is closed.
+    pub(crate) async fn ask<'a, T: FromRedisValue>(
+        &self,
+        key: &str,
+        command: impl Into<Command<'a>>,
+    ) -> Result<T, Failed> {
+        let node = self.node(key).filter(|node| node.is_connected()).ok_or(Failed::Away)?;
+        let permit = node.breaker.admit().map_err(|_| Failed::Refused)?;
         let begun = Instant::now();
-        let answer = self.ask_within(command, self.timeout).await;
+        let answer = self.ask_node(&node, command.into(), self.timeout).await;
         match &answer {
             Err(Failed::Late | Failed::Away) => permit.failure(),
             Err(Failed::Error(e)) if !is_answer(e) => permit.failure(),
@@ -222,40 +266,108 @@ impl Redis {
         answer
     }
 
-    /// Asks within a deadline of the caller's own, past the breaker.
-    pub(crate) async fn ask_within<T: FromRedisValue>(
+    /// Asks about `key` within a deadline of the caller's own, past the breaker.
+    pub(crate) async fn ask_within<'a, T: FromRedisValue>(
         &self,
+        key: &str,
+        command: impl Into<Command<'a>>,
+        time: Duration,
+    ) -> Result<T, Failed> {
+        let node = self.node(key).ok_or(Failed::Away)?;
+        self.ask_node(&node, command.into(), time).await
+    }
+
+    async fn ask_node<T: FromRedisValue>(
+        &self,
+        node: &Node,
         command: Command<'_>,
         time: Duration,
     ) -> Result<T, Failed> {
-        let link = self.link.load_full().ok_or(Failed::Away)?;
-        let answer = timeout(time, link.ask(command)).await.map_err(|_elapsed| Failed::Late)?;
-        answer.map_err(|e| {
-            if connect::is_lost(&e) {
-                link.lost.notify_one();
+        let answer = async {
+            match &self.servers {
+                Servers::One(_) => node.ask(command, false).await,
+                Servers::Cluster(cluster) => cluster.ask(node, command).await,
             }
-            Failed::Error(e)
-        })
+        };
+        timeout(time, answer).await.map_err(|_elapsed| Failed::Late)?
     }
 
-    /// Whether something is connected.
+    /// The server that has a key; `None` where that is not known yet.
+    fn node(&self, key: &str) -> Option<Arc<Node>> {
+        match &self.servers {
+            Servers::One(node) => Some(Arc::clone(node)),
+            Servers::Cluster(cluster) => cluster.node(key),
+        }
+    }
+
+    fn nodes(&self) -> Vec<Arc<Node>> {
+        match &self.servers {
+            Servers::One(node) => vec![Arc::clone(node)],
+            Servers::Cluster(cluster) => cluster.nodes(),
+        }
+    }
+
+    /// A connection of the caller's own to the server that has a key, for a command that blocks.
+    pub(crate) async fn dedicated(&self, key: &str) -> Result<Link, Failed> {
+        let node = self.node(key).filter(|node| node.is_connected()).ok_or(Failed::Away)?;
+        node.connector.connect().await.map_err(Failed::Unreachable)
+    }
+
+    /// Whether something is connected: of a cluster, at least one master.
     pub(crate) fn is_connected(&self) -> bool {
-        self.link.load().is_some()
+        self.nodes().iter().any(|node| node.is_connected())
+    }
+
+    /// The breakers of all servers.
+    pub(crate) fn breakers(&self) -> Vec<Arc<Breaker>> {
+        self.nodes().iter().map(|node| Arc::clone(&node.breaker)).collect()
     }
 
     /// Whether requests are served from it: connected, and its breaker closed.
     pub(crate) fn is_well(&self) -> bool {
-        self.is_connected() && !self.breaker.state().refuses()
+        self.nodes().iter().any(|node| node.is_connected() && !node.breaker.state().refuses())
     }
 
     /// For status: mode, servers without secrets, state.
     pub(crate) fn status(&self) -> serde_json::Value {
-        serde_json::json!({
-            "mode": self.connector.mode,
-            "servers": self.connector.places(),
+        let mut status = serde_json::json!({
+            "mode": self.mode,
+            "servers": self.places,
             "connected": self.is_connected(),
-            "breaker": self.breaker.snapshot(),
-        })
+        });
+        let nodes = self.nodes();
+        match &self.servers {
+            Servers::One(node) => {
+                status["breaker"] = serde_json::json!(node.breaker.snapshot());
+                status["trouble"] = serde_json::json!(node.trouble());
+            }
+            Servers::Cluster(cluster) => {
+                status["trouble"] = serde_json::json!(cluster.trouble());
+                let master = |node: &Arc<Node>| {
+                    serde_json::json!({
+                        "server": node.connector.places.join(" "),
+                        "connected": node.is_connected(),
+                        "breaker": node.breaker.snapshot(),
+                        "trouble": node.trouble(),
+                    })
+                };
+                status["masters"] = nodes.iter().map(master).collect();
+            }
+        }
+        status
+    }
+}
+
+/// Keeps the connections up for as long as the process runs, a stop included: requests in flight still use them.
+pub(crate) struct Keeper(pub(crate) Arc<Redis>);
+
+#[async_trait]
+impl BackgroundService for Keeper {
+    async fn start(&self, _: ShutdownWatch) {
+        match &self.0.servers {
+            Servers::One(node) => Arc::clone(node).keep().await,
+            Servers::Cluster(cluster) => cluster.keep().await,
+        }
     }
 }
 
@@ -270,6 +382,7 @@ fn is_answer(e: &redis::RedisError) -> bool {
 }
 
 /// What is asked.
+#[derive(Clone, Copy)]
 pub(crate) enum Command<'a> {
     /// One command on one key.
     Plain(&'a Cmd),

@@ -53,8 +53,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     let conf = server_conf(threads, drain.0, settings.upgrade_socket.as_deref());
     let hash = plan.hash.clone();
     let folder = path.parent().unwrap_or(Path::new("."));
-    let redis = plan.file.redis.as_ref().map(|config| Redis::new(config, folder)).transpose();
-    let redis = redis.map_err(|e| anyhow::anyhow!("redis: {e}"))?.flatten();
+    let redis = Redis::of(plan.file.redis.as_ref(), folder)?;
     if redis.is_none() {
         tracing::info!("no Redis is configured: cache, limits and purges are this instance's own");
     }
@@ -104,7 +103,10 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let cut_off = runtime.block_on(async {
         let cut_off = drained(&shared, stages, phases, drain.0).await;
-        shared.invalidation.flush().await;
+        if let Some(redis) = &shared.redis {
+            crate::leases::give_back(redis).await;
+        }
+        shared.invalidation.leave().await;
         cut_off
     });
     if ended.is_finished() && ended.join().is_err() {

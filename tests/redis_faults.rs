@@ -10,8 +10,8 @@ use futures::StreamExt;
 use serde_json::json;
 use support::gateway::plain;
 use support::origin::pause;
-use support::redis::{Redis, SlowLine};
-use support::{Answer, Gateway, Origin, until};
+use support::redis::{Redis, Sentinels, SlowLine};
+use support::{Answer, Gateway, Origin, program, until};
 use tokio::time::Instant;
 
 /// Lines that such trouble is expected to leave.
@@ -299,4 +299,153 @@ async fn where_it_is_full_purges_are_written_all_the_same() {
     assert_ne!(two.client.get("/old1").await.text(), old);
     let _: String = redis.ask(&["CONFIG", "SET", "maxmemory", "0"]).await;
     end(one, two, "full").await;
+}
+
+#[tokio::test]
+async fn a_purge_is_heard_of_at_once_not_with_the_next_poll() {
+    let origin = origin().await;
+    let (redis, sentinels) = tokio::join!(Redis::start(), Sentinels::start());
+    for (mode, urls) in [("standalone", format!("{:?}", redis.url())), ("sentinel", sentinels.urls())] {
+        let redis =
+            format!("redis: {{ mode: {mode}, master: mymaster, urls: [{urls}] }}\ninvalidation: {{ poll: 5s }}\n");
+        let config = plain(&origin.place) + &redis;
+        let (one, two) = (Gateway::start(&config).await, Gateway::start(&config).await);
+        connected(&one).await;
+        connected(&two).await;
+        until("both are known", || async {
+            one.admin("GET", "/admin/v1/status", None).await.json()["invalidation"]["instances"] == 2
+        })
+        .await;
+        let mut times = Vec::new();
+        for _ in 0..50 {
+            let old = two.client.get("/old").await.text();
+            let begun = Instant::now();
+            let purge = one.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["all"]})));
+            let heard = async {
+                while two.client.get("/old").await.text() == old {}
+                begun.elapsed()
+            };
+            let (receipt, heard) = tokio::join!(purge, heard);
+            assert_eq!(receipt.json(), json!({"confirmed": true, "applied": 2, "instances": 2}), "{mode}");
+            times.push(heard);
+        }
+        times.sort();
+        println!("{mode}: heard of after {:?} in the middle, {:?} at the 98th of a hundred", times[25], times[48]);
+        assert!(times[49] < Duration::from_secs(1), "{mode}: {:?}", times[49]);
+        one.stop(&EXPECTED).await;
+        two.stop(&EXPECTED).await;
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_was_stopped_is_not_counted_any_more() {
+    let origin = origin().await;
+    let redis = Redis::start().await;
+    let (one, two) = both(&origin, redis.port, redis.port).await;
+    let purge = async || {
+        let begun = Instant::now();
+        let receipt = one.admin("POST", "/admin/v1/cache/purge", Some(json!({"tags": ["all"]}))).await.json();
+        (receipt, begun.elapsed())
+    };
+    until("both are known", || async { purge().await.0["instances"] == 2 }).await;
+    two.stop(&EXPECTED).await;
+    let (receipt, time) = purge().await;
+    assert_eq!(receipt, json!({"confirmed": true, "applied": 1, "instances": 1}));
+    assert!(time < Duration::from_millis(400), "nobody is waited for: {time:?}");
+    assert_eq!(redis.ask::<i64>(&["HLEN", "addrgate:{log}:read"]).await, 1);
+    assert_eq!(redis.ask::<i64>(&["ZCARD", "addrgate:{log}:seen"]).await, 1);
+    one.stop(&EXPECTED).await;
+    assert_eq!(redis.ask::<i64>(&["EXISTS", "addrgate:{log}:read", "addrgate:{log}:seen"]).await, 0);
+}
+
+#[tokio::test]
+async fn a_stop_gives_leased_tokens_back() {
+    let origin = origin().await;
+    let redis = Redis::start().await;
+    let limits = "rate_limit: { address: [1000/1d], shared: true }\n";
+    let config = format!("{}redis: {{ urls: [{:?}] }}\n{limits}", plain(&origin.place), redis.url());
+    // An idle client, and a busy one whose batches have grown.
+    for (n, requests) in [1, 1, 1, 100, 1, 1].into_iter().enumerate() {
+        let gateway = Gateway::start(&config).await;
+        connected(&gateway).await;
+        let mut before = None;
+        for _ in 0..requests {
+            let reply = gateway.client.get("/old").await;
+            before = reply.header("x-ratelimit-remaining").parse::<u64>().ok();
+        }
+        let spent = [1, 2, 3, 103, 104, 105][n];
+        // One comes back every 86 s.
+        let remaining = 1000 - spent..=1003 - spent;
+        assert!(before.is_some_and(|before| remaining.contains(&before)), "run {n}: {before:?}, {remaining:?}");
+        gateway.stop(&EXPECTED).await;
+    }
+}
+
+/// The rights that docs/operations.md lists.
+fn documented_rights() -> Vec<String> {
+    let page = std::fs::read_to_string(support::project("docs/operations.md")).unwrap();
+    let line = page.lines().find(|line| line.starts_with("ACL SETUSER addrgate")).unwrap();
+    line.split(' ').map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_user_with_too_few_rights_is_told_once_in_redis_own_words() {
+    let origin = origin().await;
+    let redis = Redis::start().await;
+    let command = async |words: &[&str]| redis.ask::<String>(words).await;
+    let documented = documented_rights();
+    command(&documented.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let user = format!("redis: {{ urls: [{:?}], username: addrgate, password: password }}\n", redis.url());
+    let config = plain(&origin.place) + &user;
+    let (one, two) = (Gateway::start(&config).await, Gateway::start(&config).await);
+    connected(&one).await;
+    connected(&two).await;
+    let trouble = async || {
+        let status = one.admin("GET", "/admin/v1/status", None).await.json();
+        status["cache"]["second"]["redis"]["trouble"].as_str().map(str::to_owned)
+    };
+    let told = || one.process.lines().iter().filter(|line| line.contains("lacks rights")).count();
+    // With what is documented everything works.
+    assert_eq!(trouble().await, None);
+    recovered(&one, &two, "documented").await;
+    assert_eq!(told(), 0);
+    for (n, (less, more, word)) in
+        [("-xread", "+xread", "XREAD"), ("-set", "+set", "SET"), ("-evalsha", "+evalsha", "evalsha")]
+            .into_iter()
+            .enumerate()
+    {
+        command(&["ACL", "SETUSER", "addrgate", less]).await;
+        until("it is told", || async { trouble().await.is_some_and(|trouble| trouble.contains(word)) }).await;
+        let words = trouble().await.unwrap();
+        assert!(words.contains("NOPERM") || words.contains("can't run this command"), "{words}");
+        if less == "-xread" {
+            // The log is polled then.
+            recovered(&one, &two, "polled").await;
+        }
+        // Longer than it takes to look again.
+        pause(6000).await;
+        assert_eq!(told(), n + 1, "once: {:?}", one.process.lines());
+        let check = || {
+            let file = one.folder.path().join("config.yaml");
+            let output = std::process::Command::new(program("addrgate"))
+                .args(["check", "--connect", "--config"])
+                .arg(file)
+                .env("LISTEN", "127.0.0.1:1")
+                .output()
+                .unwrap();
+            (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (well, said) = check();
+        assert!(!well && said.contains("redis: ") && said.contains(word), "{said}");
+        command(&["ACL", "SETUSER", "addrgate", more]).await;
+        let (well, said) = check();
+        assert!(well, "{said}");
+        until("it is over", || async { trouble().await.is_none() }).await;
+    }
+    // No user at all, and a wrong password.
+    command(&["ACL", "SETUSER", "addrgate", "resetpass", ">other"]).await;
+    let _: i64 = redis.ask(&["CLIENT", "KILL", "USER", "addrgate"]).await;
+    until("it is told", || async { trouble().await.is_some_and(|trouble| trouble.contains("WRONGPASS")) }).await;
+    command(&["ACL", "SETUSER", "addrgate", "resetpass", ">password"]).await;
+    end(one, two, "rights").await;
 }

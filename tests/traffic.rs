@@ -31,7 +31,7 @@ macro_rules! scenarios {
 scenarios! {
     two_thousand_at_once_on_two_instances_get_exactly_the_budget: "shared-limit";
     a_sustained_flood_is_admitted_at_the_limits_rate: "shared-flood";
-    redis_killed_in_the_middle_never_admits_more_than_a_fifth_on_top: "shared-redis-killed";
+    redis_killed_in_the_middle_never_admits_more_than_half_on_top: "shared-redis-killed";
     keys_at_half_their_limit_are_never_refused: "many-keys";
     at_five_times_the_capacity_it_goes_on_at_full_speed: "overload";
     a_burst_is_absorbed: "burst";

@@ -1,7 +1,8 @@
 -- Leases tokens of one budget to one instance (GCRA, see gcra.rs). One key, so one hash slot; no loop.
 --
 -- KEYS[1]  the account; holds its theoretical arrival time (TAT) in microseconds
--- ARGV     period in microseconds, requests in it, tokens given back, tokens wanted, share
+-- ARGV     period in microseconds, requests in it, tokens given back (less than 0: spent without a lease), tokens wanted,
+--          share
 -- returns  tokens leased, microseconds until the whole budget is there, microseconds until one token is
 --
 -- The clock is the server's, so instances may disagree about the time. A TAT further ahead than one period can only be
@@ -17,7 +18,7 @@ local tat = tonumber(redis.call('GET', KEYS[1]) or nil)
 if not tat or not (tat > now) then
   tat = now
 end
-tat = math.max(math.min(tat, now + period) - back * interval, now)
+tat = math.max(math.min(math.min(tat, now + period) - back * interval, now + period), now)
 
 -- A thousandth of a token makes up for what the division loses.
 local available = math.floor((now + period - tat) / interval + 0.001)

@@ -12,6 +12,9 @@ use super::state::{IDLE, Order, State, Take};
 use super::{OnError, gcra};
 use crate::units::Rate;
 
+/// How often what is owed is tried to be paid while there is no answer, beside what requests ask; in nanoseconds.
+const AWAY: u64 = 5 * IDLE;
+
 #[derive(Debug)]
 pub(super) struct Lease {
     /// What the account is called among all instances.
@@ -44,6 +47,9 @@ impl Lease {
         let take = state.take(on_error, self.leases.instances(), now);
         let order = state.order(now);
         drop(state);
+        if matches!(take, Take::Alone(_)) {
+            self.leases.watch(self);
+        }
         match order {
             None => take,
             Some(order) if self.leases.send(Ask::new(self, order)) => take,
@@ -89,9 +95,9 @@ impl Lease {
         self.answered.notify_waiters();
     }
 
-    pub(super) fn failed(&self) {
+    pub(super) fn failed(&self, order: Order) {
         let (mut state, now) = self.state();
-        state.failed(self.leases.instances(), now);
+        state.failed(order, self.leases.instances(), now);
         drop(state);
         self.answered.notify_waiters();
     }
@@ -101,12 +107,19 @@ impl Lease {
         self.state().0.holds() && !self.watched.swap(true, Ordering::AcqRel)
     }
 
+    /// Gives back what is at hand, for good.
+    pub(super) fn surrender(self: &Arc<Self>) -> Option<Ask> {
+        let order = self.state().0.surrender()?;
+        Some(Ask::new(self, order))
+    }
+
     /// Looks after idle tokens: what has to be given back by now, and when to look again.
     pub(super) fn overdue(self: &Arc<Self>) -> (Option<Ask>, Option<u64>) {
         let (mut state, now) = self.state();
         state.put_idle_aside(now);
         let order = state.order(now);
-        let again = state.holds().then(|| state.idle_at().max(now + IDLE / 4));
+        let pause = if state.is_away() { AWAY } else { IDLE / 4 };
+        let again = state.holds().then(|| state.idle_at().max(now + pause));
         self.watched.store(again.is_some(), Ordering::Release);
         (order.map(|order| Ask::new(self, order)), again)
     }

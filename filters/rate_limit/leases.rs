@@ -147,10 +147,12 @@ impl Ask {
 
     /// The script's arguments.
     #[must_use]
-    pub fn arguments(&self) -> [u64; 5] {
+    pub fn arguments(&self) -> [i64; 5] {
         let Some(lease) = &self.lease else { return [0; 5] };
-        let micros = u64::try_from(lease.rate.per.0.as_micros()).unwrap_or(u64::MAX);
-        [micros, lease.rate.count, self.order.back, self.order.want, 2 * lease.leases().instances()]
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let micros = i64::try_from(lease.rate.per.0.as_micros()).unwrap_or(i64::MAX);
+        let back = whole(self.order.back).saturating_sub(whole(self.order.owed));
+        [micros, whole(lease.rate.count), back, whole(self.order.want), whole(2 * lease.leases().instances())]
     }
 
     /// What the script returned.
@@ -164,7 +166,7 @@ impl Ask {
 impl Drop for Ask {
     fn drop(&mut self) {
         if let Some(lease) = &self.lease {
-            lease.failed();
+            lease.failed(self.order);
         }
     }
 }

@@ -5,8 +5,10 @@
 //! two, between a fiftieth and a tenth of the budget. Tokens that nobody used for two seconds are given back.
 //!
 //! While nobody can say what the other instances do, this one allows what `on_error` says. Its own share, `local`, begins
-//! with a fifth of the budget at most, divided by the instances, whatever was spent before: so all of them together never
-//! allow more than 1.2 times the budget, and then what comes back in time.
+//! with what is left of the budget as far as is known, divided by the instances: all of it where nothing is known. Others may
+//! have spent everything without its being known here; so that all instances together never allow more than 1.5 times the
+//! budget, and then what comes back in time, more than two begin with less. What was allowed alone is owed, and taken from
+//! the budget as soon as it can be asked again.
 
 use super::OnError;
 use super::gcra::Pace;
@@ -38,6 +40,8 @@ pub(super) struct State {
     tokens: u64,
     /// To be given back when next something is asked.
     back: u64,
+    /// Allowed without a token, to be paid when next something is asked; never more than the budget.
+    owed: u64,
     /// To be asked for at once.
     batch: u64,
     used_at: u64,
@@ -86,6 +90,7 @@ pub(super) enum Take {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) back: u64,
+    pub(super) owed: u64,
     pub(super) want: u64,
 }
 
@@ -98,6 +103,7 @@ impl State {
             interval,
             tokens: 0,
             back: 0,
+            owed: 0,
             batch: (rate.count / 50).max(2),
             used_at: 0,
             leased_at: 0,
@@ -124,7 +130,10 @@ impl State {
         if self.away {
             return match on_error {
                 OnError::Local => self.alone(instances, now),
-                OnError::Allow => Take::Alone(self.balance(now)),
+                OnError::Allow => {
+                    self.owe();
+                    Take::Alone(self.balance(now))
+                }
                 OnError::Deny => Take::Unknown,
             };
         }
@@ -145,7 +154,7 @@ impl State {
         let low = self.missed || self.count >= SMALL && self.tokens * 2 < self.batch;
         let wants = low && now.saturating_sub(self.used_at) < IDLE && now >= self.empty_until;
         let may = !self.asking && (!self.away || now >= self.retry_at);
-        if !may || !wants && self.back == 0 {
+        if !may || !wants && self.back == 0 && self.owed == 0 {
             return None;
         }
         if wants && self.leased_at > 0 {
@@ -157,7 +166,21 @@ impl State {
             }
         }
         (self.asking, self.missed) = (true, false);
-        Some(Order { back: std::mem::take(&mut self.back), want: if wants { self.batch } else { 0 } })
+        Some(self.settle(if wants { self.batch } else { 0 }))
+    }
+
+    /// Gives everything back that is at hand, and pays what is owed: the end of this instance.
+    pub(super) fn surrender(&mut self) -> Option<Order> {
+        self.back += std::mem::take(&mut self.tokens);
+        (self.back > 0 || self.owed > 0).then(|| self.settle(0))
+    }
+
+    fn settle(&mut self, want: u64) -> Order {
+        Order { back: std::mem::take(&mut self.back), owed: std::mem::take(&mut self.owed), want }
+    }
+
+    fn owe(&mut self) {
+        self.owed = (self.owed + 1).min(self.count);
     }
 
     /// An answer: tokens, and the nanoseconds until the whole budget and until one token is there.
@@ -173,29 +196,36 @@ impl State {
         self.empty_until = if granted == 0 && order.want > 0 { now + lull } else { 0 };
     }
 
-    /// No answer. What was to be given back is gone: giving it back twice would allow too much.
-    pub(super) fn failed(&mut self, instances: u64, now: u64) {
+    /// No answer. What was to be given back is gone, and what was owed still is: giving it back twice would allow too much.
+    pub(super) fn failed(&mut self, order: Order, instances: u64, now: u64) {
         self.asking = false;
+        self.owed = (self.owed + order.owed).min(self.count);
         self.go_away(instances, now);
     }
 
     /// An answer that was awaited too long; it may still come.
     pub(super) fn go_away(&mut self, instances: u64, now: u64) {
         if !self.away {
-            // A fifth of the budget or what is left of it, divided by the instances; but one whole request if there is one
-            // for each.
+            // What is left of the budget, divided by the instances; but one whole request if there is one for each. The
+            // others of this instance may know no better: together they begin with half the budget at most.
             let (step, most) = self.alone_steps(instances);
             let left = self.period - self.full_at.saturating_sub(now).min(self.period);
             let one = if left >= step.min(self.period) { step } else { 0 };
-            let begin = left.min(self.period / 5).max(one);
+            let others = instances.saturating_sub(1).max(1);
+            let begin = left.min((self.period / 2 / others).saturating_mul(instances)).max(one);
             self.alone_at = self.alone_at.max(now + most - begin);
         }
         (self.away, self.retry_at) = (true, now + RETRY);
     }
 
-    /// Whether there is something that must be given back once it was idle for too long.
+    /// Whether there is something that must be given back once it was idle for too long, or paid.
     pub(super) fn holds(&self) -> bool {
-        self.tokens > 0 || self.back > 0
+        self.tokens > 0 || self.back > 0 || self.owed > 0
+    }
+
+    /// Whether the last question failed.
+    pub(super) fn is_away(&self) -> bool {
+        self.away
     }
 
     /// When the tokens at hand will have been idle for too long.
@@ -228,6 +258,7 @@ impl State {
             return Take::Empty { wait: ahead - most, balance };
         }
         self.alone_at = now + ahead;
+        self.owe();
         Take::Alone(Balance { remaining: (most - ahead) / step, full_in: ahead })
     }
 

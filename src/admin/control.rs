@@ -89,12 +89,12 @@ pub(super) fn set_breaker(shared: &Shared, name: &str, body: &[u8]) -> Result<Re
     breaker(shared, name)
 }
 
-/// By the name of its upstream, or `redis`.
+/// By the name of its upstream, or `redis`; of a cluster `redis@host:port`.
 fn find(shared: &Shared, name: &str) -> Result<Arc<Breaker>, Cause> {
     let plan = shared.plan();
-    let of_redis = || shared.redis.as_ref().map(|redis| &redis.breaker).filter(|_| name == "redis");
-    let found = plan.filters.breaker.upstreams().get(name).or_else(of_redis);
-    found.cloned().ok_or_else(|| Cause::new(Code::EndpointNotFound, "no_breaker", "There is no breaker of this name."))
+    let of_redis = || shared.redis.as_ref()?.breakers().into_iter().find(|breaker| &**breaker.name() == name);
+    let found = plan.filters.breaker.upstreams().get(name).cloned().or_else(of_redis);
+    found.ok_or_else(|| Cause::new(Code::EndpointNotFound, "no_breaker", "There is no breaker of this name."))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8], form: &'static str) -> Result<T, Cause> {

@@ -107,7 +107,9 @@ pub(crate) fn gather(shared: &Shared) {
             }
         }
     }
-    for breaker in plan.filters.breaker.upstreams().states().chain(shared.redis.as_ref().map(|redis| &redis.breaker)) {
+    let of_redis = shared.redis.as_ref().map(|redis| redis.breakers()).unwrap_or_default();
+    METRICS.redis_connected.set(i64::from(shared.redis.as_ref().is_some_and(|redis| redis.is_connected())));
+    for breaker in plan.filters.breaker.upstreams().states().chain(&of_redis) {
         let state = match breaker.state() {
             State::Closed | State::ForcedClosed => 0.0,
             State::HalfOpen => 1.0,

@@ -16,7 +16,7 @@ use crate::{caching, invalidation, redis, warm};
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen`, `cache`, `invalidation`, `redis`, `limits.bodies`, `warm.keys` and `log.level`"))]
+#[schemars(title = "addrgate configuration", extend("x-reload" = "hot, but for `server`, `admin.listen`, `cache`, `invalidation`, `redis`, `limits.bodies`, `rate_limit.accounts`, `warm.keys` and `log.level`"))]
 pub(crate) struct File {
     /// The version of this format: 1.
     pub(crate) version: u32,

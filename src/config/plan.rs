@@ -209,6 +209,7 @@ impl Plan {
             ("cache", new.cache != old.cache),
             ("invalidation", new.invalidation != old.invalidation),
             ("redis", new.redis != old.redis),
+            ("rate_limit.accounts", new.rate_limit.accounts != old.rate_limit.accounts),
             ("limits.bodies", new.limits.bodies != old.limits.bodies),
             ("warm.keys", new.warm.keys != old.warm.keys),
             ("log.level", new.log.level != old.log.level),

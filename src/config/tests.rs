@@ -153,7 +153,7 @@ fn what_needs_a_restart_is_said_at_a_reload() {
     assert!(documented.iter().all(|name| told.contains(&format!("`{name}`"))), "{documented:?} {told}");
     let others =
         "admin: { listen: \"127.0.0.1:9\" }\ncache: { memory: 1MiB }\ninvalidation: { poll: 60ms }\nredis: { urls: [] }
-limits: { bodies: 300MiB }\nwarm: { keys: 5 }\nlog: { level: warn }\n";
+limits: { bodies: 300MiB }\nrate_limit: { accounts: 2000 }\nwarm: { keys: 5 }\nlog: { level: warn }\n";
     let changed = read(&(SMALLEST.replace("3001", "3009") + others)).unwrap();
     let mut said = changed.restart_needed(&read(SMALLEST).unwrap().file);
     said.sort_unstable();

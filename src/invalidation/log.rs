@@ -1,17 +1,19 @@
 //! The log in Redis: a stream that every instance reads, and the list of instances with how far each has read.
 //!
-//! All keys lie in one slot. The stream is read by polling, on the connection that everybody shares: a blocking read would
-//! need one of its own in every mode, and a poll that fails is how the loss of the log is noticed. The script also says
-//! whether the entry that was read last is still there: if not, entries may have been missed (the log was trimmed past
-//! this instance, or Redis lost it), and everything up to then counts as stale.
+//! All keys lie in one slot. A blocking read on a connection of its own ([`Ear`]) says when there is something new. What it
+//! is, is read by a script, on the connection that everybody shares, which also says whether the entry that was read last is
+//! still there: if not, entries may have been missed (the log was trimmed past this instance, or Redis lost it), and
+//! everything up to then counts as stale.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use redis::Script;
+use redis::{Script, Value, cmd};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::table::{Clock, Name, Purge, Target};
-use crate::redis::{Failed, Redis};
+use crate::redis::{Failed, Link, Redis};
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("append.lua")));
 static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));
@@ -26,6 +28,9 @@ const PAGE: usize = 500;
 /// Names in one entry at most; a larger purge becomes several entries.
 const NAMES: usize = 100;
 
+/// The longest time for which one blocking read waits.
+const BLOCK: Duration = Duration::from_secs(1);
+
 /// How long an instance is believed to be there.
 const BELIEVED: Duration = Duration::from_secs(5);
 
@@ -37,7 +42,12 @@ pub(super) struct Log {
     read: String,
     instance: String,
     length: usize,
+    /// Whether this instance has left: then it says no more that it is there.
+    left: Mutex<bool>,
 }
+
+/// A connection on which is waited for what is new.
+pub(super) struct Ear(Link);
 
 /// What one read brings.
 pub(super) struct Page {
@@ -58,7 +68,7 @@ impl Log {
     pub(super) fn new(redis: Arc<Redis>, length: usize) -> Self {
         let [stream, seen, read] = ["{log}", "{log}:seen", "{log}:read"].map(|key| redis.key(key));
         let instance = addrgate_filters::request_id::RequestId::new().as_str().to_owned();
-        Self { redis, stream, seen, read, instance, length }
+        Self { redis, stream, seen, read, instance, length, left: Mutex::default() }
     }
 
     /// Writes a purge; gives the id of its last entry.
@@ -70,7 +80,7 @@ impl Log {
         for part in parts(purge) {
             let mut script = APPEND.key(&self.stream);
             script.arg(self.length).arg(if purge.soft { "soft" } else { "hard" }).arg(part);
-            let id: String = self.redis.ask_within((&script).into(), DEADLINE).await?;
+            let id: String = self.redis.ask_within(&self.stream, &script, DEADLINE).await?;
             last = parse_id(&id).unwrap_or(last);
         }
         Ok(last)
@@ -79,9 +89,9 @@ impl Log {
     /// The entries after `last`; with `None` all that there are.
     pub(super) async fn read(&self, last: Option<Clock>) -> Result<Page, Failed> {
         let mut script = READ.key(&self.stream);
-        script.arg(last.map_or(String::new(), |last| format!("{}-{}", last.ms, last.seq))).arg(PAGE);
+        script.arg(last.map_or(String::new(), Clock::id)).arg(PAGE);
         type Entries = Vec<(String, Vec<Vec<u8>>)>;
-        let (there, entries): (i64, Entries) = self.redis.ask_within((&script).into(), DEADLINE).await?;
+        let (there, entries): (i64, Entries) = self.redis.ask_within(&self.stream, &script, DEADLINE).await?;
         // What can't be understood purges everything: a newer version may have meant anything.
         let entries = entries.iter().filter_map(|(id, fields)| Some((parse_id(id)?, parse(fields)))).collect();
         Ok(Page { connected: there > 0, entries })
@@ -89,17 +99,44 @@ impl Log {
 
     /// Says how far this instance has read; gives how far each has.
     pub(super) async fn announce(&self, last: Clock) -> Result<Vec<Clock>, Failed> {
+        let left = self.left.lock().await;
+        if *left {
+            return Ok(Vec::new());
+        }
         let mut script = ANNOUNCE.key(&self.seen);
-        script.key(&self.read).arg(&self.instance).arg(format!("{}-{}", last.ms, last.seq));
-        script.arg(u64::try_from(BELIEVED.as_millis()).unwrap_or(u64::MAX));
-        let read: Vec<String> = self.redis.ask_within((&script).into(), DEADLINE).await?;
+        script.key(&self.read).arg(&self.instance).arg(last.id());
+        script.arg(millis(BELIEVED));
+        let read: Vec<String> = self.redis.ask_within(&self.stream, &script, DEADLINE).await?;
         Ok(read.iter().filter_map(|id| parse_id(id)).collect())
+    }
+
+    /// Says that this instance is not there any more.
+    pub(super) async fn leave(&self) -> Result<(), Failed> {
+        *self.left.lock().await = true;
+        for (command, key) in [("HDEL", &self.read), ("ZREM", &self.seen)] {
+            self.redis.ask_within::<()>(key, &*cmd(command).arg(key).arg(&self.instance), DEADLINE).await?;
+        }
+        Ok(())
+    }
+
+    /// A connection for [`Log::wait`].
+    pub(super) async fn ear(&self) -> Result<Ear, Failed> {
+        Ok(Ear(self.redis.dedicated(&self.stream).await?))
+    }
+
+    /// Waits until there is an entry after `last`, at most for [`BLOCK`]. Says whether there is one.
+    pub(super) async fn wait(&self, Ear(link): &Ear, last: Clock) -> Result<bool, Failed> {
+        let mut command = cmd("XREAD");
+        command.arg("COUNT").arg(1).arg("BLOCK").arg(millis(BLOCK)).arg("STREAMS").arg(&self.stream).arg(last.id());
+        let answer = timeout(BLOCK + DEADLINE, link.ask::<Value>((&command).into())).await;
+        Ok(answer.map_err(|_elapsed| Failed::Late)?? != Value::Nil)
     }
 
     /// How many other instances have read up to `id`, and how many there are.
     pub(super) async fn heard(&self, id: Clock) -> Result<(usize, usize), Failed> {
-        let mut command = redis::cmd("HGETALL");
-        let read: Vec<(String, String)> = self.redis.ask_within(command.arg(&self.read).into(), DEADLINE).await?;
+        let mut command = cmd("HGETALL");
+        let read: Vec<(String, String)> =
+            self.redis.ask_within(&self.read, &*command.arg(&self.read), DEADLINE).await?;
         let others = || read.iter().filter(|(instance, _)| *instance != self.instance);
         let heard = others().filter(|(_, read)| parse_id(read).is_some_and(|read| read >= id)).count();
         Ok((heard, others().count()))
@@ -130,6 +167,17 @@ fn parse(fields: &[Vec<u8>]) -> Option<Purge> {
         }
     };
     Some(Purge { target, soft: kind != b"hard" })
+}
+
+impl Clock {
+    /// The entry's id.
+    fn id(self) -> String {
+        format!("{}-{}", self.ms, self.seq)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn parse_id(id: &str) -> Option<Clock> {

@@ -8,16 +8,20 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Invalidation;
-use super::log::{Log, Page};
+use super::log::{Ear, Log, Page};
 use super::table::Clock;
 use crate::redis::Failed;
 use crate::telemetry::METRICS;
 
-/// How often an instance says that it is there.
+/// How often an instance says that it is there, and reads the log though it heard of nothing new.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The pause before another connection is made on which is waited for what is new.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The longest time for the purges that wait at the end of the process.
 const LAST: Duration = Duration::from_secs(1);
@@ -67,27 +71,71 @@ impl Cursor {
 
 impl Invalidation {
     async fn follow(&self, log: &Log) {
+        let read = watch::Sender::new(None);
+        tokio::join!(self.read_on(log, &read), self.listen(log, read.subscribe()));
+    }
+
+    /// Reads whenever there is something new, or may be.
+    async fn read_on(&self, log: &Log, read: &watch::Sender<Option<Clock>>) {
         let mut cursor = Cursor::default();
         let mut announced: Option<(Clock, Instant)> = None;
-        let mut turn = interval(self.config.poll.0);
-        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            turn.tick().await;
             let done = self.catch_up(log, &mut cursor).await;
             let done = match done {
                 Ok(()) => self.catch_out(log).await,
                 Err(error) => Err(error),
             };
-            if let Err(error) = done {
-                self.lost(&error);
-                continue;
+            match &done {
+                Ok(()) => {
+                    self.found();
+                    read.send_replace(cursor.last);
+                }
+                Err(error) => self.lost(error),
             }
-            self.found();
-            let Some(read) = cursor.last else { continue };
-            let due = announced.is_none_or(|(what, when)| what != read || when.elapsed() >= HEARTBEAT);
-            if due && let Ok(all) = log.announce(read).await {
-                announced = Some((read, Instant::now()));
+            if done.is_ok()
+                && let Some(last) = cursor.last
+                && announced.is_none_or(|(what, when)| what != last || when.elapsed() >= HEARTBEAT * 3 / 4)
+                && let Ok(all) = log.announce(last).await
+            {
+                announced = Some((last, Instant::now()));
                 self.instances.store(all.len().max(1), Ordering::Relaxed);
+            }
+            // What nobody would tell is looked for.
+            let hears = done.is_ok() && self.hears.load(Ordering::Acquire);
+            let _elapsed = timeout(if hears { HEARTBEAT } else { self.config.poll.0 }, self.news.notified()).await;
+        }
+    }
+
+    /// Waits for what is new on a connection of its own, as long as there is one.
+    async fn listen(&self, log: &Log, mut read: watch::Receiver<Option<Clock>>) {
+        loop {
+            if let Ok(ear) = log.ear().await {
+                let error = self.hear(log, &ear, &mut read).await;
+                self.hears.store(false, Ordering::Release);
+                self.news.notify_one();
+                tracing::debug!(%error, "the invalidation log is polled");
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn hear(&self, log: &Log, ear: &Ear, read: &mut watch::Receiver<Option<Clock>>) -> Failed {
+        loop {
+            let last = *read.borrow_and_update();
+            if let Some(last) = last {
+                let new = match log.wait(ear, last).await {
+                    Ok(new) => new,
+                    Err(error) => return error,
+                };
+                self.hears.store(true, Ordering::Release);
+                if !new {
+                    continue;
+                }
+                self.news.notify_one();
+            }
+            // Until it has been read.
+            if read.changed().await.is_err() {
+                return Failed::Away;
             }
         }
     }
@@ -135,14 +183,17 @@ impl Invalidation {
         }
     }
 
-    /// Writes what waits for the log, once nothing more will come, and does not wait for it long.
-    pub(crate) async fn flush(&self) {
+    /// Writes what waits for the log and says that this instance is gone, once nothing more will come, and does not wait for
+    /// it long.
+    pub(crate) async fn leave(&self) {
         let Some(log) = &self.log else { return };
         let _late = timeout(LAST, self.catch_out(log)).await;
         let purges = self.outbox().len();
         if purges > 0 {
             tracing::warn!(purges, "some purges could not be written to the log; other instances do not hear of them");
         }
+        // Others count it for some seconds more where that fails.
+        let _late = timeout(LAST, log.leave()).await;
     }
 
     fn lost(&self, error: &Failed) {

@@ -1,16 +1,15 @@
-//! Connecting: standalone, through Sentinel, or to a cluster; and what a broken connection looks like.
+//! Connecting: to one server, or to the master that Sentinel names; and what a broken connection looks like.
 
 use std::path::Path;
 use std::time::Duration;
 
 use addrgate_filters::units::Secret;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::cluster::ClusterClient;
-use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates, TlsMode,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
+    Pipeline, RedisConnectionInfo, RedisError, RedisFuture, RedisResult, ServerErrorKind, TlsCertificates, TlsMode,
+    Value, cmd,
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -24,26 +23,49 @@ const ANSWER: Duration = Duration::from_secs(5);
 const NAMING: Duration = Duration::from_secs(2);
 
 /// A connection.
-pub(super) struct Link {
-    to: To,
+pub(crate) struct Link {
+    connection: MultiplexedConnection,
     /// Told by whoever finds it lost. A part of the link: what is said of an old one is not about the next.
     pub(super) lost: Notify,
 }
 
-enum To {
-    /// One server.
-    One(MultiplexedConnection),
-    /// All masters.
-    Cluster(ClusterConnection),
-}
-
 impl Link {
     /// Asks on it. Connections are cheap to clone, and answers find their askers.
-    pub(super) async fn ask<T: FromRedisValue>(&self, command: Command<'_>) -> RedisResult<T> {
-        match &self.to {
-            To::One(link) => command.ask(link.clone()).await,
-            To::Cluster(link) => command.ask(link.clone()).await,
-        }
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: Command<'_>) -> RedisResult<T> {
+        command.ask(self.connection.clone()).await
+    }
+
+    /// The same for a key of a slot that is moving to this server.
+    pub(super) async fn ask_moving<T: FromRedisValue>(&self, command: Command<'_>) -> RedisResult<T> {
+        command.ask(Asking(self.connection.clone())).await
+    }
+}
+
+/// Sends `ASKING` before each command.
+struct Asking(MultiplexedConnection);
+
+impl ConnectionLike for Asking {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let mut both = Pipeline::with_capacity(2);
+            both.add_command(cmd("ASKING")).add_command(command.clone());
+            let answers = self.0.req_packed_commands(&both, 1, 1).await?;
+            answers.into_iter().next().map_or(Ok(Value::Nil), Value::extract_error)
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        // No pipeline of ours asks for a key.
+        self.0.req_packed_commands(pipeline, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        self.0.get_db()
     }
 }
 
@@ -63,22 +85,14 @@ pub(super) fn is_lost(e: &RedisError) -> bool {
     demoted || e.is_connection_dropped() || e.is_unrecoverable_error()
 }
 
-/// Makes connections.
-pub(super) struct Connector {
-    pub(super) mode: Mode,
+/// The servers that the configuration names.
+pub(super) struct Seeds {
     servers: Vec<ConnectionInfo>,
-    how: How,
+    certificates: Option<TlsCertificates>,
     connect_time: Duration,
 }
 
-enum How {
-    One(Client),
-    // The client remembers which sentinel answered.
-    Sentinel(Mutex<redis::sentinel::SentinelClient>),
-    Cluster(ClusterClient),
-}
-
-impl Connector {
+impl Seeds {
     /// `None` where no server is given.
     pub(super) fn new(config: &Config, folder: &Path) -> Result<Option<Self>, String> {
         let given: Vec<&Secret> = config.urls.iter().filter(|url| !url.reveal().trim().is_empty()).collect();
@@ -96,43 +110,52 @@ impl Connector {
             let pem = std::fs::read(&file).map_err(|e| format!("`ca_file`: {} can't be read: {e}", file.display()))?;
             Ok::<_, String>(TlsCertificates { client_tls: None, root_cert: Some(pem) })
         });
-        let certificates = certificates.transpose()?;
-        let how = match config.mode {
-            Mode::Standalone => one(&servers, certificates),
-            Mode::Sentinel => {
-                let master =
-                    config.master.as_deref().ok_or("`mode: sentinel` needs `master`, the name Sentinel knows")?;
-                sentinel(&servers, master, config, password.as_ref(), certificates)
+        Ok(Some(Self { servers, certificates: certificates.transpose()?, connect_time: config.connect_time.0 }))
+    }
+
+    /// The only server.
+    pub(super) fn only(&self) -> Result<Connector, String> {
+        match &self.servers[..] {
+            [server] => self.connector(server.clone()),
+            _ => Err("`mode: standalone` needs one url".to_owned()),
+        }
+    }
+
+    /// The master that the servers, which are sentinels, name.
+    pub(super) fn sentinels(&self, config: &Config, folder: &Path) -> Result<Connector, String> {
+        let master = config.master.as_deref().ok_or("`mode: sentinel` needs `master`, the name Sentinel knows")?;
+        let password = password(config, folder)?;
+        let client = sentinel(&self.servers, master, config, password.as_ref(), self.certificates.clone());
+        let how = How::Sentinel(Box::new(Mutex::new(client.map_err(|e| e.to_string())?)));
+        Ok(Connector { places: self.places(), how, connect_time: self.connect_time })
+    }
+
+    /// Each of them, asked as a server.
+    pub(super) fn all(&self) -> impl Iterator<Item = Result<Connector, String>> {
+        self.servers.iter().map(|server| self.connector(server.clone()))
+    }
+
+    /// A server that one of them has named: reached and authenticated as they are.
+    pub(super) fn to(&self, host: &str, port: u16) -> Result<Connector, String> {
+        let known = self.servers.first().ok_or("no server is given")?.clone();
+        let host = host.to_owned();
+        let address = match known.addr().clone() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure, tls_params }
             }
-            Mode::Cluster => cluster(&servers, config, password.as_ref(), certificates),
+            _ => ConnectionAddr::Tcp(host, port),
         };
-        let how = how.map_err(|e| e.to_string())?;
-        Ok(Some(Self { mode: config.mode, servers, how, connect_time: config.connect_time.0 }))
+        self.connector(known.set_addr(address))
     }
 
-    /// A new connection, in at most the connect time, once its server is known.
-    pub(super) async fn connect(&self) -> Result<Link, String> {
-        let naming = if self.mode == Mode::Sentinel { NAMING } else { Duration::ZERO };
-        let time = self.connect_time + naming;
-        match tokio::time::timeout(time, self.reach()).await {
-            Ok(Ok(to)) => Ok(Link { to, lost: Notify::new() }),
-            Ok(Err(e)) => Err(e.to_string()),
-            Err(_elapsed) => Err(format!("not connected within {time:?}")),
-        }
-    }
-
-    async fn reach(&self) -> RedisResult<To> {
-        let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_time))
-            .set_response_timeout(Some(ANSWER));
-        match &self.how {
-            How::One(client) => Ok(To::One(client.get_multiplexed_async_connection_with_config(&settings).await?)),
-            How::Sentinel(client) => {
-                let mut client = client.lock().await;
-                Ok(To::One(client.get_async_connection_with_config(&settings).await?))
-            }
-            How::Cluster(client) => Ok(To::Cluster(client.get_async_connection().await?)),
-        }
+    fn connector(&self, server: ConnectionInfo) -> Result<Connector, String> {
+        let places = vec![server.addr().to_string()];
+        let client = match &self.certificates {
+            Some(certificates) => Client::build_with_tls(server, certificates.clone()),
+            None => Client::open(server),
+        };
+        let how = How::One(Box::new(client.map_err(|e| e.to_string())?));
+        Ok(Connector { places, how, connect_time: self.connect_time })
     }
 
     /// The servers, for people.
@@ -141,14 +164,62 @@ impl Connector {
     }
 }
 
-fn one(servers: &[ConnectionInfo], certificates: Option<TlsCertificates>) -> RedisResult<How> {
-    let [server] = servers else {
-        return Err((ErrorKind::InvalidClientConfig, "`mode: standalone` needs one url").into());
-    };
-    Ok(How::One(match certificates {
-        Some(certificates) => Client::build_with_tls(server.clone(), certificates)?,
-        None => Client::open(server.clone())?,
-    }))
+/// Makes connections to one server.
+pub(super) struct Connector {
+    /// What is connected to, for people.
+    pub(super) places: Vec<String>,
+    how: How,
+    connect_time: Duration,
+}
+
+enum How {
+    One(Box<Client>),
+    // The client remembers which sentinel answered.
+    Sentinel(Box<Mutex<redis::sentinel::SentinelClient>>),
+}
+
+impl Connector {
+    /// A new connection, in at most the connect time, once its server is known.
+    pub(super) async fn connect(&self) -> Result<Link, String> {
+        let naming = if matches!(self.how, How::Sentinel(_)) { NAMING } else { Duration::ZERO };
+        let time = self.connect_time + naming;
+        match tokio::time::timeout(time, self.reach()).await {
+            Ok(Ok(connection)) => Ok(Link { connection, lost: Notify::new() }),
+            Ok(Err(e)) => Err(e.to_string()),
+            Err(_elapsed) => Err(format!("not connected within {time:?}")),
+        }
+    }
+
+    async fn reach(&self) -> RedisResult<MultiplexedConnection> {
+        let settings = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_time))
+            .set_response_timeout(Some(ANSWER));
+        match &self.how {
+            How::One(client) => client.get_multiplexed_async_connection_with_config(&settings).await,
+            How::Sentinel(client) => client.lock().await.get_async_connection_with_config(&settings).await,
+        }
+    }
+
+    /// Whether it can be reached by a user with all rights; the error says what not.
+    pub(super) async fn check(&self, prefix: &str) -> Result<(), String> {
+        let named = |error: String| format!("{}: {error}", self.places.join(" "));
+        let link = self.connect().await.map_err(named)?;
+        match super::rights::lacking(&link, prefix).await.map_err(named)? {
+            Some(lacking) => Err(named(format!("the user lacks rights: {lacking}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The server's host; empty where Sentinel names it.
+    pub(super) fn host(&self) -> &str {
+        match &self.how {
+            How::One(client) => match client.get_connection_info().addr() {
+                ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
+                _ => "",
+            },
+            How::Sentinel(_) => "",
+        }
+    }
 }
 
 fn sentinel(
@@ -157,7 +228,7 @@ fn sentinel(
     config: &Config,
     password: Option<&Secret>,
     certificates: Option<TlsCertificates>,
-) -> RedisResult<How> {
+) -> RedisResult<redis::sentinel::SentinelClient> {
     let addresses: Vec<ConnectionAddr> = servers.iter().map(|server| server.addr().clone()).collect();
     let tls = addresses.iter().any(|address| matches!(address, ConnectionAddr::TcpTls { .. }));
     let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?;
@@ -186,34 +257,7 @@ fn sentinel(
             .set_client_to_redis_certificates(certificates.clone())
             .set_client_to_sentinel_certificates(certificates);
     }
-    Ok(How::Sentinel(Mutex::new(builder.build()?)))
-}
-
-fn cluster(
-    servers: &[ConnectionInfo],
-    config: &Config,
-    password: Option<&Secret>,
-    certificates: Option<TlsCertificates>,
-) -> RedisResult<How> {
-    // A redirection is followed at once; waiting for a cluster that is down is left to the callers, who have deadlines. The
-    // client waits for all servers that are given, and then for all nodes that they name: one that hangs must leave time
-    // for the rest.
-    let mut builder = ClusterClient::builder(servers.iter().cloned())
-        .connection_timeout(config.connect_time.0 / 3)
-        .response_timeout(ANSWER)
-        .retries(3)
-        .min_retry_wait(1)
-        .max_retry_wait(20);
-    if let Some(username) = &config.username {
-        builder = builder.username(username);
-    }
-    if let Some(password) = password {
-        builder = builder.password(password.reveal());
-    }
-    if let Some(certificates) = certificates {
-        builder = builder.certs(certificates);
-    }
-    Ok(How::Cluster(builder.build()?))
+    builder.build()
 }
 
 fn server(url: &Secret, config: &Config, password: Option<&Secret>) -> Result<ConnectionInfo, String> {

@@ -69,7 +69,7 @@ impl Second {
     /// What lies under the key of `id`.
     pub(super) async fn get(&self, id: &Id) -> Option<Value> {
         let key = key(&self.redis, id);
-        let answer = self.redis.ask::<Option<Vec<u8>>>(cmd("GET").arg(&key).into()).await;
+        let answer = self.redis.ask::<Option<Vec<u8>>>(&key, &*cmd("GET").arg(&key)).await;
         let (found, outcome) = match answer {
             Ok(None) => (None, "miss"),
             Ok(Some(bytes)) => match envelope::read(id, &bytes, self.largest) {
@@ -93,7 +93,7 @@ impl Second {
     /// Before anything can be written in its place.
     async fn delete(&self, key: &str) {
         // What can't be deleted is found unusable again.
-        let _gone = self.redis.ask::<()>(cmd("UNLINK").arg(key).into()).await;
+        let _gone = self.redis.ask::<()>(key, &*cmd("UNLINK").arg(key)).await;
     }
 
     /// Writes an answer behind the reply, and then gives the lease back.
@@ -113,7 +113,7 @@ impl Second {
         let token = addrgate_filters::request_id::RequestId::new().as_str().to_owned();
         let mut command = cmd("SET");
         command.arg(&key).arg(&token).arg("NX").arg("PX").arg(millis(time));
-        match self.redis.ask::<Option<String>>((&command).into()).await {
+        match self.redis.ask::<Option<String>>(&key, &command).await {
             Ok(Some(_)) => Ok(Some(Lease { key, token, jobs: self.jobs.clone() })),
             Ok(None) => Err(()),
             // Without Redis every instance is on its own.
@@ -174,10 +174,10 @@ async fn work(redis: &Redis, job: Job) {
             drop(lease);
         }
         Job::Release { key, token } => {
-            let mut script = RELEASE.key(key);
+            let mut script = RELEASE.key(&key);
             script.arg(token);
             // What is not given back expires.
-            let _expires = redis.ask::<()>((&script).into()).await;
+            let _expires = redis.ask::<()>(&key, &script).await;
         }
     }
 }
@@ -190,8 +190,9 @@ async fn write(redis: &Redis, entry: &Entry) {
     }
     let put = async |id: &Id, bytes: Vec<u8>| {
         let mut command = cmd("SET");
-        command.arg(key(redis, id)).arg(bytes).arg("PX").arg(millis(left));
-        let outcome = match redis.ask::<()>((&command).into()).await {
+        let key = key(redis, id);
+        command.arg(&key).arg(bytes).arg("PX").arg(millis(left));
+        let outcome = match redis.ask::<()>(&key, &command).await {
             Ok(()) => "kept",
             Err(failed) => failed.as_str(),
         };

@@ -204,7 +204,7 @@ metrics! {
     /// Copies of requests by what their answers were beside the route's own: `same`, `status` or `body` where they
     /// differed, `failed`, `skipped`.
     pub(crate) shadows: IntCounterVec = "addrgate_shadows_total" ["route", "outcome"],
-    /// Whether Redis is connected.
+    /// Whether Redis is connected; of a cluster, at least one master.
     pub(crate) redis_connected: IntGauge = "addrgate_redis_connected",
     /// Access log lines dropped: the reader was too slow, or they could not be written.
     pub(crate) access_dropped: IntCounter = "addrgate_access_log_dropped_total",

@@ -43,7 +43,8 @@ struct Written {
 /// Adds what is known here to what is known of all.
 pub(super) async fn write(redis: &Redis, known: &[(Key, Known)], most: usize) {
     for part in known.chunks(AT_ONCE) {
-        let mut script = WRITE.key(redis.key("{warm}:rank"));
+        let rank = redis.key("{warm}:rank");
+        let mut script = WRITE.key(&rank);
         script.key(redis.key("{warm}:requests")).arg(most);
         for (key, known) in part {
             let bytes = pack(&known.recipe);
@@ -51,7 +52,7 @@ pub(super) async fn write(redis: &Redis, known: &[(Key, Known)], most: usize) {
                 script.arg(&key.0[..]).arg(known.uses).arg(bytes);
             }
         }
-        if let Err(error) = redis.ask_within::<()>((&script).into(), DEADLINE).await {
+        if let Err(error) = redis.ask_within::<()>(&rank, &script, DEADLINE).await {
             tracing::debug!(%error, "the list of the most asked could not be shared");
             return;
         }
@@ -63,10 +64,11 @@ pub(super) async fn read(redis: &Redis, most: usize) -> Option<Vec<(Key, f64, Re
     if most == 0 {
         return None;
     }
-    let mut script = READ.key(redis.key("{warm}:rank"));
+    let rank = redis.key("{warm}:rank");
+    let mut script = READ.key(&rank);
     script.key(redis.key("{warm}:requests")).arg(most);
     type Rows = Vec<(Vec<u8>, f64, Vec<u8>)>;
-    let rows: Rows = redis.ask_within((&script).into(), DEADLINE).await.ok()?;
+    let rows: Rows = redis.ask_within(&rank, &script, DEADLINE).await.ok()?;
     let known = |(key, uses, bytes): (Vec<u8>, f64, Vec<u8>)| Some((Key(key.try_into().ok()?), uses, unpack(&bytes)?));
     Some(rows.into_iter().filter_map(known).collect())
 }

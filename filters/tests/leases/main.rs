@@ -167,7 +167,7 @@ async fn ten_thousand_keys_at_half_their_limit_are_never_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_killed_in_flight_and_still_not_more_than_a_fifth_beyond() {
+async fn redis_killed_in_flight_and_still_not_more_than_half_beyond() {
     for (budget, before, moment) in [(100, 0, 0), (100, 1, 0), (100, 60, 0), (100, 95, 0), (2000, 0, 5), (2000, 0, 15)]
     {
         let mut redis = Redis::start().await;
@@ -185,7 +185,7 @@ async fn redis_killed_in_flight_and_still_not_more_than_a_fifth_beyond() {
         redis.kill().await;
         allowed += flooding.await.unwrap();
         allowed += flood(&instances, "killed", budget).await;
-        let most = budget * 6 / 5;
+        let most = budget * 3 / 2;
         assert!((before..=most).contains(&allowed), "{allowed} of {budget}, killed after {before} and {moment} ms");
         assert!(allowed >= budget / 10, "a share is allowed: {allowed} of {budget}");
     }
