@@ -6,8 +6,8 @@
 //!   mode: enforce      # or observe: nobody waits, and what would be refused is only counted and logged
 //!   ceiling: 32        # most requests at the upstream, whatever it seems to bear; about twice its database connections
 //!   floor: 4           # it always gets so many
-//!   deadline: 1s       # the longest wait for a place
-//!   size: 512          # most that wait, per class
+//!   deadline: 1s       # the longest wait for a permit; left out: four fifths of what the request's route has left of its time
+//!   size: 2048         # most that wait, per class
 //! ```
 //!
 //! **How many are let through.** Between `floor` and `ceiling` the limit grows by one per round of good answers and shrinks
@@ -17,10 +17,13 @@
 //!
 //! **Who is next.** Classes that wait at the same time are served 128 (critical) : 16 (high) : 8 (normal) : 2 (low) : 1
 //! (background), so that a critical request practically never waits behind others and no class is starved. Inside a class
-//! clients take turns, and each may have only so many waiting that as many places stay free for others.
+//! clients take turns. A class's queue is lent whole to whoever wants it; once it is full, whoever comes displaces the waiter
+//! that would be served last, if its own turn comes sooner (buffer stealing, McKenney 1990): so a flood loses what it has
+//! beyond its share, and only then.
 //!
 //! **Who is refused.** Whoever would wait longer than the `deadline`, or than the request has left, by the rate at which
-//! places come free: at once, with 503 and `Retry-After`. A burst passes whole. A queue that has stood for longer than a
+//! permits come free: at once, with 503 and `Retry-After`. A burst passes whole: where no `deadline` is set, its
+//! wait is estimated kindly. A queue that has stood for longer than a
 //! deadline is no burst (CoDel, RFC 8289): then only a tenth of the deadline is let in, which keeps the upstream busy and
 //! the wait short. CoDel drops at the head, after a wait; deciding at entry refuses at once. Adaptive LIFO would find
 //! nothing to do: what is let in is served in time.
@@ -69,15 +72,17 @@ pub struct Config {
     pub ceiling: usize,
     /// The limit never goes below; 1 to `ceiling`. Below what the upstream bears on a bad day.
     pub floor: usize,
-    /// The longest wait for a place.
-    pub deadline: Span,
-    /// Most requests that wait, per class; 0 to 100000.
+    /// The longest wait for a permit. Left out: four fifths of the time that the request has left, by its route's `timeout`;
+    /// the rest is the upstream's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Span>,
+    /// Most requests that wait, per class; 0 to 100000. One client may have all of it while nobody else wants any.
     pub size: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { mode: Mode::Enforce, ceiling: 32, floor: 4, deadline: Span::secs(1), size: 512 }
+        Self { mode: Mode::Enforce, ceiling: 32, floor: 4, deadline: None, size: 2048 }
     }
 }
 
@@ -90,12 +95,21 @@ impl Config {
         if !(1..=self.ceiling).contains(&self.floor) {
             return Err(format!("`floor` is 1 to {}, the `ceiling`", self.ceiling));
         }
-        if self.deadline.0.is_zero() {
+        if self.deadline.is_some_and(|deadline| deadline.0.is_zero()) {
             return Err("a `deadline` of zero is a queue in which nobody can wait; `size: 0` says that".to_owned());
         }
         Ok(())
     }
+
+    /// How long a request may wait that has so much time left.
+    fn patience(&self, left: Duration) -> Duration {
+        let own = left.checked_mul(4).map_or(UNBOUND, |four| four / 5);
+        self.deadline.map_or(own, |deadline| deadline.0).min(left)
+    }
 }
+
+/// The longest wait of a request without a deadline of its own.
+const UNBOUND: Duration = Duration::from_secs(1);
 
 /// How a queue stands, for status, metrics and signals.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -116,7 +130,7 @@ pub struct Snapshot {
     pub held_ms: f64,
     /// Refused because their class was full.
     pub full: u64,
-    /// Refused because their client had its share.
+    /// Refused because their client had its share of a full queue: at once, or displaced by another client's.
     pub share: u64,
     /// Refused because they would have waited too long.
     pub wait: u64,
@@ -227,7 +241,13 @@ impl Queue {
             }
         })?;
         let (wake, place) = oneshot::channel();
-        let waiter = Waiter { owner: ask.owner.clone(), since: ask.now, wake };
+        let patience = state.config.deadline.map_or_else(|| state.config.patience(ask.left), |deadline| deadline.0);
+        let waiter = Waiter { owner: ask.owner.clone(), since: ask.now, patience, wake };
+        // Its end of the channel is dropped, by which it learns.
+        if state.line.displace(ask.class, state.config.size).is_some() {
+            counts.share += 1;
+            counts.lost += matters * u64::from(state.config.mode == Mode::Enforce);
+        }
         let number = state.line.push(ask.class, waiter);
         Ok(Entered::Waiting(Waiting { queue: Arc::clone(self), number, until, place }))
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::line::{Full, Owner};
-use super::slot::Waiting;
+use super::slot::{Gone, Waiting};
 use super::state::{Ask, No};
 use super::{Config, Entered, Queue};
 use crate::address::unit;
@@ -76,9 +76,12 @@ async fn wait(mut waiting: Waiting, permit: Option<&Permit>) -> Result<super::Sl
     };
     tokio::select! {
         biased;
-        slot = waiting.slot() => slot.ok_or_else(|| {
-            waiting.queue.timed_out(waiting.number);
-            refusal("queue_timeout", "The request waited too long for its turn.", Duration::ZERO)
+        slot = waiting.slot() => slot.map_err(|gone| match gone {
+            Gone::TimedOut => {
+                waiting.queue.timed_out(waiting.number);
+                refusal("queue_timeout", "The request waited too long for its turn.", Duration::ZERO)
+            }
+            Gone::Displaced => cause(No::Full(Full::Share)),
         }),
         () = revoked => Err(permit.map_or_else(
             || refusal("queue_timeout", "The request waited too long for its turn.", Duration::ZERO),

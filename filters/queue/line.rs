@@ -33,15 +33,17 @@ pub enum Owner {
 pub(super) struct Waiter<T> {
     pub(super) owner: Owner,
     pub(super) since: Instant,
+    /// How long a queue of its like is not empty while a burst passes.
+    pub(super) patience: Duration,
     pub(super) wake: T,
 }
 
 /// Why a request can't wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
-    /// Its class is full.
+    /// Its class is full, and each client that waits there has one request waiting.
     Class,
-    /// Its client has as many waiting as there are places left.
+    /// Its class is full, and its client has as many waiting as any other.
     Share,
 }
 
@@ -60,11 +62,15 @@ struct Queue<T> {
     emptied: Instant,
 }
 
+impl<T> Queue<T> {
+    /// The turn of a client's next request.
+    fn next_turn(&self, owner: &Owner) -> u64 {
+        self.turn.max(self.clients.get(owner).map_or(0, |(_, last)| *last)) + 1
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Line<T> {
-    /// A queue that has not been empty for so long stands. Until it has been empty for a tenth of it: a queue that is let
-    /// in little is empty now and then, and would be let in a whole burst each time.
-    pub(super) deadline: Duration,
     classes: [Queue<T>; 5],
     /// Where each request waits: class and turn.
     places: HashMap<u64, (Class, u64)>,
@@ -74,11 +80,11 @@ pub(super) struct Line<T> {
 }
 
 impl<T> Line<T> {
-    pub(super) fn new(deadline: Duration) -> Self {
+    pub(super) fn new() -> Self {
         let now = Instant::now();
         let class =
             |_| Queue { waiting: BTreeMap::new(), clients: HashMap::new(), turn: 0, pass: 0, since: now, emptied: now };
-        Self { deadline, classes: [0, 1, 2, 3, 4].map(class), places: HashMap::new(), pass: 0, next: 0 }
+        Self { classes: [0, 1, 2, 3, 4].map(class), places: HashMap::new(), pass: 0, next: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -89,10 +95,10 @@ impl<T> Line<T> {
         self.classes[class as usize].waiting.len()
     }
 
-    /// Whether the class has had someone waiting for longer than a burst takes.
-    pub(super) fn stands(&self, class: Class) -> bool {
+    /// Whether the class has had someone waiting for longer than a burst takes: than one request may wait.
+    pub(super) fn stands(&self, class: Class, patience: Duration) -> bool {
         let queue = &self.classes[class as usize];
-        !queue.waiting.is_empty() && queue.since.elapsed() >= self.deadline
+        !queue.waiting.is_empty() && queue.since.elapsed() >= patience
     }
 
     /// When the one that has waited longest came.
@@ -101,17 +107,25 @@ impl<T> Line<T> {
         heads.map(|waiter| waiter.since).min()
     }
 
-    /// Whether one more may wait where at most `size` do per class. A client may have as many waiting as would then still
-    /// be left for others, so one alone gets half, and two a third each.
+    /// Whether one more may wait where at most `size` do per class. In a full class it may where its turn comes before that
+    /// of another, which has to go then ([`Line::displace`]).
     pub(super) fn room(&self, class: Class, owner: &Owner, size: usize) -> Result<(), Full> {
         let queue = &self.classes[class as usize];
-        let left = size.saturating_sub(queue.waiting.len());
-        let own = queue.clients.get(owner).map_or(0, |(waiting, _)| *waiting);
-        match () {
-            () if left == 0 => Err(Full::Class),
-            () if own > 0 && own >= left => Err(Full::Share),
-            () => Ok(()),
+        let last = queue.waiting.last_key_value().map_or(0, |((turn, _), _)| *turn);
+        match queue.clients.get(owner) {
+            _ if queue.waiting.len() < size || queue.next_turn(owner) < last => Ok(()),
+            Some(_) => Err(Full::Share),
+            None => Err(Full::Class),
         }
+    }
+
+    /// Makes room for one more in a full class: takes the request out that would be served last, of the client that has
+    /// most waiting.
+    pub(super) fn displace(&mut self, class: Class, size: usize) -> Option<Waiter<T>> {
+        let queue = &self.classes[class as usize];
+        let full = queue.waiting.len() >= size;
+        let (_, number) = *queue.waiting.last_key_value().filter(|_| full)?.0;
+        Some(self.remove(number)?.1)
     }
 
     /// How many of its class are served before the next one of this client would be.
@@ -173,13 +187,15 @@ impl<T> Line<T> {
         let queue = &mut self.classes[class as usize];
         if queue.waiting.is_empty() {
             queue.pass = queue.pass.max(self.pass);
-            let stood = queue.emptied.duration_since(queue.since) >= self.deadline;
-            if !stood || queue.emptied.elapsed() >= self.deadline / 10 {
+            // One that stands does so until it has been empty for a tenth of that time: a queue that is let in little is
+            // empty now and then, and would be let in a whole burst each time.
+            let stood = queue.emptied.duration_since(queue.since) >= waiter.patience;
+            if !stood || queue.emptied.elapsed() >= waiter.patience / 10 {
                 queue.since = Instant::now();
             }
         }
+        let turn = queue.next_turn(&waiter.owner);
         let (waiting, last) = queue.clients.entry(waiter.owner.clone()).or_insert((0, 0));
-        let turn = queue.turn.max(*last) + 1;
         *waiting += 1;
         *last = turn;
         queue.waiting.insert((turn, number), waiter);

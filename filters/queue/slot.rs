@@ -53,10 +53,20 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// The place; `None` when it took too long.
-    pub(super) async fn slot(&mut self) -> Option<Slot> {
-        timeout_at(self.until, &mut self.place).await.ok()?.ok()
+    /// The place, or why there is none.
+    pub(super) async fn slot(&mut self) -> Result<Slot, Gone> {
+        let given = timeout_at(self.until, &mut self.place).await.map_err(|_elapsed| Gone::TimedOut)?;
+        given.map_err(|_closed| Gone::Displaced)
     }
+}
+
+/// Why a request that waited gets no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It took too long.
+    TimedOut,
+    /// Another client's request has its room in the queue.
+    Displaced,
 }
 
 impl Drop for Waiting {

@@ -13,8 +13,17 @@ use crate::priority::Class;
 /// Weight of one call in the average time that a place is held; a few hundred calls make it new.
 const NEWEST: f64 = 1.0 / 32.0;
 
-/// The part of the deadline that may be waited once a queue stands.
+/// The same while a burst comes in: an upstream that was slow a moment ago must not be taken for one that is.
+const BURST: f64 = 1.0 / 8.0;
+
+/// The part of the longest wait that may be waited once a queue stands.
 const STANDING: f64 = 0.1;
+
+/// What the estimate of a wait is divided by while a burst comes in.
+const KINDER: u32 = 4;
+
+/// The part of the longest wait for which no permit came or went, after which the upstream counts as stuck.
+const STUCK: u32 = 4;
 
 /// Why a request can't wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +65,8 @@ pub(super) struct State<T> {
     /// How long a place is held, in seconds, and of how many calls that is the average.
     held: f64,
     calls: u64,
+    /// The same of the last few.
+    held_lately: f64,
     /// How long the last one was held.
     last: Duration,
     /// When a place was taken or given back last.
@@ -71,10 +82,11 @@ impl<T> State<T> {
         Self {
             config,
             limit,
-            line: Line::new(config.deadline.0),
+            line: Line::new(),
             running: [0; 5],
             held: 0.0,
             calls: 0,
+            held_lately: 0.0,
             last: Duration::ZERO,
             moved: Instant::now(),
             pace: Pace::new(),
@@ -84,7 +96,6 @@ impl<T> State<T> {
 
     pub(super) fn configure(&mut self, config: Config) {
         self.config = config;
-        self.line.deadline = config.deadline.0;
         self.limit.configure(config.floor, config.ceiling);
     }
 
@@ -113,9 +124,10 @@ impl<T> State<T> {
         self.running[class as usize] -= 1;
         self.moved = Instant::now();
         self.calls += 1;
-        let weight = NEWEST.max(1.0 / self.calls as f64);
         self.last = self.moved.saturating_duration_since(began);
-        self.held += (self.last.as_secs_f64() - self.held) * weight;
+        let (held, calls) = (self.last.as_secs_f64(), self.calls as f64);
+        self.held += (held - self.held) * NEWEST.max(1.0 / calls);
+        self.held_lately += (held - self.held_lately) * BURST.max(1.0 / calls);
     }
 
     /// Who gets the next place, if there is one.
@@ -140,18 +152,34 @@ impl<T> State<T> {
     /// Whether the request may wait, and until when at most.
     pub(super) fn may_wait(&self, ask: &Ask) -> Result<Instant, No> {
         self.line.room(ask.class, &ask.owner, self.config.size).map_err(No::Full)?;
-        let deadline = self.config.deadline.0;
-        let longest = deadline.min(ask.left);
-        let bearable = if self.line.stands(ask.class) { longest.min(deadline.mul_f64(STANDING)) } else { longest };
-        let wait = self.wait(ask);
+        let longest = self.config.patience(ask.left);
+        if longest.is_zero() {
+            return Err(No::Wait(Duration::ZERO));
+        }
+        let burst = self.config.deadline.map_or(longest, |deadline| deadline.0);
+        let stands = self.line.stands(ask.class, burst);
+        let bearable = if stands { longest.min(burst.mul_f64(STANDING)) } else { longest };
+        let still = self.moved.elapsed();
+        let wait = if stands || self.config.deadline.is_some() {
+            // A permit that has not come free for longer than usual will not do so at the usual rate.
+            self.wait(ask, self.held.max(still.as_secs_f64()))
+        } else {
+            // A thousand requests that come at once slow the calls by coming, and the first calls, of two rounds, are made on
+            // new connections: what follows is quicker, nobody knows by how much. Where no deadline is promised, they are
+            // let in by a kinder estimate, until the queue stands or the upstream is stuck.
+            let known = self.calls >= 2 * self.config.ceiling as u64;
+            let held = if known { self.held.min(self.held_lately) } else { 0.0 };
+            let stuck = if still >= longest / STUCK { still.as_secs_f64() } else { 0.0 };
+            self.wait(ask, held.max(stuck)) / KINDER
+        };
         match wait.checked_sub(bearable) {
             Some(excess) if !excess.is_zero() => Err(No::Wait(excess)),
             _ => Ok(ask.now + longest),
         }
     }
 
-    /// How long the request would wait, by the rate at which places have come free.
-    fn wait(&self, ask: &Ask) -> Duration {
+    /// How long the request would wait where a permit is held for `held` seconds.
+    fn wait(&self, ask: &Ask, held: f64) -> Duration {
         let weight = |class: Class| WEIGHTS[class as usize] as f64;
         let own = (self.line.ahead(ask.class, &ask.owner) + 1) as f64;
         let others = Class::ALL.into_iter().filter(|class| *class != ask.class);
@@ -165,8 +193,6 @@ impl<T> State<T> {
         let active = others.filter(|class| self.running[*class as usize] + self.line.of_class(*class) > 0);
         let share = weight(ask.class) / (weight(ask.class) + active.map(weight).sum::<f64>());
         let places = (limit - higher as f64).max(limit * share);
-        // A place that has not come free for longer than usual will not do so at the usual rate.
-        let held = self.held.max(self.moved.elapsed().as_secs_f64());
         Duration::try_from_secs_f64(held * (all / limit).max(own / places)).unwrap_or(Duration::MAX)
     }
 

@@ -11,9 +11,10 @@ use crate::verdict::Verdict;
 use crate::{Filter, Flow};
 
 const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 
 fn config(ceiling: usize) -> Config {
-    Config { ceiling, floor: 1, ..Config::default() }
+    Config { ceiling, floor: 1, deadline: Some(Span::secs(1)), ..Config::default() }
 }
 
 fn queues(config: Config) -> Arc<Queues> {
@@ -159,16 +160,83 @@ async fn past_deadlines_are_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_has_its_share_of_the_places_to_wait() {
+async fn a_client_has_the_whole_queue_until_another_comes() {
     let queues = queues(Config { size: 10, ..config(1) });
-    let _holds = running(&queues).await;
-    let mut waiting: Vec<_> = (0..5).map(|_| request(&queues, verdict("noisy", Class::Normal))).collect();
+    let mut first = running(&queues).await;
+    let mut noisy: Vec<_> = (0..10).map(|_| request(&queues, verdict("noisy", Class::Normal))).collect();
     sleep(MS).await;
+    assert!(noisy.iter().all(|request| !request.is_finished()));
     assert_eq!(reason(&settled(request(&queues, verdict("noisy", Class::Normal))).await.0), "queue_share");
-    waiting.push(request(&queues, verdict("other", Class::Normal)));
+    let others: Vec<_> = (0..5).map(|_| request(&queues, verdict("other", Class::Normal))).collect();
     sleep(MS).await;
-    assert!(waiting.iter().all(|request| !request.is_finished()));
-    assert_eq!(queue(&queues).snapshot().share, 1);
+    assert!(others.iter().all(|request| !request.is_finished()));
+    let displaced: Vec<_> = noisy.extract_if(.., |request| request.is_finished()).collect();
+    assert_eq!(displaced.len(), 5, "what is beyond its share of a full queue");
+    for request in displaced {
+        let (flow, verdict) = settled(request).await;
+        assert_eq!(reason(&flow), "queue_share");
+        assert!(verdict.slot.is_none());
+    }
+    assert_eq!(reason(&settled(request(&queues, verdict("noisy", Class::Normal))).await.0), "queue_share");
+    let snapshot = queue(&queues).snapshot();
+    assert_eq!((snapshot.share, snapshot.waiting["normal"], snapshot.left, snapshot.timeout), (7, 10, 0, 0));
+    // Those that still wait are served in turn.
+    first.answered(Answered::Ok, MS);
+    drop(first);
+    let served = noisy.into_iter().chain(others).map(|request| async {
+        let (flow, mut served) = timeout(SECOND, request).await.unwrap().unwrap();
+        assert_eq!(flow, Flow::Continue);
+        served.answered(Answered::Ok, MS);
+    });
+    futures::future::join_all(served).await;
+}
+
+/// Without a deadline of the queue's own.
+#[tokio::test(start_paused = true)]
+async fn the_wait_is_bounded_by_the_requests_own_time() {
+    for (left, waits) in [(4_500, 3_600), (2_500, 2_000), (1_000, 800)] {
+        let queues = queues(Config { deadline: None, ..config(1) });
+        let _holds = running(&queues).await;
+        let asked = Verdict { deadline: Some(Instant::now() + left * MS), ..verdict("a", Class::Normal) };
+        let asked = request(&queues, asked);
+        sleep(waits * MS - MS).await;
+        assert!(!asked.is_finished(), "{left}");
+        sleep(2 * MS).await;
+        assert_eq!(reason(&settled(asked).await.0), "queue_timeout", "{left}");
+    }
+    let queues = queues(Config { deadline: None, ..config(1) });
+    let _holds = running(&queues).await;
+    let unbound = request(&queues, verdict("a", Class::Normal));
+    sleep(UNBOUND + MS).await;
+    assert_eq!(reason(&settled(unbound).await.0), "queue_timeout");
+}
+
+/// 1000 calls of one client at once, the first of each connection slow, to a service that is then quick.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_at_once_are_served_whole_where_the_routes_time_allows() {
+    for within in [4_500, 2_500] {
+        let queues = queues(Config::default());
+        let calls: Vec<_> = (0..1_000)
+            .map(|n| {
+                let queues = Arc::clone(&queues);
+                tokio::spawn(async move {
+                    // They arrive over a fifth of a second.
+                    sleep(MS * n / 5).await;
+                    let deadline = Some(Instant::now() + within * MS);
+                    let mut asked = Verdict { deadline, ..verdict("one", Class::Normal) };
+                    let flow = queues.forward(&mut asked).await;
+                    if flow == Flow::Continue {
+                        sleep(if n < 32 { 150 * MS } else { 50 * MS }).await;
+                        asked.answered(Answered::Ok, 50 * MS);
+                    }
+                    flow
+                })
+            })
+            .collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap(), Flow::Continue, "within {within} ms");
+        }
+    }
 }
 
 /// A call of 100 ms; how long it waited, `None` where it was refused.
@@ -239,7 +307,7 @@ async fn who_waits_for_the_answer_lends_its_class() {
 /// An interactive client waits for what a queued batch client is to fetch: one service time and 50 ms.
 #[tokio::test(start_paused = true)]
 async fn no_priority_inversion() {
-    let queues = queues(Config { deadline: Span::secs(60), ..config(3) });
+    let queues = queues(Config { deadline: Some(Span::secs(60)), ..config(3) });
     let _flood: Vec<_> = (0..200).map(|i| call(&queues, verdict(["a", "b", "c"][i % 3], Class::Low))).collect();
     sleep(210 * MS).await;
     let mut leader = verdict("batch", Class::Low);
@@ -341,7 +409,7 @@ async fn the_delay_is_that_of_now() {
 fn under_real_threads_never_more_than_the_limit() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
     let most = runtime.block_on(async {
-        let queues = queues(Config { size: 10_000, deadline: Span::secs(86_400), ..config(7) });
+        let queues = queues(Config { size: 10_000, deadline: Some(Span::secs(86_400)), ..config(7) });
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let requests: Vec<_> = (0..2_000)
             .map(|i| {
@@ -377,7 +445,7 @@ fn under_real_threads_never_more_than_the_limit() {
 #[case(Config { ceiling: 0, ..Config::default() }, "`ceiling` is 1 to")]
 #[case(Config { floor: 33, ..Config::default() }, "the `ceiling`")]
 #[case(Config { floor: 0, ..Config::default() }, "`floor` is 1 to 32")]
-#[case(Config { deadline: Span::secs(0), ..Config::default() }, "`size: 0` says that")]
+#[case(Config { deadline: Some(Span::secs(0)), ..Config::default() }, "`size: 0` says that")]
 #[case(Config { size: 1_000_000, ..Config::default() }, "`size` at most")]
 fn wrong_settings_are_refused(#[case] config: Config, #[case] message: &str) {
     let error = Queues::new(&BTreeMap::from([("service".to_owned(), config)])).unwrap_err();

@@ -45,6 +45,12 @@ impl Client {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
+    /// The same over HTTP/2 without TLS, on one connection.
+    pub fn over_http2(&self) -> Self {
+        let http = reqwest::Client::builder().timeout(LIMIT).http2_prior_knowledge().no_proxy().build().unwrap();
+        Self { http, ..self.clone() }
+    }
+
     /// A request to be completed with `.header()` and the like, and sent with [`Client::send`].
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();

@@ -44,6 +44,7 @@ scenarios! {
     "many-keys", limits::many_keys, "thousands of keys at half their limit on two instances";
     "overload", overload::overload, "five times what the upstream can do";
     "burst", overload::burst, "200 requests that can't be cached at once on 30 places";
+    "one-key", overload::one_key, "1,000 requests at once with one key on the configuration as it is shipped";
     "classes", fairness::classes, "people at a fifth of the capacity beside a batch at five times the capacity";
     "noisy-key", fairness::noisy_key, "one key far beyond its limit beside others";
     "lent-priority", fairness::lent, "a person waits for an answer that a queued batch is fetching";
