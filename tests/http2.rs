@@ -367,7 +367,8 @@ async fn h2spec_passes_where_it_is_installed() {
     else {
         return eprintln!("h2spec is not on PATH: left out");
     };
-    let origin = telling().await;
+    // A response of a few bytes is too short for what it asks of windows.
+    let origin = Origin::start(|_| async { Answer::json("{\"ok\": true}") }).await;
     let both = Both::start(&origin).await;
     for (place, over_tls) in [(&both.plain.place, &[][..]), (&both.secret.place, &["-t", "-k"])] {
         let (host, port) = place.split_once(':').unwrap();
