@@ -16,13 +16,12 @@ use crate::input::{Deadline, Fields, QueryOrJson};
 use crate::lookup::{Found, Wanted, find};
 use crate::parse::Typing;
 use crate::place::Place;
+use crate::rank::VALID;
 use crate::reply::{Lifetime, Reply};
 use crate::tags::Tags;
 use crate::validate::FLAG;
 
 const POINT: &str = include_str!("sql/lookup/point.sql");
-/// From here the place is right, though a unit may be unknown or the locality be the one next door.
-const PLACED: u8 = 70;
 /// Matches that are compared to see whether one place is meant.
 const COMPARED: usize = 50;
 
@@ -47,7 +46,7 @@ impl Geocoded {
         let mut best = found.page.iter().take_while(|scored| scored.score.confidence == confidence);
         // Of several equals none is meant, unless they are in one place.
         let place = match best.next() {
-            Some(one) if !found.listed && confidence >= PLACED => {
+            Some(one) if !found.listed && !found.postal && confidence >= VALID => {
                 best.all(|other| other.record.point == one.record.point).then(|| one.record.place())
             }
             _ => None,
@@ -207,7 +206,7 @@ mod tests {
     fn a_place_is_given_where_only_one_is_meant(#[case] matches: &[(u8, f64)], #[case] given: bool) {
         let scored = |&(confidence, latitude): &(u8, f64)| Scored {
             record: Record { point: Some(Position { latitude, longitude: 145.0 }), ..Record::default() },
-            score: Score { confidence, issues: Vec::new(), oddity: 0 },
+            score: Score { confidence, ..Score::default() },
             label: String::new(),
         };
         let found = Found::page_of(matches.iter().map(scored).collect(), &Geocoded::wanted(true));

@@ -9,17 +9,18 @@ mod record;
 mod streets;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use futures::future::try_join3;
+use futures::future::try_join;
 use tokio::time::Instant;
 
-use self::addresses::{Along, Fitting, along, fitting, numbered, off_street};
+use self::addresses::{Along, Fitting, along, fitting, nearest, numbered, off_street};
 pub(crate) use self::record::{Record, Spot};
 use self::streets::Streets;
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::parse::{Parsed, Reading, Typing};
-use crate::rank::{Known, Readings, Scored, VALID, ranked};
+use crate::rank::{Fit, Known, Readings, Scored, VALID, ranked};
 use crate::tags::Tags;
 
 /// Addresses of one street and number, or without a street, that are looked at.
@@ -28,6 +29,8 @@ const EACH: i64 = 200;
 const SURE: u16 = 12;
 /// Confidence of an address whose place and number are right and at most the unit is not.
 const SETTLED: u8 = 60;
+/// Readings of what is left to suggest.
+const LOOSE: usize = 64;
 /// Matches counted; a larger total is said to be capped.
 pub(crate) const MOST: u64 = 1_000;
 
@@ -73,6 +76,11 @@ impl Found {
         Self { postal: true, ..Self::default() }
     }
 
+    /// The text names an address that isn't there, and the page only tells what is near.
+    pub(crate) fn only_suggests(&self) -> bool {
+        self.listed && !self.numbers.is_empty()
+    }
+
     /// The page that was wanted of all that was found, in order.
     pub(crate) fn page_of(ranked: Vec<Scored>, wanted: &Wanted) -> Self {
         let total = ranked.len() as u64;
@@ -105,20 +113,26 @@ pub(crate) async fn find(
     wanted: &Wanted,
 ) -> Result<Found, ApiError> {
     let parsed = Parsed::new(text, wanted.typing);
-    if parsed.postal {
-        return Ok(Found::postal());
-    }
     let search = Search { streets: Streets { database, deadline }, wanted };
-    let readings = wanted.added_to(parsed.readings.clone());
-    let mut found = search.first(&readings).await?;
+    let mut readings = wanted.added_to(parsed.readings.clone());
+    let mut found = search.exact(&readings, &Known::default()).await?;
+    let mut known = Known::default();
+    if !found.is_settled() {
+        // Which of the names exist tells what the words are that are left, and the likelier readings.
+        let names = search.streets.known(&parsed).await?;
+        readings = wanted.added_to(parsed.familiar(&names));
+        known.localities = names.localities;
+        found = search.exact(&readings, &known).await?;
+    }
     if !found.is_good() {
         if wanted.second_stage {
-            search.second(&parsed, readings.clone(), &mut found).await?;
+            search.second(&readings, &known, &mut found).await?;
         } else {
             found.degraded = true;
         }
     }
-    search.page(found, &readings).await
+    let page = search.page(found, &readings, &known).await?;
+    Ok(Found { postal: parsed.postal, ..page })
 }
 
 impl Wanted {
@@ -148,12 +162,19 @@ impl Wanted {
     }
 }
 
+/// Whether it is the place that was typed.
+fn sure(fit: &Fit<'_>) -> bool {
+    fit.verdict.points <= SURE && !fit.reading.leaves_parts()
+}
+
 /// What the stages hand on.
 #[derive(Default)]
 struct Collected {
     scored: Vec<Scored>,
     /// Places that fit a reading without a number, to list what is there.
     unnumbered: Vec<Spot>,
+    /// Places that fit a reading with a number, to suggest the nearest where there is no such number.
+    numbered: Vec<Spot>,
     /// The place that was typed exists.
     sure_spot: bool,
     degraded: bool,
@@ -169,16 +190,28 @@ impl Collected {
 
     /// Nothing better is to be expected from corrections.
     fn is_good(&self) -> bool {
-        let settled = self.best() >= SETTLED || self.numbers.is_empty();
-        self.best() >= VALID || (self.sure_spot && settled)
+        let best = self.scored.iter().max_by_key(|scored| scored.score.confidence);
+        let confidence = best.map_or(0, |best| best.score.confidence);
+        // A name that is left over may be the misspelt one.
+        let explained = best.is_none_or(|best| !best.score.leaves_parts);
+        let settled = self.numbers.is_empty() || (confidence >= SETTLED && explained);
+        confidence >= VALID || (self.sure_spot && settled)
+    }
+
+    /// Every word of the text has a role in an address that exists, or in a street if it names no number.
+    fn is_settled(&self) -> bool {
+        let valid = |scored: &Scored| scored.score.confidence >= VALID && !scored.score.leaves_names;
+        self.scored.iter().any(valid) || (self.sure_spot && self.numbers.is_empty())
     }
 
     fn add(&mut self, fitting: &[Fitting<'_>]) {
-        self.sure_spot |= fitting.iter().any(|f| f.fits.iter().any(|fit| fit.verdict.points <= SURE));
-        let bare = fitting.iter().filter(|f| f.fits.iter().any(|fit| !fit.reading.head.has_number()));
-        for spot in bare.map(|f| &*f.spot) {
-            if !self.unnumbered.contains(spot) {
-                self.unnumbered.push(spot.clone());
+        self.sure_spot |= fitting.iter().any(|f| f.fits.iter().any(sure));
+        for one in fitting {
+            let has = |numbered: bool| one.fits.iter().any(|fit| fit.reading.head.has_number() == numbered);
+            for (numbered, spots) in [(false, &mut self.unnumbered), (true, &mut self.numbered)] {
+                if has(numbered) && !spots.contains(&one.spot) {
+                    spots.push((*one.spot).clone());
+                }
             }
         }
     }
@@ -195,7 +228,7 @@ impl Search<'_> {
     }
 
     /// Names exactly as typed, or begun.
-    async fn first(&self, readings: &[Reading]) -> Result<Collected, ApiError> {
+    async fn exact(&self, readings: &[Reading], known: &Known) -> Result<Collected, ApiError> {
         let mut collected = Collected::default();
         let mut spots = self.streets.here(readings).await?;
         if self.is_typing() {
@@ -206,12 +239,7 @@ impl Search<'_> {
                 collected.more = more;
             }
         }
-        // What stands before the number may be a locality, and then it may contradict the rest.
-        let known = match readings.iter().any(|reading| !reading.head.ignored.is_empty()) {
-            true => Known { localities: self.streets.known(readings).await?, street: false },
-            false => Known::default(),
-        };
-        self.collect(readings, spots, &known, false, &mut collected).await?;
+        self.collect(readings, spots, known, false, &mut collected).await?;
         Ok(collected)
     }
 
@@ -219,34 +247,26 @@ impl Search<'_> {
     fn promising(&self, readings: &[Reading], spots: &[Spot]) -> bool {
         let judge = Readings::new(readings, false);
         let known = Known::default();
-        spots.iter().any(|spot| judge.fits(spot, &known).first().is_some_and(|fit| fit.verdict.points <= SURE))
+        spots.iter().any(|spot| judge.fits(spot, &known).iter().any(sure))
     }
 
-    /// Other orders, other spellings, next door.
-    async fn second(
-        &self,
-        parsed: &Parsed,
-        mut readings: Vec<Reading>,
-        collected: &mut Collected,
-    ) -> Result<(), ApiError> {
-        readings.extend(self.wanted.added_to(parsed.relaxed()));
+    /// Other spellings, next door.
+    async fn second(&self, readings: &[Reading], known: &Known, collected: &mut Collected) -> Result<(), ApiError> {
         let streets = &self.streets;
-        let (relaxed, alike, elsewhere) =
-            try_join3(streets.here(&readings), streets.alike(&readings), streets.elsewhere(&readings)).await?;
-        let (near, (anywhere, more_streets), known) =
-            try_join3(streets.near(&readings), streets.anywhere(&readings), streets.known(&readings)).await?;
-        let known = Known { localities: known, street: collected.sure_spot };
-        let mut spots = relaxed;
-        for others in [alike, elsewhere, near, anywhere] {
+        let (alike, elsewhere) = try_join(streets.alike(readings), streets.elsewhere(readings)).await?;
+        let (near, (anywhere, more_streets)) = try_join(streets.near(readings), streets.anywhere(readings)).await?;
+        let known = Known { street: collected.sure_spot, localities: known.localities.clone() };
+        let mut spots = alike;
+        for others in [elsewhere, near, anywhere] {
             spots.extend(others);
         }
-        self.collect(&readings, spots, &known, true, collected).await?;
-        let (off_street, more) = off_street(streets.database, streets.deadline, &readings, &known, EACH).await?;
+        self.collect(readings, spots, &known, true, collected).await?;
+        let (off_street, more) = off_street(streets.database, streets.deadline, readings, &known, EACH).await?;
         collected.more |= more_streets || more;
         collected.scored.extend(off_street.into_iter().filter(|scored| self.wanted.allows(scored)));
         if collected.best() < SETTLED && !collected.sure_spot {
-            let spots = streets.guessed(&readings).await?;
-            self.collect(&readings, spots, &known, true, collected).await?;
+            let spots = streets.guessed(readings).await?;
+            self.collect(readings, spots, &known, true, collected).await?;
         }
         Ok(())
     }
@@ -265,32 +285,71 @@ impl Search<'_> {
         let fitting = fitting(&judge, spots, known);
         collected.add(&fitting);
         let Streets { database, deadline } = self.streets;
-        let (scored, more) = numbered(database, deadline, &fitting, EACH).await?;
+        let (scored, more) = numbered(database, deadline, &fitting, known, EACH).await?;
         collected.more |= more;
         collected.scored.extend(scored.into_iter().filter(|scored| self.wanted.allows(scored)));
         Ok(())
     }
 
-    /// The page that was wanted: the addresses with the number, or those along the street when there is no number.
-    async fn page(&self, collected: Collected, readings: &[Reading]) -> Result<Found, ApiError> {
-        let Collected { scored, unnumbered, degraded, numbers, mut more, .. } = collected;
+    /// The page that was wanted: the addresses with the number, or the nearest to it, or those along the street when there is
+    /// no number, or those of the town.
+    async fn page(&self, collected: Collected, readings: &[Reading], known: &Known) -> Result<Found, ApiError> {
+        let Collected { scored, unnumbered, numbered, degraded, numbers, mut more, .. } = collected;
         if !scored.is_empty() {
             let found = Found::page_of(ranked(scored), self.wanted);
             let total_is_capped = found.total_is_capped || more;
             return Ok(Found { degraded, numbers, total_is_capped, ..found });
         }
-        let bare: Vec<Reading> = readings.iter().filter(|r| !r.head.has_number()).cloned().collect();
+        let Streets { database, deadline } = self.streets;
+        let allowed = |spot: &Spot| self.wanted.state.is_none_or(|state| spot.state == state);
+        if !numbers.is_empty() {
+            let judge = Readings::new(readings, true);
+            let fitting = fitting(&judge, numbered.into_iter().filter(allowed).collect(), known);
+            let near = nearest(database, deadline, &fitting, known).await?;
+            let near: Vec<Scored> = near.into_iter().filter(|scored| self.wanted.allows(scored)).collect();
+            if !near.is_empty() {
+                return Ok(Found { degraded, numbers, listed: true, ..Found::page_of(ranked(near), self.wanted) });
+            }
+        }
+        let bare: Vec<Reading> = match readings.iter().any(|r| !r.head.has_number()) {
+            true => readings.iter().filter(|r| !r.head.has_number()).cloned().collect(),
+            // Of an address that isn't there, what its words tell: the town, or the streets of that name.
+            false => readings.to_vec(),
+        };
         let mut spots = unnumbered;
         if spots.is_empty() && !bare.is_empty() {
             (spots, more) = self.streets.in_locality(&bare).await?;
         }
+        let mut bare = bare;
+        if spots.is_empty() && !self.is_typing() {
+            bare = loosened(readings);
+            (spots, more) = self.streets.in_locality(&bare).await?;
+            if spots.is_empty() {
+                (spots, more) = self.streets.anywhere(&bare).await?;
+            }
+        }
         let judge = Readings::new(&bare, true);
-        spots.retain(|spot| self.wanted.state.is_none_or(|state| spot.state == state));
-        let fitting = fitting(&judge, spots, &Known::default());
-        let Streets { database, deadline } = self.streets;
+        spots.retain(allowed);
+        let fitting = fitting(&judge, spots, known);
         let localities = fitting.iter().map(|fitting| fitting.spot.locality_pid.clone()).collect();
         let Along { page, total, more: more_streets } = along(database, deadline, &fitting, self.wanted).await?;
         let (total, total_is_capped) = (total.min(MOST), total > MOST || more || more_streets);
         Ok(Found { page, total, total_is_capped, degraded, listed: true, postal: false, numbers, localities })
     }
+}
+
+/// The readings with only their locality, and with only their street: what is left to suggest of an address that isn't there.
+fn loosened(readings: &[Reading]) -> Vec<Reading> {
+    let mut loose: Vec<Reading> = Vec::new();
+    for reading in readings {
+        let bare = |street, locality| Reading { head: Arc::default(), street, locality, ..reading.clone() };
+        let town = reading.locality.clone().map(|locality| bare(None, Some(locality)));
+        let street = reading.street.clone().map(|street| bare(Some(street), None));
+        for one in town.into_iter().chain(street) {
+            if loose.len() < LOOSE && !loose.contains(&one) {
+                loose.push(one);
+            }
+        }
+    }
+    loose
 }

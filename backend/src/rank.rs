@@ -4,6 +4,7 @@
 
 mod area;
 mod issue;
+mod left;
 mod order;
 mod premises;
 mod spelling;
@@ -14,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 pub(crate) use self::issue::{Issue, Kind, Severity, Verdict};
 pub(crate) use self::order::{Scored, ranked};
 use crate::lookup::{Record, Spot};
-use crate::parse::Reading;
+use crate::parse::{Reading, Street};
 
 /// Confidence from which an address counts as valid.
 pub(crate) const VALID: u8 = 80;
@@ -24,19 +25,27 @@ pub(crate) const AMBIGUOUS: u8 = 75;
 pub(crate) const EXACT: u8 = 99;
 /// A correction is suspect when what was typed exists as it stands: below valid.
 const SUSPECT: u16 = 15;
+/// A name that may be a street's or a suburb's: below valid.
+const EITHER: u16 = 12;
+/// Without a street nothing is valid.
+const NO_STREET: u16 = 22;
 /// Places that cost more than this are not looked into.
 const FAR: u16 = 85;
 /// Readings of one place that are worth a look.
 const FITS: usize = 8;
 
 /// How well one address fits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Score {
     /// 0 to 100.
     pub confidence: u8,
     pub issues: Vec<Issue>,
     /// The reading's oddity, to tell equals apart.
     pub oddity: u8,
+    /// Words were passed over of which only the data can tell what they are.
+    pub leaves_names: bool,
+    /// Such words stand where street and locality do.
+    pub leaves_parts: bool,
 }
 
 /// How well a street or an area fits one of the readings.
@@ -63,12 +72,18 @@ fn spot_verdict(reading: &Reading, spot: &Spot, known: &Known, tolerant: bool) -
             let suspect = known.street && street.name != spot.asked_name && !street.open;
             verdict.and(Verdict::quiet(if suspect { SUSPECT } else { 0 }))
         }
-        (None, true) => Verdict::good(),
-        (None, false) => Verdict::missing(20, "The street is missing"),
+        // A number in a town is no address, though the data may have one without a street.
+        (None, true) => Verdict::missing(NO_STREET, "There is no street"),
+        (None, false) => Verdict::missing(NO_STREET, "The street is missing"),
         (Some(_), true) => return None,
     };
     let locality = match &reading.locality {
-        None => area::no_locality(&reading.tail),
+        None => {
+            // A name without a type or a suburb is as likely a suburb's as a street's.
+            let bare = |street: &Street| street.types.is_empty() && !street.open && spot.asked_type.is_some();
+            let either = if reading.street.as_ref().is_some_and(bare) { EITHER } else { 0 };
+            area::no_locality(&reading.tail).and(Verdict::quiet(either))
+        }
         Some(locality) => {
             let verdict = area::locality(locality, spot, tolerant)?;
             let corrected = spot.neighbour_of.is_none() && locality.name != spot.asked_locality && !locality.open;
@@ -76,16 +91,8 @@ fn spot_verdict(reading: &Reading, spot: &Spot, known: &Known, tolerant: bool) -
             verdict.and(Verdict::quiet(if suspect { SUSPECT } else { 0 }))
         }
     };
-    let ignored = &reading.head.ignored;
-    let elsewhere = !ignored.is_empty()
-        && known.localities.contains(&ignored.join(" "))
-        && ignored.join(" ") != spot.asked_locality;
-    let ignored = match elsewhere {
-        true => Verdict::differs(25, format!("The street is in {}", spot.locality_name)),
-        false => Verdict::good(),
-    };
     let swapped = Verdict::quiet(if reading.swapped { 3 } else { 0 });
-    Some(street.and(locality).and(area::state(&reading.tail, spot)).and(ignored).and(swapped))
+    Some(street.and(locality).and(area::state(&reading.tail, spot)).and(swapped))
 }
 
 /// The readings, with what they have in common compared only once.
@@ -143,7 +150,7 @@ impl<'r> Readings<'r> {
 }
 
 /// The score of `record`, whose place fits as `fit` says.
-pub(crate) fn score(fit: &Fit<'_>, record: &Record) -> Score {
+pub(crate) fn score(fit: &Fit<'_>, record: &Record, known: &Known) -> Score {
     let Fit { reading, verdict } = fit;
     let (head, tail) = (&reading.head, &reading.tail);
     let numbered = premises::number(head, record);
@@ -151,15 +158,16 @@ pub(crate) fn score(fit: &Fit<'_>, record: &Record) -> Score {
         .and(premises::unit(head, record))
         .and(verdict.clone())
         .and(area::postcode(tail, record))
-        .and(premises::leftover(&head.ignored, &tail.junk, tail.junk_apart))
+        .and(left::verdict(reading, record, known))
         .and(Verdict::quiet(if record.is_alias { 3 } else { 0 }));
     let confidence = 100_u16.saturating_sub(verdict.points) as u8;
-    Score { confidence, issues: verdict.issues, oddity: reading.oddity }
+    let (leaves_names, leaves_parts) = (reading.leaves_names(), reading.leaves_parts());
+    Score { confidence, issues: verdict.issues, oddity: reading.oddity, leaves_names, leaves_parts }
 }
 
 /// The best score of `record` among the readings its place fits.
-pub(crate) fn best(fits: &[Fit<'_>], record: &Record) -> Option<Score> {
-    let scores = fits.iter().map(|fit| score(fit, record));
+pub(crate) fn best(fits: &[Fit<'_>], record: &Record, known: &Known) -> Option<Score> {
+    let scores = fits.iter().map(|fit| score(fit, record, known));
     scores.max_by_key(|score| (score.confidence, std::cmp::Reverse(score.oddity)))
 }
 

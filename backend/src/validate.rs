@@ -30,6 +30,9 @@ const SUGGESTIONS: usize = 5;
 /// From here the best match is likely the address that is meant, valid or not.
 const LIKELY: u8 = 60;
 
+const BOX: &str = "A post office box or mail bag is not a place";
+const NOTHING: &str = "No address like this was found";
+
 /// How to validate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
@@ -151,6 +154,7 @@ pub(crate) fn verdict_on(found: Found, asked: &Asked, options: Options, source: 
 
 /// The answer for what was found in `source`.
 pub(crate) fn verdict(found: Found, options: Options, source: &'static str) -> Validation {
+    let suggests = found.only_suggests();
     let Found { page, listed, postal, degraded, .. } = found;
     let Some(best) = page.first() else { return nothing(postal, degraded, source) };
     let mut confidence = best.score.confidence;
@@ -162,12 +166,18 @@ pub(crate) fn verdict(found: Found, options: Options, source: &'static str) -> V
         let message = "Several addresses fit equally well".into();
         issues.insert(0, Issue { kind: Kind::AmbiguousMatch, message, severity: Severity::Error });
     }
-    let is_valid = confidence >= if options.strict { EXACT } else { VALID };
+    for (said, message) in [(suggests, NOTHING), (postal, BOX)] {
+        if said {
+            issues.insert(0, Issue { kind: Kind::InvalidFormat, message: message.into(), severity: Severity::Error });
+        }
+    }
+    // What is listed or beside a box was not named.
+    let is_valid = !listed && !postal && confidence >= if options.strict { EXACT } else { VALID };
     if options.strict && !is_valid && confidence >= VALID {
         let message = "The address is not written exactly as it is registered".into();
         issues.push(Issue { kind: Kind::InvalidFormat, message, severity: Severity::Error });
     }
-    let likely = is_valid || (!ambiguous && !listed && confidence >= LIKELY);
+    let likely = is_valid || (!ambiguous && !listed && !postal && confidence >= LIKELY);
     let place = best.record.place();
     let suggestions = match options.suggestions && !is_valid {
         true => page.iter().take(SUGGESTIONS).map(suggestion).collect(),
@@ -192,8 +202,7 @@ fn suggestion(scored: &Scored) -> Value {
 }
 
 fn nothing(postal: bool, degraded: bool, source: &'static str) -> Validation {
-    let message =
-        if postal { "A post office box or mail bag is not a place" } else { "No address like this was found" };
+    let message = if postal { BOX } else { NOTHING };
     Validation { degraded, ..Validation::invalid(Kind::InvalidFormat, message, source) }
 }
 

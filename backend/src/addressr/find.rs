@@ -25,7 +25,7 @@ pub(super) struct Asked {
 impl Asked {
     fn judged(&self, record: Record) -> Option<Scored> {
         let fits = Readings::new(&self.readings, self.tolerant).fits(&record.spot, &Known::default());
-        let score = best(&fits, &record)?;
+        let score = best(&fits, &record, &Known::default())?;
         Some(Scored { label: record.place().label(), record, score })
     }
 
@@ -46,11 +46,7 @@ pub(super) async fn find(
     wanted: &Wanted,
 ) -> Result<(Found, Asked), ApiError> {
     let parsed = Parsed::new(text, wanted.typing);
-    let mut readings = parsed.readings.clone();
-    if wanted.second_stage {
-        readings.extend(parsed.relaxed());
-    }
-    let asked = Asked { readings: wanted.added_to(readings), tolerant: wanted.second_stage };
+    let asked = Asked { readings: wanted.added_to(parsed.readings.clone()), tolerant: wanted.second_stage };
     if parsed.postal {
         return Ok((Found::postal(), asked));
     }

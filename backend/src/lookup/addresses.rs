@@ -16,10 +16,14 @@ use crate::rank::{Fit, Known, Readings, Scored, best};
 
 const AT: &str = include_str!("../sql/lookup/addresses_at.sql");
 const ALONG: &str = include_str!("../sql/lookup/addresses_along.sql");
+const NEAREST: &str = include_str!("../sql/lookup/addresses_nearest.sql");
 const OFF_STREET: &str = include_str!("../sql/lookup/addresses_off_street.sql");
 
 /// Street and number combinations looked into, the best first.
 const KEYS: usize = 120;
+/// Streets on which the nearest numbers are looked for, and numbers of each.
+const NEAR_STREETS: usize = 3;
+const NEAR_NUMBERS: i64 = 5;
 /// Worse than this is not even a suggestion.
 const WORST: u8 = 20;
 
@@ -75,6 +79,7 @@ pub(super) async fn numbered(
     database: &Database,
     deadline: Instant,
     fitting: &[Fitting<'_>],
+    known: &Known,
     each: i64,
 ) -> Result<(Vec<Scored>, bool), ApiError> {
     // Several readings ask the same of a street, and a street may have come under several names.
@@ -114,18 +119,18 @@ pub(super) async fn numbered(
         let Some(askers) = keys.get((at - 1) as usize).and_then(|key| asked.get(key)) else { continue };
         for asker in askers {
             let record = Record::from_row(row, asker.spot.clone());
-            scored.extend(judged(record, &asker.fits));
+            scored.extend(judged(record, &asker.fits, known));
         }
     }
     Ok((scored, more || counts.contains(&each)))
 }
 
-fn judged(record: Record, fits: &[Fit<'_>]) -> Option<Scored> {
-    scored(record, fits).filter(|scored| scored.score.confidence >= WORST)
+fn judged(record: Record, fits: &[Fit<'_>], known: &Known) -> Option<Scored> {
+    scored(record, fits, known).filter(|scored| scored.score.confidence >= WORST)
 }
 
-fn scored(record: Record, fits: &[Fit<'_>]) -> Option<Scored> {
-    let score = best(fits, &record)?;
+fn scored(record: Record, fits: &[Fit<'_>], known: &Known) -> Option<Scored> {
+    let score = best(fits, &record, known)?;
     Some(Scored { label: record.place().label(), record, score })
 }
 
@@ -150,9 +155,37 @@ pub(super) async fn off_street(
     let score = |row: &Row| {
         let spot = Spot::from_row(row);
         let fits = judge.fits(&spot, known);
-        judged(Record::from_row(row, Arc::new(spot)), &fits)
+        judged(Record::from_row(row, Arc::new(spot)), &fits, known)
     };
     Ok((rows.iter().filter_map(score).collect(), rows.len() as i64 >= each))
+}
+
+/// The addresses on the likeliest streets whose numbers are nearest to the one asked for, which isn't there.
+pub(super) async fn nearest(
+    database: &Database,
+    deadline: Instant,
+    fitting: &[Fitting<'_>],
+    known: &Known,
+) -> Result<Vec<Scored>, ApiError> {
+    let mut streets: Vec<&Fitting<'_>> = Vec::new();
+    for one in fitting {
+        let asked = one.fits.first().is_some_and(|fit| fit.reading.head.has_number());
+        let new = streets.iter().all(|known| known.spot.street_pid != one.spot.street_pid);
+        if asked && new && !one.spot.street_pid.is_empty() && streets.len() < NEAR_STREETS {
+            streets.push(one);
+        }
+    }
+    let Some(fit) = streets.first().and_then(|one| one.fits.first()) else { return Ok(Vec::new()) };
+    let head = &fit.reading.head;
+    let digits = |text: &String| text.chars().filter(char::is_ascii_digit).take(6).collect::<String>();
+    let number: i32 = head.number.as_ref().or(head.lot.as_ref()).map(digits).and_then(|n| n.parse().ok()).unwrap_or(0);
+    let pids: Vec<&str> = streets.iter().map(|one| one.spot.street_pid.as_str()).collect();
+    let rows = database.query(deadline, NEAREST, &[&pids, &number, &NEAR_NUMBERS]).await?;
+    let near = |row: &Row| {
+        let one = streets.get((row.get::<_, i64>("at") - 1) as usize)?;
+        scored(Record::from_row(row, one.spot.clone()), &one.fits, known)
+    };
+    Ok(rows.iter().filter_map(near).collect())
 }
 
 /// The addresses along streets.
@@ -211,7 +244,7 @@ pub(super) async fn along(
         let at: Option<i64> = row.get("at");
         let (fitting, _) = streets.get((at? - 1) as usize)?;
         // Low as its confidence is without a number, what is listed was asked for.
-        scored(Record::from_row(row, fitting.spot.clone()), &fitting.fits)
+        scored(Record::from_row(row, fitting.spot.clone()), &fitting.fits, &Known::default())
     };
     let page = rows.iter().filter_map(listed).collect();
     let total = rows.first().map_or(0, |row| row.get::<_, i64>("total") as u64);

@@ -197,6 +197,8 @@ mod tests {
         let listed: BTreeSet<_> = pairs.streets.iter().zip(&pairs.localities).collect();
         assert_eq!(listed.len(), pairs.streets.len());
         assert!(listed.contains(&(&"COLLINS".to_owned(), &"MELBOURNE".to_owned())));
+        let stateless = parsed.readings.iter().find(|reading| reading.tail.states.is_empty());
+        assert_eq!(stateless, None);
         assert_eq!((postcode(&parsed.readings), state(&parsed.readings)), (Some("3000".into()), Some("VIC".into())));
     }
 

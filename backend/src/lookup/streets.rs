@@ -1,7 +1,5 @@
 //! The statements that find streets: by exact name, by a beginning, by a like name, in a neighbouring locality.
 
-use std::collections::HashSet;
-
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
@@ -9,8 +7,7 @@ use super::Spot;
 use super::keys::{Anywhere, Begun, Pairs, distinct, postcode, state, streets_by_postcode};
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::parse::Reading;
-use crate::parse::normal::search_form;
+use crate::parse::{Names, Parsed, Reading};
 
 const HERE: &str = include_str!("../sql/lookup/streets_here.sql");
 const BEGUN: &str = include_str!("../sql/lookup/streets_begun.sql");
@@ -18,7 +15,7 @@ const ANYWHERE: &str = include_str!("../sql/lookup/streets_anywhere.sql");
 const ALIKE: &str = include_str!("../sql/lookup/streets_alike.sql");
 const ELSEWHERE: &str = include_str!("../sql/lookup/streets_elsewhere.sql");
 const NEAR: &str = include_str!("../sql/lookup/streets_near.sql");
-const KNOWN: &str = include_str!("../sql/lookup/localities_known.sql");
+const KNOWN: &str = include_str!("../sql/lookup/names_known.sql");
 const LIKE_LOCALITIES: &str = include_str!("../sql/lookup/localities_alike.sql");
 const LIKE_WORDS: &str = include_str!("../sql/lookup/words_alike.sql");
 const IN_LOCALITY: &str = include_str!("../sql/lookup/streets_in_locality.sql");
@@ -128,13 +125,16 @@ impl Streets<'_> {
         Ok(spots(&rows))
     }
 
-    /// Which names in the readings are localities.
-    pub(super) async fn known(&self, readings: &[Reading]) -> Result<HashSet<String>, ApiError> {
-        let ignored: Vec<String> = readings.iter().map(|r| search_form(&r.head.ignored.join(" "))).collect();
-        let written = readings.iter().filter_map(|r| r.locality.as_ref()).map(|l| l.name.as_str());
-        let names = distinct(written.chain(ignored.iter().map(String::as_str)));
-        let rows = self.database.query(self.deadline, KNOWN, &[&names]).await?;
-        Ok(rows.iter().map(|row| row.get("name")).collect())
+    /// Which of the names that a text may hold exist.
+    pub(super) async fn known(&self, parsed: &Parsed) -> Result<Names, ApiError> {
+        let (streets, localities) = parsed.possible();
+        let rows = self.database.query(self.deadline, KNOWN, &[&localities, &streets]).await?;
+        let mut names = Names::default();
+        for row in &rows {
+            let known = if row.get("is_street") { &mut names.streets } else { &mut names.localities };
+            known.insert(row.get("name"));
+        }
+        Ok(names)
     }
 
     /// Both street and locality misspelt: localities by trigrams, then the like streets in them; and without a locality,

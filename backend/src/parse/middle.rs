@@ -1,13 +1,45 @@
-//! What stands between the number and the state: street and locality. Where one ends and the other begins only the data
-//! knows (`12 Collins St Kilda`), so every plausible split is kept, the likelier first.
+//! The ways in which the same words may be a street or a locality: with or without a type, a suffix, another spelling.
+
+use strsim::osa_distance;
 
 use super::codes::{STREET_TYPE, SUFFIX};
-use super::normal::{Mark, Word};
+use super::normal::Word;
 use super::spelling::spellings;
 
-/// Words of the longest street name and of the longest locality name.
-const STREET_WORDS: usize = 7;
-const LOCALITY_WORDS: usize = 5;
+/// Types of which a slip of the finger is understood by itself; with the others the data helps.
+const COMMON: &[&str] = &[
+    "ALLEY",
+    "ARCADE",
+    "AVENUE",
+    "BOULEVARD",
+    "BOULEVARDE",
+    "CIRCLE",
+    "CIRCUIT",
+    "CLOSE",
+    "COURT",
+    "CRESCENT",
+    "DRIVE",
+    "ESPLANADE",
+    "GARDENS",
+    "GROVE",
+    "HIGHWAY",
+    "LANE",
+    "MEWS",
+    "PARADE",
+    "PARKWAY",
+    "PLACE",
+    "PROMENADE",
+    "RISE",
+    "ROAD",
+    "SQUARE",
+    "STREET",
+    "TERRACE",
+    "TRACK",
+    "WALK",
+    "WAY",
+];
+/// Spellings of one stretch of words as a street.
+const MAX_STREETS: usize = 14;
 
 /// A street as written.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -22,6 +54,8 @@ pub(crate) struct Street {
     pub type_open: bool,
     /// STREET_SUFFIX code.
     pub suffix: Option<&'static str>,
+    /// The type as it was written, where it was misspelt.
+    pub misspelt: Option<String>,
 }
 
 /// A locality as written.
@@ -33,13 +67,17 @@ pub(crate) struct Locality {
     pub open: bool,
 }
 
-/// One way to read the middle. Without a street it is only a locality, without a locality only a street.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Middle {
-    pub street: Option<Street>,
-    pub locality: Option<Locality>,
-    /// How far from likely; orders readings, no more.
-    pub oddity: u8,
+/// The types that a word may be a misspelling of; none for a word that is a type or too short.
+pub(super) fn misspelt_types(word: &str) -> Vec<&'static str> {
+    let plain = word.len() >= 4 && word.bytes().all(|b| b.is_ascii_uppercase());
+    if !plain || !STREET_TYPE.codes(word).is_empty() {
+        return Vec::new();
+    }
+    let allowed = if word.len() < 8 { 1 } else { 2 };
+    let near = |meant: &&&str| {
+        meant.len() >= 4 && meant.len().abs_diff(word.len()) <= allowed && osa_distance(word, meant) <= allowed
+    };
+    COMMON.iter().filter(near).copied().collect()
 }
 
 /// Every way to read `words` as a street alone, the likelier first.
@@ -69,6 +107,23 @@ pub(super) fn streets(words: &[Word], open: bool) -> Vec<Street> {
                 for name in names.clone() {
                     add(Street { name, types: exact.to_vec(), suffix, ..Street::default() });
                 }
+                // `Newton Road Rd`
+                let doubled = texts[..stem - type_words].split_last().filter(|(last, stem)| {
+                    !stem.is_empty() && STREET_TYPE.codes(last).iter().any(|code| exact.contains(code))
+                });
+                if let Some((_, stem)) = doubled {
+                    for name in spellings(stem, false) {
+                        add(Street { name, types: exact.to_vec(), suffix, ..Street::default() });
+                    }
+                }
+            } else if type_words == 1 {
+                let types = misspelt_types(&ending);
+                if !types.is_empty() && !stem_open {
+                    for name in names.clone() {
+                        let misspelt = Some(ending.clone());
+                        add(Street { name, types: types.clone(), suffix, misspelt, ..Street::default() });
+                    }
+                }
             }
             if begun.iter().any(|code| !exact.contains(code)) {
                 for name in names {
@@ -77,7 +132,15 @@ pub(super) fn streets(words: &[Word], open: bool) -> Vec<Street> {
             }
         }
         for name in spellings(&texts[..stem], stem_open) {
+            // `Horsley Drive` for The Horsley Drive, and the reverse.
+            let other = match name.strip_prefix("THE ") {
+                Some(rest) => rest.to_owned(),
+                None => format!("THE {name}"),
+            };
             add(Street { name, open: stem_open, suffix, ..Street::default() });
+            if !stem_open {
+                add(Street { name: other, suffix, ..Street::default() });
+            }
         }
     }
     streets.sort_by_key(|street| match (street.types.is_empty(), street.suffix.is_some()) {
@@ -86,64 +149,14 @@ pub(super) fn streets(words: &[Word], open: bool) -> Vec<Street> {
         (true, false) => 2,
         (true, true) => 3,
     });
+    streets.truncate(MAX_STREETS);
     streets
 }
 
 /// Every spelling of `words` as a locality.
 pub(super) fn localities(words: &[Word], open: bool) -> Vec<Locality> {
     let texts: Vec<&str> = words.iter().map(|w| w.text.as_str()).collect();
-    if texts.is_empty() || texts.len() > LOCALITY_WORDS {
-        return Vec::new();
-    }
     spellings(&texts, open).into_iter().map(|name| Locality { name, open }).collect()
-}
-
-/// Whether a street that ends before `at` would end in a type or suffix.
-fn ends_like_a_street(words: &[Word], at: usize) -> bool {
-    let Some(last) = at.checked_sub(1).map(|last| words[last].text.as_str()) else { return false };
-    at > 1 && (!STREET_TYPE.codes(last).is_empty() || (at > 2 && SUFFIX.code(last).is_some()))
-}
-
-/// Every way to cut `words` into a street and a locality after it.
-pub(super) fn middles(words: &[Word], open: bool) -> Vec<Middle> {
-    let count = words.len();
-    let commas: Vec<usize> = (1..count).filter(|&at| words[at].mark == Mark::Comma).collect();
-    let mut middles = Vec::new();
-    for at in 0..=count {
-        if at > STREET_WORDS {
-            break;
-        }
-        let (street, locality) = words.split_at(at);
-        let street_open = open && locality.is_empty();
-        let crossed = commas.iter().filter(|&&comma| comma != at).count().min(3) as u8;
-        let oddity = 2 * crossed
-            + match () {
-                () if commas.contains(&at) => 0,
-                () if at == 0 => 5,
-                () if !locality.is_empty() && ends_like_a_street(words, at) => 0,
-                () if locality.is_empty() => 1,
-                () => 2,
-            };
-        let streets: Vec<Option<Street>> =
-            if at == 0 { vec![None] } else { streets(street, street_open).into_iter().map(Some).collect() };
-        let localities: Vec<Option<Locality>> = match localities(locality, open) {
-            list if list.is_empty() => vec![None],
-            list => list.into_iter().map(Some).collect(),
-        };
-        if !locality.is_empty() && localities == [None] {
-            continue;
-        }
-        for (order, street) in streets.iter().enumerate() {
-            for locality in &localities {
-                if street.is_some() || locality.is_some() {
-                    let oddity = oddity + (order as u8).min(3);
-                    middles.push(Middle { street: street.clone(), locality: locality.clone(), oddity });
-                }
-            }
-        }
-    }
-    middles.sort_by_key(|middle| middle.oddity);
-    middles
 }
 
 #[cfg(test)]

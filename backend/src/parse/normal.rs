@@ -1,20 +1,26 @@
-//! The normal form under which names are compared, and the words of a text together with what stood before each.
+//! The normal form under which names are compared, and the words of a text together with what stood before each. What
+//! encodings left behind is gone before (`clean`).
 //!
 //! `search_form` in `migrations/V6__apostrophes.sql` makes the same form of every name in the data; a test
 //! below holds the two together.
 
+use super::clean::clean;
+use super::codes::{FLAT_TYPE, STATE};
+
 /// Characters considered of one input; the endpoints refuse more before they get here.
 pub(crate) const MAX_CHARS: usize = 500;
-/// Words considered of one input. The longest address of the country has about fifteen.
-pub(crate) const MAX_WORDS: usize = 24;
+/// Words considered of one input. The longest address of the country has about fifteen; people write about as many around it.
+pub(crate) const MAX_WORDS: usize = 40;
 
 /// What stood between a word and the one before it; the strongest mark wins (`1 / 23` is a slash).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
     /// Blanks or punctuation without a meaning of its own, also the start of the text.
     Space,
-    /// A comma, semicolon, bracket or line break: a part of the address ends here.
+    /// A comma, semicolon, bracket, tab or line break: a part of the address ends here.
     Comma,
+    /// An ampersand, plus sign or tilde: a range between two numbers, `and` elsewhere.
+    And,
     /// A hyphen or dash: a range between two numbers.
     Hyphen,
     /// A slash: unit before number.
@@ -26,6 +32,10 @@ pub(crate) enum Mark {
 pub(crate) struct Word {
     pub text: String,
     pub mark: Mark,
+    /// A number sign stands before it.
+    pub hash: bool,
+    /// The comma before it may group thousands: `1,234`.
+    pub thousands: bool,
 }
 
 /// A text cut into words.
@@ -34,6 +44,8 @@ pub(crate) struct Words {
     pub list: Vec<Word>,
     /// Whether anything follows the last word, so that it can't be half typed.
     pub closed: bool,
+    /// There were more words than are considered.
+    pub cut: bool,
 }
 
 /// Apostrophes vanish inside a word (`O'Connell` is `OCONNELL`), in all the shapes that keyboards produce.
@@ -55,45 +67,80 @@ fn folded(c: char) -> Option<char> {
 
 fn mark(c: char) -> Mark {
     match c {
-        ',' | ';' | '\n' | '\r' | '(' | ')' | '[' | ']' | '|' => Mark::Comma,
-        '-' | '–' | '—' | '‐' | '‑' => Mark::Hyphen,
-        '/' | '\\' => Mark::Slash,
+        ',' | ';' | '\n' | '\r' | '\t' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '•' | '·' => Mark::Comma,
+        '&' | '+' | '~' | '〜' => Mark::And,
+        '-' | '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' | '\u{2e3a}' | '\u{2e3b}' | '\u{fe58}' | '\u{fe63}' => {
+            Mark::Hyphen
+        }
+        '/' | '\\' | '\u{2044}' | '\u{2215}' => Mark::Slash,
         _ => Mark::Space,
     }
 }
 
 /// The words of `text`, bounded by [`MAX_CHARS`] and [`MAX_WORDS`].
 pub(crate) fn words(text: &str) -> Words {
+    let text = clean(text);
     let mut list: Vec<Word> = Vec::new();
-    let mut open = false;
-    let mut between = Mark::Space;
-    let mut cut = false;
-    for (index, c) in text.chars().enumerate() {
-        if index == MAX_CHARS {
-            cut = true;
-            break;
-        }
+    let (mut open, mut hash, mut between, mut gap) = (false, false, Mark::Space, String::new());
+    let push = |word: Word, list: &mut Vec<Word>| list.extend(unglued(word));
+    let mut current: Option<Word> = None;
+    for c in text.chars() {
         if is_apostrophe(c) {
             continue;
         }
         let Some(folded) = folded(c) else {
             between = if open { mark(c) } else { between.max(mark(c)) };
+            hash = (hash && !open) || c == '#' || c == '№';
+            if open {
+                gap.clear();
+            }
+            gap.push(c);
             open = false;
             continue;
         };
-        if !open && list.len() == MAX_WORDS {
-            cut = true;
-            break;
-        }
-        match list.last_mut() {
+        match &mut current {
             Some(word) if open => word.text.push(folded),
             _ => {
-                list.push(Word { text: folded.to_string(), mark: if list.is_empty() { Mark::Space } else { between } })
+                let first = current.is_none();
+                current.take().into_iter().for_each(|word| push(word, &mut list));
+                let mark = if first { Mark::Space } else { between };
+                current = Some(Word { text: folded.to_string(), mark, hash, thousands: gap == "," });
+                hash = false;
             }
         }
         open = true;
     }
-    Words { list, closed: !open || cut }
+    current.into_iter().for_each(|word| push(word, &mut list));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    for at in 0..list.len() {
+        let grouped = at > 0
+            && digits(&list[at].text)
+            && list[at].text.len() == 3
+            && digits(&list[at - 1].text)
+            && list[at - 1].text.len() <= 3;
+        list[at].thousands &= grouped;
+    }
+    let cut = list.len() > MAX_WORDS;
+    list.truncate(MAX_WORDS);
+    Words { list, closed: !open || cut, cut }
+}
+
+/// Words that were written without the blank between them: `NSW2170`, `HORSHAM3400`, `12Smith`.
+fn unglued(word: Word) -> Vec<Word> {
+    let text = word.text.as_str();
+    let digit = |b: &u8| b.is_ascii_digit();
+    let letters_first = text.bytes().take_while(|b| !digit(b)).count();
+    let digits_first = text.bytes().take_while(digit).count();
+    let (front, back) = text.split_at(letters_first.max(digits_first));
+    let is_postcode = back.len() == 4 && back.bytes().all(|b| digit(&b));
+    let of_a_place = front.len() > 6 || STATE.code(front).is_some();
+    let postcode = letters_first >= 2 && is_postcode && of_a_place && FLAT_TYPE.code(front).is_none();
+    let street = digits_first > 0 && back.len() >= 3 && back.bytes().all(|b| !digit(&b));
+    if !(postcode || street) {
+        return vec![word];
+    }
+    let after = Word { text: back.to_owned(), mark: Mark::Space, hash: false, thousands: false };
+    vec![Word { text: front.to_owned(), ..word }, after]
 }
 
 /// The form under which names are stored and compared: words joined by one space.
@@ -180,6 +227,37 @@ mod tests {
             ]
         );
         assert!(words.closed);
+    }
+
+    #[rstest]
+    #[case("NSW2170", "NSW 2170")]
+    #[case("Horsham3400", "HORSHAM 3400")]
+    #[case("12Smith St", "12 SMITH ST")]
+    #[case("4th Ave 12th", "4TH AVE 12TH")]
+    #[case("12A U5 LG3 Unit1002", "12A U5 LG3 UNIT1002")]
+    fn what_was_glued_together_is_taken_apart(#[case] text: &str, #[case] expected: &str) {
+        let seen: Vec<_> = words(text).list.into_iter().map(|word| word.text).collect();
+        assert_eq!(seen.join(" "), expected);
+    }
+
+    #[test]
+    fn marks_of_numbers_are_kept() {
+        let words = words("#3, 1,234 − 5&6~7 Lot 1, 234").list;
+        let seen: Vec<_> = words.iter().map(|w| (w.text.as_str(), w.mark, w.hash, w.thousands)).collect();
+        assert_eq!(
+            seen,
+            [
+                ("3", Mark::Space, true, false),
+                ("1", Mark::Comma, false, false),
+                ("234", Mark::Comma, false, true),
+                ("5", Mark::Hyphen, false, false),
+                ("6", Mark::And, false, false),
+                ("7", Mark::And, false, false),
+                ("LOT", Mark::Space, false, false),
+                ("1", Mark::Space, false, false),
+                ("234", Mark::Comma, false, false),
+            ]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::issue::Verdict;
 use crate::lookup::Record;
-use crate::parse::{Head, Unit, says_where};
+use crate::parse::{Head, Unit};
 
 /// Not the number that was asked for: never an answer, at most a suggestion.
 const OTHER_NUMBER: u16 = 50;
@@ -19,6 +19,9 @@ const DWELLINGS: &[&str] =
 const BUSINESSES: &[&str] =
     &["SHOP", "SE", "OFFC", "FCTY", "WHSE", "SHRM", "WKSH", "TNCY", "KSK", "STLL", "STOR", "SHED"];
 
+/// Buildings of a site, which have units.
+const BLOCKS: &[&str] = &["BLCK", "BLDG", "TWR", "SITE", "WARD", "SEC"];
+
 /// House number or lot.
 pub(super) fn number(head: &Head, record: &Record) -> Verdict {
     let (first, last) = (record.number_first.as_deref(), record.number_last.as_deref());
@@ -33,7 +36,20 @@ pub(super) fn number(head: &Head, record: &Record) -> Verdict {
             Verdict::differs(6, "The lot has no street number in the data")
         }
         (Some(_), _) => Verdict::differs(OTHER_NUMBER, "There is no such number on the street"),
-        (None, _) => lot(head, record),
+        (None, _) => return lot(head, record),
+    }
+    .and(other_lot(head, record))
+}
+
+/// A lot named beside the number.
+fn other_lot(head: &Head, record: &Record) -> Verdict {
+    match (&head.lot, &record.lot_number) {
+        (None, _) => Verdict::good(),
+        (Some(asked), Some(lot)) if asked == lot => Verdict::good(),
+        // With its plan it names a parcel of land, of which the data knows little.
+        (Some(_), _) if head.parcel => Verdict::missing(3, "The lot on its plan is not in the data"),
+        (Some(_), None) => Verdict::differs(BUILDING, "The lot is not in the data"),
+        (Some(_), Some(lot)) => Verdict::differs(BUILDING, format!("The lot is {lot}")),
     }
 }
 
@@ -57,7 +73,12 @@ pub(super) fn unit(head: &Head, record: &Record) -> Verdict {
         Some(_) if !inside => Verdict::differs(BUILDING, "There is no such unit at this number"),
         Some(asked) => same_unit(asked, record),
     };
-    flat.and(level(head, record, inside))
+    let block = match &head.block {
+        None => Verdict::good(),
+        Some(_) if inside => Verdict::quiet(2),
+        Some(_) => Verdict::differs(BUILDING, "The building is not in the data"),
+    };
+    flat.and(block).and(level(head, record, inside))
 }
 
 fn same_unit(asked: &Unit, record: &Record) -> Verdict {
@@ -74,8 +95,12 @@ fn same_unit(asked: &Unit, record: &Record) -> Verdict {
         (Some(asked), Some(kind)) => {
             let alike = |kinds: &[&str]| kinds.contains(&asked) && kinds.contains(&kind);
             match () {
+                () if BLOCKS.contains(&asked) => Verdict::differs(OTHER_UNIT, label()),
                 () if alike(DWELLINGS) => Verdict::differs(4, label()),
-                () if asked == "UNIT" || alike(BUSINESSES) => Verdict::differs(8, label()),
+                // A unit is what everything may be called that has no better word.
+                () if asked == "UNIT" || alike(BUSINESSES) || (kind == "UNIT" && !BLOCKS.contains(&asked)) => {
+                    Verdict::differs(8, label())
+                }
                 () => Verdict::differs(22, label()),
             }
         }
@@ -88,7 +113,9 @@ fn level(head: &Head, record: &Record, in_unit: bool) -> Verdict {
         None if !has => Verdict::good(),
         None if in_unit => Verdict::quiet(2),
         None => Verdict::missing(BUILDING, format!("The level is missing: {}", record.level_words())),
-        Some(_) if !has => Verdict::differs(16, "The level is not in the data"),
+        // A house stands on the ground.
+        Some(asked) if !has && asked.kind == Some("G") => Verdict::quiet(2),
+        Some(_) if !has => Verdict::differs(BUILDING, "The level is not in the data"),
         Some(asked) => {
             let alike = |kind: &str| matches!(kind, "L" | "FL");
             let same_kind = match (asked.kind, record.level_type.as_deref()) {
@@ -101,21 +128,4 @@ fn level(head: &Head, record: &Record, in_unit: bool) -> Verdict {
             }
         }
     }
-}
-
-/// Words that belong to no part.
-pub(super) fn leftover(ignored: &[String], junk: &[String], apart: bool) -> Verdict {
-    let before = match ignored {
-        [] => Verdict::good(),
-        words => {
-            let contradicts = words.iter().any(|word| says_where(word));
-            Verdict::differs(if contradicts { 22 } else { 3 }, format!("\"{}\" was passed over", words.join(" ")))
-        }
-    };
-    let after = match junk {
-        [] => Verdict::good(),
-        // Without a comma the words may be the rest of a locality's name, and that another locality's.
-        words => Verdict::differs(if apart { 6 } else { 22 }, format!("\"{}\" was passed over", words.join(" "))),
-    };
-    before.and(after)
 }

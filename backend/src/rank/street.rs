@@ -51,7 +51,10 @@ fn kind(typed: &Street, spot: &Spot) -> Verdict {
         // A street name that is being typed has not come to its type yet.
         (true, Some(_)) if typed.open => Verdict::good(),
         (true, Some(kind)) => Verdict::missing(5, format!("The street type is missing: {kind}")),
-        (false, Some(kind)) if typed.types.contains(&kind) => Verdict::quiet(u16::from(typed.type_open)),
+        (false, Some(kind)) if typed.types.contains(&kind) => match &typed.misspelt {
+            Some(misspelt) => corrected(1, misspelt, kind),
+            None => Verdict::quiet(u16::from(typed.type_open)),
+        },
         (false, Some(kind)) => {
             let near = typed.types.iter().any(|typed| edits(typed, kind).is_some_and(|edits| edits == 1));
             let message = format!("The street type is {kind}");

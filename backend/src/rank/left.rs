@@ -1,0 +1,102 @@
+//! What the text says besides the address. Nothing is passed over for free: a name in front is nobody's harm, what names
+//! another place contradicts, and a contradiction is never valid.
+
+use super::Known;
+use super::issue::Verdict;
+use crate::lookup::Record;
+use crate::parse::{Left, QUALIFIERS, Reading, Where};
+
+/// Says that another place is meant: below valid whatever else is right.
+const CONTRADICTS: u16 = 30;
+/// May say so.
+const DOUBTFUL: u16 = 22;
+/// A name in front.
+const FRONT: u16 = 3;
+/// A name set apart from the address.
+const APART: u16 = 5;
+/// All the names together, none of which says otherwise.
+const NAMES: u16 = 10;
+
+/// What is left of `reading` beside `record`.
+pub(super) fn verdict(reading: &Reading, record: &Record, known: &Known) -> Verdict {
+    let mut verdict = Verdict::good();
+    let mut harmless = 0;
+    for left in reading.left.iter() {
+        let one = one(left, reading, record, known);
+        // Many harmless words are no more harmful than a few.
+        let is_name = matches!(left, Left::Name { .. }) && one.points < DOUBTFUL;
+        let points = if is_name { one.points.min(NAMES - harmless) } else { one.points };
+        harmless += if is_name { points } else { 0 };
+        verdict = verdict.and(Verdict { points, ..one });
+    }
+    verdict
+}
+
+fn one(left: &Left, reading: &Reading, record: &Record, known: &Known) -> Verdict {
+    let spot = &record.spot;
+    match left {
+        Left::State(states) if states.contains(&spot.state.as_str()) => Verdict::good(),
+        Left::State(_) => Verdict::differs(CONTRADICTS, format!("The state is {}", spot.state)),
+        Left::Postcode(postcode) if record.postcode.as_ref() == Some(postcode) => Verdict::good(),
+        Left::Postcode(postcode) => Verdict::differs(CONTRADICTS, format!("{postcode} is not the postcode")),
+        Left::Foreign(country) => {
+            Verdict::differs(CONTRADICTS, format!("The address is in Australia, not in {country}"))
+        }
+        Left::Beside(word) => {
+            Verdict::differs(CONTRADICTS, format!("What is \"{word}\" the address is not the address"))
+        }
+        Left::Digits(digits) => Verdict::differs(CONTRADICTS, format!("\"{digits}\" has no place in the address")),
+        Left::Cut => Verdict::differs(CONTRADICTS, "The text has more words than an address"),
+        // Found before the house, and not valid.
+        Left::Guessed => Verdict::differs(DOUBTFUL - 2, "The first number was read as a unit"),
+        Left::Several => Verdict::differs(6, "More than one was named; the first was taken"),
+        Left::Postal => Verdict::differs(1, "The post office box was passed over"),
+        Left::Aside(words) => Verdict::differs(APART, passed_over(words)),
+        Left::Name { words, at, apart, numbered } => {
+            let said = |points| Verdict::differs(points, passed_over(words));
+            // Where no suburb was read, this may be it, misspelt or another.
+            if reading.locality.is_none() && *at != Where::Front {
+                return said(DOUBTFUL);
+            }
+            // The suburb said twice.
+            if *words == spot.asked_locality || search_name(spot) == *words {
+                return Verdict::quiet(1);
+            }
+            if known.localities.contains(words) {
+                let told = reading.tail.postcode.is_some() && reading.tail.postcode == record.postcode
+                    || reading.tail.states.contains(&spot.state.as_str());
+                // `Liverpool, Sydney NSW 2170`
+                return match at {
+                    Where::Behind | Where::Inside if told => {
+                        Verdict::differs(FRONT, format!("{words} was taken for the region"))
+                    }
+                    _ => Verdict::differs(
+                        CONTRADICTS,
+                        format!("The street is in {}, not in {words}", spot.locality_name),
+                    ),
+                };
+            }
+            let told = !reading.tail.states.is_empty() || reading.tail.postcode.is_some();
+            // `Wetherill Park Sydney NSW 2164`, but not `Belmont North` for Belmont.
+            let confirmed = reading.tail.postcode.is_some() && reading.tail.postcode == record.postcode;
+            let beside = confirmed && !words.split(' ').next().is_some_and(|word| QUALIFIERS.contains(&word));
+            match at {
+                // `Bay 3, 12 Smith St` may be a part of the building.
+                Where::Front if *numbered => said(DOUBTFUL),
+                Where::Front => said(FRONT),
+                _ if *numbered => said(CONTRADICTS),
+                Where::Sealed | Where::Inside if *apart => said(APART),
+                Where::Behind if (*apart && told) || beside => said(APART),
+                _ => said(DOUBTFUL),
+            }
+        }
+    }
+}
+
+fn passed_over(words: &str) -> String {
+    format!("\"{words}\" was passed over")
+}
+
+fn search_name(spot: &crate::lookup::Spot) -> String {
+    crate::parse::normal::search_form(&spot.locality_name)
+}
