@@ -119,8 +119,9 @@ pub(crate) async fn find(
     let mut known = Known::default();
     if !found.is_settled() {
         // Which of the names exist tells what the words are that are left, and the likelier readings.
-        let names = search.streets.known(&parsed).await?;
-        readings = wanted.added_to(parsed.familiar(&names));
+        let possible = parsed.possible();
+        let names = search.streets.known(&possible).await?;
+        readings = wanted.added_to(parsed.familiar(possible, &names));
         known.localities = names.localities;
         found = search.exact(&readings, &known).await?;
     }

@@ -16,7 +16,7 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use self::best::{Familiar, labellings};
+use self::best::{NARROW, WIDE, Width, labellings};
 use self::lattice::{Lattice, Role, Span};
 pub(crate) use self::left::{Left, Where};
 pub(crate) use self::middle::{Locality, Street};
@@ -97,33 +97,19 @@ pub(crate) struct Parsed {
 
 type Spans<T> = BTreeMap<(usize, usize), Vec<T>>;
 
-/// Before the data was asked.
-struct Unasked;
-
-impl Familiar for Unasked {
-    fn street(&self, _: usize, _: usize) -> Option<bool> {
-        None
-    }
-
-    fn locality(&self, _: usize, _: usize) -> Option<bool> {
-        None
-    }
-}
-
-/// What every stretch of words may be called, and whether the data knows it by one of these names.
-#[derive(Default)]
-struct Asked {
+/// What stretches of words may be called, by where they begin and end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Possible {
     streets: Spans<Street>,
     localities: Spans<Locality>,
 }
 
-impl Familiar for Asked {
-    fn street(&self, from: usize, to: usize) -> Option<bool> {
-        Some(self.streets.contains_key(&(from, to)))
-    }
-
-    fn locality(&self, from: usize, to: usize) -> Option<bool> {
-        Some(self.localities.contains_key(&(from, to)))
+impl Possible {
+    /// The names that the data may know: of streets and of localities.
+    pub(crate) fn names(&self) -> (Vec<&str>, Vec<&str>) {
+        let streets: BTreeSet<&str> = self.streets.values().flatten().map(|street| street.name.as_str()).collect();
+        let localities: BTreeSet<&str> = self.localities.values().flatten().map(|l| l.name.as_str()).collect();
+        (streets.into_iter().take(MAX_NAMES).collect(), localities.into_iter().take(MAX_NAMES).collect())
     }
 }
 
@@ -133,56 +119,58 @@ impl Parsed {
         let words = words(text);
         let open = typing == Typing::Going && !words.closed;
         let mut parsed = Self { readings: Vec::new(), postal: false, words, open };
-        (parsed.readings, parsed.postal) = parsed.read(&Unasked, &Asked::default());
+        let lattice = Lattice::new(&parsed.words.list, open);
+        let (readings, postal) = parsed.read(&lattice, NARROW, &mut Possible::default());
+        (parsed.readings, parsed.postal) = (readings, postal);
         parsed
     }
 
-    /// The readings once it is known which names exist.
-    pub(crate) fn familiar(&self, known: &Names) -> Vec<Reading> {
-        let (mut streets, mut localities) = self.names();
+    /// The readings once it is known which of the possible names exist.
+    pub(crate) fn familiar(&self, mut possible: Possible, known: &Names) -> Vec<Reading> {
         let begun = |name: &str, open: bool| open && name.len() >= 3;
-        for all in streets.values_mut() {
+        for all in possible.streets.values_mut() {
             all.retain(|street| known.streets.contains(&street.name) || begun(&street.name, street.open));
         }
-        for all in localities.values_mut() {
+        for all in possible.localities.values_mut() {
             all.retain(|locality| known.localities.contains(&locality.name) || begun(&locality.name, locality.open));
         }
-        streets.retain(|_, all| !all.is_empty());
-        localities.retain(|_, all| !all.is_empty());
-        let asked = Asked { streets, localities };
-        self.read(&asked, &asked).0
+        possible.streets.retain(|_, all| !all.is_empty());
+        possible.localities.retain(|_, all| !all.is_empty());
+        let mut lattice = Lattice::new(&self.words.list, self.open);
+        lattice.doubt(|role, from, to| match role {
+            Role::Street => possible.streets.contains_key(&(from, to)),
+            _ => possible.localities.contains_key(&(from, to)),
+        });
+        self.read(&lattice, WIDE, &mut possible).0
     }
 
-    /// The names that the data may know: of streets and of localities.
-    pub(crate) fn possible(&self) -> (Vec<String>, Vec<String>) {
-        let (streets, localities) = self.names();
-        let streets: BTreeSet<String> = streets.into_values().flatten().map(|street| street.name).collect();
-        let localities: BTreeSet<String> = localities.into_values().flatten().map(|locality| locality.name).collect();
-        (streets.into_iter().take(MAX_NAMES).collect(), localities.into_iter().take(MAX_NAMES).collect())
-    }
-
-    fn names(&self) -> (Spans<Street>, Spans<Locality>) {
-        let words = &self.words.list;
-        let lattice = Lattice::new(words, self.open);
-        let (mut streets, mut localities) = (Spans::new(), Spans::new());
+    /// What every stretch of words may be called.
+    pub(crate) fn possible(&self) -> Possible {
+        let lattice = Lattice::new(&self.words.list, self.open);
+        let mut possible = Possible::default();
         for (from, spans) in lattice.spans.iter().enumerate() {
             for span in spans {
-                let (key, open) = ((from, span.to), self.open && span.to == words.len());
                 match span.role {
-                    Role::Street => _ = streets.insert(key, middle::streets(&words[from..span.to], open)),
-                    Role::Locality => _ = localities.insert(key, middle::localities(&words[from..span.to], open)),
+                    Role::Street => _ = possible.streets.insert((from, span.to), self.streets(from, span.to)),
+                    Role::Locality => _ = possible.localities.insert((from, span.to), self.localities(from, span.to)),
                     _ => {}
                 }
             }
         }
-        (streets, localities)
+        possible
     }
 
-    fn read(&self, familiar: &dyn Familiar, asked: &Asked) -> (Vec<Reading>, bool) {
-        let words = &self.words.list;
-        let lattice = Lattice::new(words, self.open);
+    fn streets(&self, from: usize, to: usize) -> Vec<Street> {
+        middle::streets(&self.words.list[from..to], self.open && to == self.words.list.len())
+    }
+
+    fn localities(&self, from: usize, to: usize) -> Vec<Locality> {
+        middle::localities(&self.words.list[from..to], self.open && to == self.words.list.len())
+    }
+
+    fn read(&self, lattice: &Lattice<'_>, width: Width, possible: &mut Possible) -> (Vec<Reading>, bool) {
         let (mut readings, mut postal) = (Vec::new(), false);
-        for (order, (spans, cost)) in labellings(&lattice, familiar).into_iter().enumerate() {
+        for (order, (spans, cost)) in labellings(lattice, width).into_iter().enumerate() {
             let (reading, middle) = self.labelled(&spans);
             if order == 0 {
                 let boxed = spans.iter().any(|(_, span)| span.role == Role::Postal);
@@ -192,16 +180,13 @@ impl Parsed {
             if middle.street.is_none() && middle.locality.is_none() {
                 continue;
             }
-            let open = |to: usize| self.open && to == words.len();
             let streets = middle.street.map_or(vec![None], |(from, to)| {
-                let known = asked.streets.get(&(from, to)).cloned();
-                let all = known.unwrap_or_else(|| middle::streets(&words[from..to], open(to)));
-                all.into_iter().map(Some).collect()
+                let all = possible.streets.entry((from, to)).or_insert_with(|| self.streets(from, to));
+                all.iter().cloned().map(Some).collect()
             });
             let localities = middle.locality.map_or(vec![None], |(from, to)| {
-                let known = asked.localities.get(&(from, to)).cloned();
-                let all = known.unwrap_or_else(|| middle::localities(&words[from..to], open(to)));
-                all.into_iter().map(Some).collect()
+                let all = possible.localities.entry((from, to)).or_insert_with(|| self.localities(from, to));
+                all.iter().cloned().map(Some).collect()
             });
             let pairs = streets
                 .iter()

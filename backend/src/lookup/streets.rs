@@ -7,7 +7,7 @@ use super::Spot;
 use super::keys::{Anywhere, Begun, Pairs, distinct, postcode, state, streets_by_postcode};
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::parse::{Names, Parsed, Reading};
+use crate::parse::{Names, Possible, Reading};
 
 const HERE: &str = include_str!("../sql/lookup/streets_here.sql");
 const BEGUN: &str = include_str!("../sql/lookup/streets_begun.sql");
@@ -126,8 +126,8 @@ impl Streets<'_> {
     }
 
     /// Which of the names that a text may hold exist.
-    pub(super) async fn known(&self, parsed: &Parsed) -> Result<Names, ApiError> {
-        let (streets, localities) = parsed.possible();
+    pub(super) async fn known(&self, possible: &Possible) -> Result<Names, ApiError> {
+        let (streets, localities) = possible.names();
         let rows = self.database.query(self.deadline, KNOWN, &[&localities, &streets]).await?;
         let mut names = Names::default();
         for row in &rows {

@@ -6,11 +6,24 @@ use std::collections::HashMap;
 use super::lattice::{Lattice, Role, Span};
 use super::normal::Mark;
 
-/// Labellings kept of one text.
-pub(super) const LABELLINGS: usize = 40;
-/// Paths kept per state, and per place in the text.
+/// Paths kept per state.
 const PER_STATE: usize = 3;
-const PER_PLACE: usize = 120;
+/// More words than this make no address: fewer paths are kept, and shorter names.
+pub(super) const LONG: usize = 24;
+
+/// How much is kept of what a text may mean.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Width {
+    /// Labellings of the whole.
+    pub labellings: usize,
+    /// Paths per place in the text.
+    pub paths: usize,
+}
+
+/// Before the data was asked: most texts are plain.
+pub(super) const NARROW: Width = Width { labellings: 24, paths: 64 };
+/// Once it is known which names exist.
+pub(super) const WIDE: Width = Width { labellings: 40, paths: 120 };
 
 const FLAT: u16 = 1;
 const BLOCK: u16 = 1 << 1;
@@ -25,14 +38,6 @@ const POSTAL: u16 = 1 << 9;
 const NAME: u16 = 1 << 10;
 const BESIDE: u16 = 1 << 11;
 const OTHER: u16 = 1 << 12;
-
-/// What the data knows of the names in a text; nothing before it was asked.
-pub(super) trait Familiar {
-    /// Whether the words from one place to another are a street's name, if that was asked.
-    fn street(&self, from: usize, to: usize) -> Option<bool>;
-    /// The same for a locality's.
-    fn locality(&self, from: usize, to: usize) -> Option<bool>;
-}
 
 #[derive(Clone, Copy)]
 struct Path {
@@ -71,7 +76,7 @@ fn bit(role: &Role) -> u16 {
 }
 
 /// What it costs to go on with `span` at `at`; none when that can't be.
-fn step(lattice: &Lattice<'_>, path: &Path, at: usize, span: &Span, familiar: &dyn Familiar) -> Option<u16> {
+fn step(lattice: &Lattice<'_>, path: &Path, at: usize, span: &Span) -> Option<u16> {
     let given = path.given;
     let has = |bits: u16| given & bits != 0;
     let role = bit(&span.role);
@@ -100,33 +105,22 @@ fn step(lattice: &Lattice<'_>, path: &Path, at: usize, span: &Span, familiar: &d
             () => 0,
         },
         Role::Street => {
-            let known = match familiar.street(at, span.to) {
-                Some(false) => 5,
-                _ => 0,
-            };
             let place = match () {
                 () if path.last & (NUMBER | LOT) != 0 => 0,
                 () if has(NUMBER | LOT) => 3,
                 () => 2,
             };
-            known + place + u16::from(has(LOCALITY)) * 3
+            place + u16::from(has(LOCALITY)) * 3
         }
-        Role::Locality => {
-            let known = match familiar.locality(at, span.to) {
-                Some(false) => 5,
-                _ => 0,
-            };
-            let place = match () {
-                () if path.last == STREET && begins => 0,
-                () if path.last == STREET => 1,
-                () if has(STREET) && begins => 1,
-                () if has(STREET) => 2,
-                () if given == 0 || given == POSTAL => 1,
-                () if path.last & (NUMBER | LOT) != 0 => 4,
-                () => 2,
-            };
-            known + place
-        }
+        Role::Locality => match () {
+            () if path.last == STREET && begins => 0,
+            () if path.last == STREET => 1,
+            () if has(STREET) && begins => 1,
+            () if has(STREET) => 2,
+            () if given == 0 || given == POSTAL => 1,
+            () if path.last & (NUMBER | LOT) != 0 => 4,
+            () => 2,
+        },
         Role::State(_) => match () {
             () if has(STATE) => 1,
             () if given == 0 => 2,
@@ -180,8 +174,11 @@ fn rest(given: u16) -> u16 {
     street + number + locality
 }
 
-/// The cheapest labellings, each with its cost: spans that follow each other from the first word to the last.
-pub(super) fn labellings<'l>(lattice: &'l Lattice<'_>, familiar: &dyn Familiar) -> Vec<(Vec<(usize, &'l Span)>, u16)> {
+/// A labelling: spans that follow each other from the first word to the last, each with where it begins; and its cost.
+pub(super) type Labelling<'l> = (Vec<(usize, &'l Span)>, u16);
+
+/// The cheapest labellings.
+pub(super) fn labellings<'l>(lattice: &'l Lattice<'_>, width: Width) -> Vec<Labelling<'l>> {
     let count = lattice.words.len();
     let mut paths = vec![Path { before: 0, from: 0, span: 0, cost: 0, given: 0, last: 0 }];
     let mut reached: Vec<Vec<u32>> = vec![Vec::new(); count + 1];
@@ -193,7 +190,7 @@ pub(super) fn labellings<'l>(lattice: &'l Lattice<'_>, familiar: &dyn Familiar) 
             (paths[path as usize].cost + if end { rest(paths[path as usize].given) } else { 0 }, path)
         });
         let mut kept: HashMap<(u16, u16), usize> = HashMap::new();
-        let most = if end { LABELLINGS } else { PER_PLACE };
+        let most = if end { width.labellings } else { width.paths / if count > LONG { 3 } else { 1 } };
         let per_state = if end { usize::MAX } else { PER_STATE };
         here.retain(|&path| {
             let Path { given, last, .. } = paths[path as usize];
@@ -208,7 +205,7 @@ pub(super) fn labellings<'l>(lattice: &'l Lattice<'_>, familiar: &dyn Familiar) 
         for path in here {
             for (index, span) in lattice.spans[at].iter().enumerate() {
                 let before = paths[path as usize];
-                let Some(cost) = step(lattice, &before, at, span, familiar) else { continue };
+                let Some(cost) = step(lattice, &before, at, span) else { continue };
                 let role = bit(&span.role);
                 paths.push(Path {
                     before: path,
@@ -225,7 +222,7 @@ pub(super) fn labellings<'l>(lattice: &'l Lattice<'_>, familiar: &dyn Familiar) 
     Vec::new()
 }
 
-fn walk<'l>(lattice: &'l Lattice<'_>, paths: &[Path], end: u32) -> (Vec<(usize, &'l Span)>, u16) {
+fn walk<'l>(lattice: &'l Lattice<'_>, paths: &[Path], end: u32) -> Labelling<'l> {
     let Path { given, cost, .. } = paths[end as usize];
     let mut spans = Vec::new();
     let mut path = end;

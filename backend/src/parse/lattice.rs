@@ -1,10 +1,11 @@
 //! Every stretch of words that may play one part of an address, as a lattice: from code tables, closed word lists and the
 //! shape of words. Names of streets and localities are any words here; which of them exist only the data knows.
 
+use super::best::LONG;
 use super::codes::{STATE, STREET_TYPE, SUFFIX};
 use super::normal::{Mark, Word};
 use super::premises::{self, Unit, is_digits};
-use super::words::{ASIDE, BESIDE, BLANK, CONTACT, COUNTRY, FIELDS, PLAN, POSTAL, is_foreign};
+use super::words::{Lists, lists};
 
 /// Words of the longest street name and of the longest locality name.
 pub(super) const STREET_WORDS: usize = 7;
@@ -103,6 +104,15 @@ impl<'w> Lattice<'w> {
         lattice
     }
 
+    /// Makes names that don't exist unlikely.
+    pub(super) fn doubt(&mut self, exists: impl Fn(&Role, usize, usize) -> bool) {
+        for (at, spans) in self.spans.iter_mut().enumerate() {
+            for span in spans.iter_mut().filter(|span| matches!(span.role, Role::Street | Role::Locality)) {
+                span.cost += if exists(&span.role, at, span.to) { 0 } else { 5 };
+            }
+        }
+    }
+
     fn add(&mut self, at: usize, span: Span, claimed: bool) {
         if claimed {
             self.claims[at..span.to].fill(true);
@@ -133,48 +143,54 @@ impl<'w> Lattice<'w> {
             }
             form.push_str(&words[to - 1].text);
             let form = form.as_str();
+            let plan = form.strip_prefix("ON ").or_else(|| form.strip_prefix("IN ")).unwrap_or(form);
+            let plan = lists(plan).is_some_and(|lists| lists.plan);
+            let is = lists(form).unwrap_or_default();
+            if !plan && is == Lists::default() {
+                continue;
+            }
             let whole = self.begins(at) && self.ends(to);
-            if POSTAL.contains(&form) {
+            if is.postal {
                 self.postal(at, to, form);
             }
-            let plan = form.strip_prefix("ON ").or_else(|| form.strip_prefix("IN ")).unwrap_or(form);
-            if PLAN.contains(&plan) {
+            if plan {
                 let to = words.get(to).filter(|w| matches!(w.text.as_str(), "NO" | "NUMBER")).map_or(to, |_| to + 1);
                 if words.get(to).is_some_and(|w| has_digit(&w.text)) {
                     self.add(at, Span { to: to + 1, role: Role::Plan, cost: 0 }, false);
                 }
             }
-            if CONTACT.contains(&form) {
+            if is.contact {
                 self.contact(at, to);
             }
             let care = form != "C O" || words[at + 1].mark == Mark::Slash;
-            if BESIDE.contains(&form) || (ASIDE.contains(&form) && care) {
-                self.aside(at, to, BESIDE.contains(&form));
+            if is.beside || (is.aside && care) {
+                self.aside(at, to, is.beside);
             }
-            if FIELDS.contains(&form) && to < words.len() {
+            if is.field && to < words.len() {
                 self.add(at, Span { to, role: Role::Blank, cost: 2 }, false);
             }
-            if BESIDE.contains(&form) && to < words.len() {
+            if is.beside && to < words.len() {
                 let leads = premises::begins_address(words, to);
                 self.add(at, Span { to, role: Role::Beside, cost: 2 }, leads);
             }
-            if BLANK.contains(&form) && whole {
+            if is.blank && whole {
                 self.add(at, Span { to, role: Role::Blank, cost: 0 }, false);
             }
-            if COUNTRY.contains(&form) && (whole || to == words.len() || at == 0) {
+            if is.country && (whole || to == words.len() || at == 0) {
                 self.add(at, Span { to, role: Role::Country, cost: 0 }, false);
             }
-            if is_foreign(form) && at > 0 && (whole || to == words.len()) {
+            if is.foreign && at > 0 && (whole || to == words.len()) {
                 self.add(at, Span { to, role: Role::Foreign, cost: 1 }, true);
             }
         }
         // `DP123456` in one word, and a telephone number without a word before it.
         let letters: String = words[at].text.chars().take_while(char::is_ascii_uppercase).collect();
         let digits = &words[at].text[letters.len()..];
-        if PLAN.contains(&letters.as_str()) && is_digits(digits) {
+        let known = lists(&letters).unwrap_or_default();
+        if known.plan && is_digits(digits) {
             self.add(at, Span { to: at + 1, role: Role::Plan, cost: 0 }, false);
         }
-        let fused = POSTAL.contains(&letters.as_str()) && letters.len() > 2 && is_digits(digits);
+        let fused = known.postal && letters.len() > 2 && is_digits(digits);
         if fused {
             self.add(at, Span { to: at + 1, role: Role::Postal, cost: 0 }, true);
         }
@@ -286,6 +302,8 @@ impl<'w> Lattice<'w> {
     fn names(&mut self, at: usize) {
         let words = self.words;
         let mut crossed = 0;
+        // Of a text that is no address every stretch would be a name.
+        let longest = if words.len() > LONG { STREET_WORDS / 2 } else { STREET_WORDS };
         for to in at + 1..=(at + STREET_WORDS).min(words.len()) {
             // A state that ends the text or stands before a postcode is no part of a name.
             if self.closes_with_state(to - 1) {
@@ -299,7 +317,7 @@ impl<'w> Lattice<'w> {
                     Mark::Space => 0,
                 };
             }
-            if crossed > 8 {
+            if crossed > 5 || to - at > longest {
                 break;
             }
             let open = self.open && to == words.len();

@@ -226,11 +226,12 @@ fn check(text: &str) -> Result<(), TestCaseError> {
     for typing in [Typing::Going, Typing::Done] {
         let parsed = Parsed::new(text, typing);
         prop_assert!(parsed.readings.len() <= MAX_READINGS);
-        let (streets, localities) = parsed.possible();
+        let possible = parsed.possible();
+        let (streets, localities) = possible.names();
         prop_assert!(streets.len() <= MAX_NAMES && localities.len() <= MAX_NAMES);
-        let known =
-            Names { streets: streets.into_iter().step_by(2).collect(), localities: localities.into_iter().collect() };
-        prop_assert!(parsed.familiar(&known).len() <= MAX_READINGS);
+        let names = |list: Vec<&str>, step| list.into_iter().step_by(step).map(str::to_owned).collect();
+        let known = Names { streets: names(streets, 2), localities: names(localities, 1) };
+        prop_assert!(parsed.familiar(possible, &known).len() <= MAX_READINGS);
         for reading in &parsed.readings {
             let open = reading.street.as_ref().is_some_and(|s| s.open || s.type_open)
                 || reading.locality.as_ref().is_some_and(|l| l.open);

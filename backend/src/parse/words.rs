@@ -1,10 +1,10 @@
 //! Closed lists of words around an address that are no part of it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// What stands beside the address that is meant: that is where the rest leads.
-pub(super) const BESIDE: &[&str] = &[
+const BESIDE: &[&str] = &[
     "BEHIND",
     "OPPOSITE",
     "OPP",
@@ -57,7 +57,7 @@ pub(super) const BESIDE: &[&str] = &[
     "VIA",
 ];
 /// What follows, to the end of its part, is said to whoever delivers.
-pub(super) const ASIDE: &[&str] = &[
+const ASIDE: &[&str] = &[
     "CARE OF",
     "C O",
     "ATTN",
@@ -84,7 +84,7 @@ pub(super) const ASIDE: &[&str] = &[
     "USE",
 ];
 /// Numbers after these belong to them.
-pub(super) const CONTACT: &[&str] = &[
+const CONTACT: &[&str] = &[
     "PH",
     "PHONE",
     "PHN",
@@ -126,7 +126,7 @@ pub(super) const CONTACT: &[&str] = &[
     "PIN",
 ];
 /// Plans of subdivision: a number after these names a parcel, not an address.
-pub(super) const PLAN: &[&str] = &[
+const PLAN: &[&str] = &[
     "DP",
     "D P",
     "SP",
@@ -156,7 +156,7 @@ pub(super) const PLAN: &[&str] = &[
     "PARISH",
 ];
 /// Postal services. A number after these is theirs.
-pub(super) const POSTAL: &[&str] = &[
+const POSTAL: &[&str] = &[
     "PO BOX",
     "P O BOX",
     "POBOX",
@@ -230,7 +230,7 @@ pub(super) const POSTAL: &[&str] = &[
     "B P",
 ];
 /// Nothing was to be said here.
-pub(super) const BLANK: &[&str] = &[
+const BLANK: &[&str] = &[
     "N A",
     "NA",
     "NONE",
@@ -259,7 +259,7 @@ pub(super) const BLANK: &[&str] = &[
     "NO UNIT",
 ];
 /// Names of the fields of a form.
-pub(super) const FIELDS: &[&str] = &[
+const FIELDS: &[&str] = &[
     "ADDRESS",
     "ADDR",
     "ADDRESS LINE",
@@ -297,7 +297,7 @@ pub(crate) const QUALIFIERS: &[&str] = &[
     "ISLAND", "ESTATE", "VILLAGE", "SPRINGS", "FLAT", "GULLY", "FOREST", "HARBOUR", "MEADOWS", "DOWNS",
 ];
 /// The country itself.
-pub(super) const COUNTRY: &[&str] = &["AUSTRALIA", "AUSTRALIEN", "AUST", "AUS", "AU", "COMMONWEALTH OF AUSTRALIA"];
+const COUNTRY: &[&str] = &["AUSTRALIA", "AUSTRALIEN", "AUST", "AUS", "AU", "COMMONWEALTH OF AUSTRALIA"];
 
 /// Numbers in words, from one.
 const NUMBERS: &[&str] = &[
@@ -379,11 +379,40 @@ const FOREIGN: &str = "AFGHANISTAN|ALBANIA|ALGERIA|ANDORRA|ANGOLA|ARGENTINA|ARME
     SCOTLAND|WALES|NORTHERN IRELAND|UNITED STATES|UNITED STATES OF AMERICA|USA|U S A|US|AMERICA|URUGUAY|UZBEKISTAN|VANUATU|VATICAN|VENEZUELA|\
     VIETNAM|VIET NAM|YEMEN|ZAMBIA|ZIMBABWE|SLOVAK REPUBLIC|EIRE|ESPANA|CALIFORNIA|TEXAS|ONTARIO|AUCKLAND NEW ZEALAND";
 
-static FOREIGN_SET: LazyLock<HashSet<&'static str>> = LazyLock::new(|| FOREIGN.split('|').collect());
+/// The lists that a phrase is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lists {
+    pub beside: bool,
+    pub aside: bool,
+    pub contact: bool,
+    pub plan: bool,
+    pub postal: bool,
+    pub blank: bool,
+    pub field: bool,
+    pub country: bool,
+    pub foreign: bool,
+}
 
-/// Whether it is another country's name.
-pub(super) fn is_foreign(name: &str) -> bool {
-    FOREIGN_SET.contains(name)
+static LISTS: LazyLock<HashMap<&'static str, Lists>> = LazyLock::new(|| {
+    let mut lists: HashMap<&'static str, Lists> = HashMap::new();
+    let mut add = |phrases: &[&'static str], set: fn(&mut Lists)| {
+        phrases.iter().for_each(|phrase| set(lists.entry(phrase).or_default()));
+    };
+    add(BESIDE, |lists| lists.beside = true);
+    add(ASIDE, |lists| lists.aside = true);
+    add(CONTACT, |lists| lists.contact = true);
+    add(PLAN, |lists| lists.plan = true);
+    add(POSTAL, |lists| lists.postal = true);
+    add(BLANK, |lists| lists.blank = true);
+    add(FIELDS, |lists| lists.field = true);
+    add(COUNTRY, |lists| lists.country = true);
+    add(&FOREIGN.split('|').collect::<Vec<_>>(), |lists| lists.foreign = true);
+    lists
+});
+
+/// The lists that `phrase` is in, if it is in any.
+pub(super) fn lists(phrase: &str) -> Option<Lists> {
+    LISTS.get(phrase).copied()
 }
 
 #[cfg(test)]
@@ -401,7 +430,8 @@ mod tests {
 
     #[test]
     fn other_countries_are_known_and_our_own_is_none() {
-        assert!(["CANADA", "NEW ZEALAND", "VIET NAM", "UK"].iter().all(|name| is_foreign(name)));
-        assert!(!is_foreign("AUSTRALIA") && !is_foreign("NORFOLK ISLAND"));
+        let foreign = |name| lists(name).is_some_and(|lists| lists.foreign);
+        assert!(["CANADA", "NEW ZEALAND", "VIET NAM", "UK"].into_iter().all(foreign));
+        assert!(!foreign("AUSTRALIA") && !foreign("NORFOLK ISLAND"));
     }
 }

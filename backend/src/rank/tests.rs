@@ -50,7 +50,7 @@ fn scored(text: &str, record: &Record, known: &Known) -> Option<Score> {
     let parsed = Parsed::new(text, Typing::Done);
     let localities = known.localities.iter().cloned().chain(["MORDIALLOC".to_owned()]).collect();
     let names = Names { streets: HashSet::from(["COMO".to_owned()]), localities };
-    let readings = [parsed.readings.clone(), parsed.familiar(&names)].concat();
+    let readings = [parsed.readings.clone(), parsed.familiar(parsed.possible(), &names)].concat();
     best(&Readings::new(&readings, true).fits(&record.spot, known), record, known)
 }
 
