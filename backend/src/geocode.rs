@@ -77,7 +77,7 @@ impl Geocoded {
     /// Without the place where the parts that were asked for are others.
     pub(crate) fn agreed(self, asked: &Asked) -> Self {
         let differs = self.found.page.first().is_some_and(|best| asked.disagreement(&best.record).is_some());
-        if differs { Self { place: None, confidence: self.confidence.min(PLACED - 1), ..self } } else { self }
+        if differs { Self { place: None, confidence: self.confidence.min(VALID - 1), ..self } } else { self }
     }
 
     /// A better place might have been found if misspellings had been corrected.

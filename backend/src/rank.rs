@@ -75,7 +75,7 @@ fn spot_verdict(reading: &Reading, spot: &Spot, known: &Known, tolerant: bool) -
         // A number in a town is no address, though the data may have one without a street.
         (None, true) => Verdict::missing(NO_STREET, "There is no street"),
         // Any street of the town has such a number.
-        (None, false) if reading.head.has_number() => return None,
+        (None, false) if reading.head.has_number() => return Some(Verdict::quiet(FAR + 1)),
         (None, false) => Verdict::missing(NO_STREET, "The street is missing"),
         (Some(_), true) => return None,
     };
