@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 /// Nothing is kept; all of a request is passed on.
 fn uncached(origin: &str) -> String {
-    let cached = "    forward: [accept-language]\n    cache: { methods: [GET], lifetimes: { jitter: 0 } }\n";
+    let cached = "    forward: [accept-language]\n    cache: { methods: [GET], lifetimes: { jitter: 0, request_directives: true } }\n";
     plain(origin).replace(cached, "")
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rcgen::CertifiedKey;
 use support::gateway::plain;
-use support::{Answer, Gateway, Origin};
+use support::{Answer, Gateway, Origin, until};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -76,7 +76,8 @@ async fn an_offer_of_another_protocol_is_ignored() {
 #[tokio::test]
 async fn connection_is_one_list_and_names_what_stays_on_this_hop() {
     let origin = echo().await;
-    let uncached = plain(&origin.place).replace("    cache: { methods: [GET], lifetimes: { jitter: 0 } }\n", "");
+    let uncached = plain(&origin.place)
+        .replace("    cache: { methods: [GET], lifetimes: { jitter: 0, request_directives: true } }\n", "");
     for config in [plain(&origin.place), uncached.replace("[accept-language]", "[\"*\"]")] {
         let gateway = Gateway::start(&config).await;
         for target in ["/a", "/a"] {
@@ -149,6 +150,8 @@ async fn a_client_that_has_sent_all_over_tls_gets_its_responses() {
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let connector = TlsConnector::from(Arc::new(versions.with_root_certificates(roots).with_no_client_auth()));
+    // Readiness was asked on the admin listener only.
+    until("the public listener is there", async || TcpStream::connect(&gateway.place).await.is_ok()).await;
     for (wire, bodies) in whole_requests() {
         let stream = TcpStream::connect(&gateway.place).await.unwrap();
         let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
