@@ -15,7 +15,7 @@
 //!     keep: 1h                          # how long a stale answer is kept to be validated, or for wider windows (`degrade`)
 //!     fallback: 1m                      # cap on the lifetime of what a route's fallback answered
 //!     heuristic: { fraction: 0.1, max: 1d }  # left out: no lifetime is guessed
-//!     set_cookie: explicit              # answers that set cookies: never, explicit (public or s-maxage), always
+//!     set_cookie: never                 # or always: responses that set cookies, whatever else they say
 //!     request_directives: false         # whether Cache-Control of requests is honoured
 //!     parts: false                      # whether a Range reaches the upstream, and the part it sends is kept
 //! ```
@@ -120,16 +120,14 @@ pub enum Errors {
     Explicit,
 }
 
-/// Whether answers with `Set-Cookie` are shared.
+/// Whether responses with `Set-Cookie` are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SetCookie {
-    /// Never.
-    Never,
-    /// When the answer says so: `public` or `s-maxage`.
+    /// Never, `public` or not: a cookie is one client's.
     #[default]
-    Explicit,
-    /// As any other answer (RFC 9111 section 7.3 leaves that to the origin).
+    Never,
+    /// As any other response (RFC 9111 section 7.3 leaves that to the origin).
     Always,
 }
 

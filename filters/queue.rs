@@ -265,7 +265,7 @@ impl Queue {
 
     fn learn(&self, class: Class, answered: Answered, elapsed: Duration, slow: Duration, began: Instant) {
         let (state, counts) = &mut *self.lock();
-        let good = answered == Answered::Ok;
+        let good = matches!(answered, Answered::Ok | Answered::Throttled);
         counts.failed += u64::from(!good && class >= Class::Normal);
         let running = state.running();
         state.limit.learn(answered, elapsed, slow, began, running);

@@ -73,9 +73,12 @@ pub struct Verdict {
 /// What came of asking an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answered {
-    /// An answer that says nothing against the upstream: any status below 500 but 429.
+    /// A response that says nothing against the upstream: any status below 500 but 429.
     Ok,
-    /// It says that it has too much to do: 429 or 503.
+    /// A 429: it serves, but wants fewer requests, maybe of one client alone. It lowers the limit of the queue and says
+    /// nothing to the breaker.
+    Throttled,
+    /// A 503: it has too much to do, or can't do anything.
     Overloaded,
     /// No answer in time.
     TimedOut,
@@ -92,23 +95,12 @@ impl Verdict {
         self.slot = None;
     }
 
-    /// The same for a try that failed and may be repeated: the place is kept for the next try.
-    ///
-    /// # Errors
-    /// Where the breaker has opened meanwhile; then there is no next try, and the place is given back.
-    pub fn again(&mut self, answered: Answered, elapsed: Duration) -> Result<(), breaker::Refused> {
-        let breaker = self.breaker.as_ref().map(|permit| Arc::clone(permit.breaker()));
-        self.tell(answered, elapsed);
-        let Some(breaker) = breaker else { return Ok(()) };
-        match breaker.admit() {
-            Ok(permit) => self.breaker = Some(permit.slow_from(self.slow())),
-            Err(refused) if breaker.enforces() => {
-                self.slot = None;
-                return Err(refused);
-            }
-            Err(_) => {}
-        }
-        Ok(())
+    /// Whether a try that failed may be repeated: the breaker has not opened meanwhile. The place and the permit are kept for
+    /// the next try, and what comes of that is told.
+    #[must_use]
+    pub fn again(&self) -> bool {
+        let breaker = self.breaker.as_ref().map(breaker::Permit::breaker);
+        breaker.is_none_or(|breaker| !(breaker.enforces() && breaker.state().refuses()))
     }
 
     fn tell(&mut self, answered: Answered, elapsed: Duration) {
@@ -116,14 +108,15 @@ impl Verdict {
             slot.tell(answered, elapsed, self.slow());
         }
         match (self.breaker.take(), answered) {
-            (Some(permit), Answered::Ok) => permit.success(elapsed),
+            (Some(permit), Answered::Ok | Answered::Throttled) => permit.success(elapsed),
             (Some(permit), Answered::Overloaded | Answered::TimedOut | Answered::Failed) => permit.failure(),
             (None, _) => {}
         }
     }
 
     /// From when an answer of the upstream counts as slow.
-    pub(crate) fn slow(&self) -> Duration {
+    #[must_use]
+    pub fn slow(&self) -> Duration {
         self.route.as_ref().map_or(Duration::MAX, |route| route.slow())
     }
 

@@ -108,6 +108,11 @@ impl Coalesce {
         }
     }
 
+    /// Notes that a response is not stored, after those who waited for it were let go.
+    pub(crate) fn pass(&self, id: Id) {
+        self.passing.insert(id, ());
+    }
+
     /// Whether an answer is known not to be kept.
     fn is_passing(&self, id: &Id) -> bool {
         self.passing.contains_key(id)

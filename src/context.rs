@@ -1,5 +1,6 @@
 //! What one request carries from phase to phase of Pingora's path.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
@@ -26,6 +27,7 @@ use crate::proxy::Shadow;
 use crate::shared::{InFlight, Shared};
 use crate::store::Held;
 use crate::telemetry::{CacheOutcome, Line, METRICS};
+use crate::upstream::{Call, Decoder};
 
 /// One request.
 pub(crate) struct Context {
@@ -72,8 +74,22 @@ pub(crate) struct Context {
     pub(crate) asked: Option<Instant>,
     pub(crate) tried: Option<Instant>,
     pub(crate) upstream_time: Option<Duration>,
+    /// Bytes of the response's body received so far.
+    pub(crate) received: u64,
     /// Calls of the upstream so far.
     pub(crate) tries: u32,
+    /// The one under way, in flight at its address.
+    pub(crate) call: Option<Call>,
+    /// The head of its response is there.
+    pub(crate) responded: bool,
+    /// Decodes the body.
+    pub(crate) decoder: Option<Decoder>,
+    /// The request was sent, whole or in part, in any try.
+    pub(crate) sent: bool,
+    /// A kept connection was closed under the request, so the next try has a new one.
+    pub(crate) fresh: bool,
+    /// Addresses of the upstream at which the request failed.
+    pub(crate) failed_at: Vec<SocketAddr>,
     /// What the log says at the end, also where the client is gone before.
     seen: Seen,
     finished: bool,
@@ -152,7 +168,14 @@ impl Context {
             asked: None,
             tried: None,
             upstream_time: None,
+            received: 0,
             tries: 0,
+            call: None,
+            responded: false,
+            decoder: None,
+            sent: false,
+            fresh: false,
+            failed_at: Vec::new(),
             seen: Seen::default(),
             finished: false,
             _in_flight: Shared::enter(Arc::clone(shared)),
@@ -186,6 +209,7 @@ impl Context {
         // Where the answer was kept or not, that was said already.
         self.cached.lead.end(if self.asked.is_some() { End::Unkept } else { End::Abandoned });
         self.plan.filters.finish(&mut self.verdict);
+        self.call = None;
         if self.verdict.background {
             return;
         }

@@ -49,12 +49,12 @@ macro_rules! common {
 fn parsed(name: &'static str) -> HeaderName {
     let common = common!(HeaderName, name, "x-request-id" "x-correlation-id" "x-response-time" "x-content-type-options"
         "cache-status" "x-cache" "x-ratelimit-limit" "x-ratelimit-remaining" "x-ratelimit-reset" "vary" "accept" "host"
-        "x-request-timeout");
+        "x-request-timeout" "accept-encoding");
     common.unwrap_or_else(|| HeaderName::from_static(name))
 }
 
 fn valid(value: &str) -> Result<HeaderValue> {
-    match common!(HeaderValue, value, "nosniff" "MISS" "BYPASS" "0ms" "1ms" "application/json" "Origin") {
+    match common!(HeaderValue, value, "nosniff" "MISS" "BYPASS" "0ms" "1ms" "application/json" "Origin" "identity") {
         Some(common) => Ok(common),
         None => HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "a field of our own"),
     }

@@ -230,7 +230,6 @@ fn reasons(caching: &Cache, head: &Head<'_>) -> Vec<String> {
         say(true, &format!("of errors are kept: {kept}"));
     }
     say(policy.set_cookie == SetCookie::Never, "an answer that sets a cookie is not kept");
-    say(policy.set_cookie == SetCookie::Explicit, "an answer that sets a cookie is kept only with public or s-maxage");
     let mut lines = Vec::new();
     head.headers.each("cache-control", |line| lines.push(line));
     let asked = (!lines.is_empty()).then(|| RequestDirectives::read(lines));

@@ -23,6 +23,7 @@ use pingora::modules::http::compression::ResponseCompressionBuilder;
 use pingora::proxy::{FailToProxy, ProxyHttp, RangeType, Session, range_header_filter};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::door::Carried;
@@ -49,6 +50,10 @@ pub(crate) use shadow::Shadow;
 
 /// Ends a phase after the cause was put into the context; `fail_to_proxy` writes the answer.
 const REFUSED: ErrorType = ErrorType::new("Refused");
+
+/// Bytes a second below which a body counts as stuck once the route's time is over. Who reads more slowly holds the
+/// upstream up, and large bodies take their time.
+const SLOWEST: u64 = 32 << 10;
 
 /// Who asks for more parts in one request gets the whole.
 const MAX_PARTS: usize = 200;
@@ -117,7 +122,7 @@ impl ProxyHttp for Gateway {
             return respond::refuse(session, ctx, "cache_key", cause).await.map(|()| true);
         }
         ctx.cache = CacheOutcome::Pass;
-        ctx.begun = tokio::time::Instant::now();
+        ctx.begun = Instant::now();
         cache::prepare(session, ctx, &route).await?;
         Ok(false)
     }
@@ -216,6 +221,7 @@ impl ProxyHttp for Gateway {
         upstream_request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        ctx.sent = true;
         let route = route_of(ctx)?;
         let plan = Arc::clone(&ctx.plan);
         let host = plan.pool_of(&ctx.verdict).map_or("", |pool| pool.host());
@@ -252,7 +258,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         // 101 is final, and nothing of ours asks for another protocol.
         if upstream_response.status.is_informational() && upstream_response.status != StatusCode::SWITCHING_PROTOCOLS {
-            return respond::interim(session, upstream_response).await;
+            return forward::interim(session, ctx, upstream_response).await;
         }
         let route = route_of(ctx)?;
         let unasked = upstream_response.status == StatusCode::NOT_MODIFIED && !ctx.conditional;
@@ -261,6 +267,7 @@ impl ProxyHttp for Gateway {
             true => Err(answer::unasked()),
             false => single.and_then(|()| answer::judge(upstream_response, &route)),
         };
+        let judged = judged.and_then(|()| forward::plain_body(session, ctx, upstream_response));
         forward::answered(ctx, upstream_response.status, judged.is_ok());
         if let Err(cause) = judged {
             return Err(forward::refusal(ctx, "upstream", cause).into_up());
@@ -308,18 +315,30 @@ impl ProxyHttp for Gateway {
         cache::store(session, answer, ctx)
     }
 
-    /// The whole answer has the route's time, however slowly it comes.
+    /// The whole response has the route's time, and a large body more while it comes at no less than [`SLOWEST`].
     fn upstream_response_body_filter(
         &self,
         _: &mut Session,
         piece: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        if let (Some(shadow), Some(piece)) = (&mut ctx.shadow, piece) {
-            shadow.piece(piece);
+        if end {
+            // It is in flight no more, however slowly the client reads.
+            ctx.call = None;
         }
-        match forward::left(ctx).is_zero() {
+        if let Some(decoder) = &mut ctx.decoder {
+            let plain = decoder.piece(piece.as_deref().unwrap_or_default(), end)?;
+            *piece = (!plain.is_empty()).then_some(plain);
+        }
+        if let Some(piece) = piece {
+            ctx.received += piece.len() as u64;
+            if let Some(shadow) = &mut ctx.shadow {
+                shadow.piece(piece);
+            }
+        }
+        let more = Duration::from_secs(ctx.received / SLOWEST);
+        match ctx.verdict.deadline.is_none_or(|deadline| deadline + more <= Instant::now()) {
             true => Err(Error::explain(ErrorType::ReadTimedout, "the whole answer took too long").into_up()),
             false => Ok(None),
         }
@@ -381,7 +400,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Self::CTX,
         mut e: Box<Error>,
     ) -> Box<Error> {
-        let again = forward::failed(session, ctx, &e, true, false);
+        let again = forward::failed(session, ctx, &e, false, false);
         e.set_retry(again);
         e
     }
@@ -396,7 +415,7 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         let mut e = e.more_context(format!("Peer: {peer}"));
         e.retry.decide_reuse(client_reused);
-        let again = *e.etype() == TURNED || forward::failed(session, ctx, &e, false, client_reused);
+        let again = *e.etype() == TURNED || forward::failed(session, ctx, &e, true, client_reused);
         e.set_retry(again);
         e
     }

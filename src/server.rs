@@ -175,9 +175,9 @@ fn server_conf(threads: usize, drain: Duration, upgrade_socket: Option<&Path>) -
         // Longer than our own bound, which ends the process.
         grace_period_seconds: Some(drain.as_secs() + 5),
         graceful_shutdown_timeout_seconds: Some(1),
-        // Pingora counts tries, not retries: the first, one more and the fallback's, each allowed by `proxy::forward`
-        // only where it does no harm.
-        max_retries: 3,
+        // Pingora counts tries, not retries; `proxy::forward` ends them: each address of the upstream once, one more over a
+        // new connection, and the fallback's.
+        max_retries: 1000,
         upstream_keepalive_pool_size: 256,
         ..ServerConf::default()
     }

@@ -31,7 +31,7 @@ mod miss;
 mod second;
 mod storage;
 
-use crate::coalesce::{End, LeadSlot};
+use crate::coalesce::{Coalesce, End, LeadSlot};
 use crate::config::Algorithm;
 use crate::invalidation::{Invalidation, Validity};
 pub(crate) use entry::{Entry, Id, Kept, MAX_NAMES, Meta, names};
@@ -69,6 +69,8 @@ pub(crate) struct Request {
     pub(crate) headers: Option<Arc<HeaderMap>>,
     /// Who waits for its fetch.
     pub(crate) lead: LeadSlot,
+    /// All who wait for others.
+    pub(crate) coalesce: Coalesce,
     /// The right to fetch for all instances.
     pub(crate) lease: Arc<Mutex<Option<second::Lease>>>,
     /// So long it may wait for what another instance fetches.
@@ -329,6 +331,11 @@ impl Store {
     /// Whether a body of this length is not kept.
     pub(crate) fn is_too_large(&self, length: usize) -> bool {
         length > self.limits.entry
+    }
+
+    /// How much of a response that is too large to be stored is held for the slowest of those who read it.
+    pub(crate) fn most_passed_on(&self) -> usize {
+        self.limits.entry.saturating_mul(16).max(4 << 20)
     }
 
     fn has_memory(&self) -> bool {

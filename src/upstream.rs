@@ -1,7 +1,4 @@
-//! The services behind: equal addresses, checked actively, asked in turn.
-//!
-//! An address whose checks fail is left out; where all fail, all are used, so that a wrong check is not an outage and the
-//! first request after a recovery finds it.
+//! The services behind: equal addresses, checked actively, the one with the fewest requests in flight asked next.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -10,37 +7,39 @@ use std::time::Duration;
 
 use addrgate_filters::budget::{self, Budget, Metered};
 use async_trait::async_trait;
-use futures::FutureExt;
-use pingora::lb::discovery::ServiceDiscovery;
-use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
-use pingora::lb::selection::RoundRobin;
-use pingora::lb::{Backend, Backends, LoadBalancer};
 use pingora::protocols::ALPN;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use tokio::task::JoinSet;
 
-use crate::config::{Health, Upstream};
+use crate::config::Upstream;
 use crate::shared::Shared;
 use crate::telemetry::{METRICS, UpstreamMetrics};
 
+mod addresses;
 pub(crate) mod answer;
 mod ask;
+mod check;
+mod decode;
 mod hedge;
+use addresses::Addresses;
+pub(crate) use addresses::{Call, Fault};
 pub(crate) use ask::{LARGEST, connect};
+use check::Check;
+pub(crate) use decode::Decoder;
 pub(crate) use hedge::Hedge;
 pub(crate) mod location;
 pub(crate) mod request;
 pub(crate) mod single;
 
-/// How many addresses are looked at for a healthy one.
-const TURNS: usize = 16;
-
 /// One upstream.
 pub(crate) struct Pool {
     name: String,
     config: Upstream,
-    balancer: LoadBalancer<RoundRobin>,
+    names: Names,
+    addresses: Addresses,
+    check: Arc<Check>,
     budget: budget::Config,
     /// How many second tries it bears.
     pub(crate) retries: Budget,
@@ -60,18 +59,19 @@ impl Pool {
     pub(crate) fn new(name: &str, config: &Upstream, retries: &budget::Config) -> Result<Arc<Self>, String> {
         retries.check().map_err(|e| format!("`retries`: {e}"))?;
         let stand_in = config.stand_in.map(Metered::new).transpose().map_err(|e| format!("`stand_in`: {e}"))?;
-        let mut backends = Backends::new(Box::new(Resolve::new(&config.addresses)));
-        backends.set_health_check(check(config));
-        let balancer = LoadBalancer::from_backends(backends);
-        match config.addresses.iter().all(|address| address.parse::<SocketAddr>().is_ok()) {
+        let names = Names::new(&config.addresses);
+        let addresses = Addresses::new(name, config.slow_start.0);
+        match names.numbers() {
             // Ready at once.
-            true => drop(balancer.update().now_or_never()),
-            false => resolve(&balancer),
+            Some(numbers) => addresses.update(numbers),
+            None => resolve(&names, &addresses),
         }
         Ok(Arc::new(Self {
             name: name.to_owned(),
             config: config.clone(),
-            balancer,
+            names,
+            addresses,
+            check: Arc::new(Check::new(config)),
             budget: *retries,
             retries: Budget::new(retries),
             stand_in,
@@ -118,9 +118,8 @@ impl Pool {
             (host.unwrap_or(place).to_ascii_lowercase(), port.and_then(|port| port.parse().ok()))
         };
         let written = self.config.addresses.iter().map(|address| split(address));
-        let resolved = self.balancer.backends().get_backend();
-        let resolved = resolved.iter().filter_map(|backend| backend.addr.as_inet());
-        let resolved = resolved.map(|address| split(&address.to_string()));
+        let resolved = self.addresses.all();
+        let resolved = resolved.iter().map(|address| split(&address.addr.to_string()));
         let places: Vec<(String, Option<u16>)> = written.chain(resolved).collect();
         let called = [split(self.host()), split(self.config.tls_name.as_deref().unwrap_or_default())];
         let default = if self.is_tls() { 443 } else { 80 };
@@ -129,64 +128,71 @@ impl Pool {
         is_port && places.iter().chain(&called).any(|(name, _)| name == host)
     }
 
-    /// Healthy addresses and all addresses.
+    /// Addresses in use and all addresses.
     pub(crate) fn health(&self) -> (usize, usize) {
-        let all = self.balancer.backends().get_backend();
-        (all.iter().filter(|backend| self.balancer.backends().ready(backend)).count(), all.len())
+        self.addresses.health()
     }
 
-    /// The next address in turn; `None` where none is known yet. `timeout` bounds the wait for the answer's head and
-    /// between its parts; the whole is bounded by the caller.
-    pub(crate) fn peer(&self, timeout: Duration) -> Option<Box<HttpPeer>> {
-        let addr = self.next()?;
+    /// The address to ask next, besides `avoid`; `None` where there is none, or none is known yet. `repeatable` says that the
+    /// request can be sent again elsewhere.
+    pub(crate) fn choose(&self, avoid: &[SocketAddr], repeatable: bool) -> Option<Call> {
+        self.addresses.choose(avoid, repeatable)
+    }
+
+    /// How many addresses there are besides these.
+    pub(crate) fn count_besides(&self, these: &[SocketAddr]) -> usize {
+        self.addresses.count_besides(these)
+    }
+
+    /// How to connect to an address. `timeout` bounds the wait for the head of the response and between its parts; the whole
+    /// is bounded by the caller. `spare`: there is another address, and some time is left for it.
+    pub(crate) fn peer(&self, addr: SocketAddr, timeout: Duration, spare: bool) -> Box<HttpPeer> {
         let tls_name = self.config.tls_name.clone();
         let mut peer = HttpPeer::new(addr, tls_name.is_some(), tls_name.unwrap_or_default());
         let options = &mut peer.options;
-        options.connection_timeout = Some(self.config.connect_time.0);
-        options.total_connection_timeout = Some(self.config.connect_time.0.min(timeout));
+        let longest = self.config.connect_time.0.min(if spare { timeout / 2 } else { timeout });
+        options.connection_timeout = Some(longest);
+        options.total_connection_timeout = Some(longest);
         options.read_timeout = Some(timeout);
         options.write_timeout = Some(timeout);
         options.idle_timeout = Some(self.config.idle_time.0);
         options.alpn = ALPN::H1;
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-        Some(Box::new(peer))
+        Box::new(peer)
     }
 
-    /// The next address in turn: of the healthy ones, of all where none is.
-    fn next(&self) -> Option<SocketAddr> {
-        let all = self.balancer.backends().get_backend();
-        if let (1, Some(only)) = (all.len(), all.first()) {
-            return only.addr.as_inet().copied();
-        }
-        let healthy = self.balancer.select(b"", TURNS);
-        let backend = healthy.or_else(|| self.balancer.select_with(b"", TURNS, |_, _| true))?;
-        backend.addr.as_inet().copied()
-    }
-
-    /// An address besides `address`; that one where there is no other.
-    fn other(&self, address: SocketAddr) -> SocketAddr {
-        let is_other = |backend: &Backend, ready: bool| ready && backend.addr.as_inet() != Some(&address);
-        let other = self.balancer.select_with(b"", TURNS, is_other);
-        other.and_then(|backend| backend.addr.as_inet().copied()).unwrap_or(address)
-    }
-
-    /// Resolves and checks once.
+    /// Resolves the names and checks the addresses, once. A name server that hangs holds no check up.
     async fn check(&self) {
-        if let Err(error) = self.balancer.update().await {
-            tracing::warn!(upstream = %self.name, %error, "its addresses can't be used");
+        let ((), ()) = tokio::join!(self.resolve(), self.check_all());
+    }
+
+    async fn resolve(&self) {
+        if self.names.numbers().is_none() {
+            self.addresses.update(self.names.resolve().await);
         }
-        self.balancer.backends().run_health_check(true).await;
+    }
+
+    async fn check_all(&self) {
+        let (fall, rise) = (self.config.health.fall, self.config.health.rise);
+        let mut checks = JoinSet::new();
+        for address in self.addresses.all().iter().cloned() {
+            let check = Arc::clone(&self.check);
+            checks.spawn(async move { address.checked(check.passes(address.addr).await, fall, rise) });
+        }
+        checks.join_all().await;
     }
 }
 
 /// Looks names up once, on a thread of its own: configurations are compiled inside of runtimes and outside.
-fn resolve(balancer: &LoadBalancer<RoundRobin>) {
+fn resolve(names: &Names, addresses: &Addresses) {
     const PATIENCE: Duration = Duration::from_secs(1);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
             // A failure is told by the first check, which follows.
-            let _found = runtime.block_on(async { tokio::time::timeout(PATIENCE, balancer.update()).await });
+            if let Ok(found) = runtime.block_on(async { tokio::time::timeout(PATIENCE, names.resolve()).await }) {
+                addresses.update(found);
+            }
             // A lookup that hangs is not waited for.
             runtime.shutdown_background();
         });
@@ -194,17 +200,30 @@ fn resolve(balancer: &LoadBalancer<RoundRobin>) {
 }
 
 /// The addresses of the configuration, resolved. Of a name that can't be resolved the known ones stay.
-struct Resolve {
+struct Names {
     addresses: Vec<String>,
     known: Mutex<HashMap<String, Vec<SocketAddr>>>,
 }
 
-impl Resolve {
+impl Names {
     fn new(addresses: &[String]) -> Self {
         Self { addresses: addresses.to_vec(), known: Mutex::default() }
     }
 
-    async fn resolve(&self, address: &String) -> Vec<SocketAddr> {
+    /// All of them, where none is a name.
+    fn numbers(&self) -> Option<BTreeSet<SocketAddr>> {
+        self.addresses.iter().map(|address| address.parse().ok()).collect()
+    }
+
+    async fn resolve(&self) -> BTreeSet<SocketAddr> {
+        let mut found = BTreeSet::new();
+        for address in &self.addresses {
+            found.extend(self.resolve_one(address).await);
+        }
+        found
+    }
+
+    async fn resolve_one(&self, address: &String) -> Vec<SocketAddr> {
         if let Ok(number) = address.parse() {
             return vec![number];
         }
@@ -222,51 +241,6 @@ impl Resolve {
     }
 }
 
-#[async_trait]
-impl ServiceDiscovery for Resolve {
-    async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
-        let mut found = BTreeSet::new();
-        for address in &self.addresses {
-            for addr in self.resolve(address).await {
-                found.insert(Backend::new(&addr.to_string())?);
-            }
-        }
-        Ok((found, HashMap::new()))
-    }
-}
-
-fn check(config: &Upstream) -> Box<dyn HealthCheck + Send + Sync> {
-    let Health { path, timeout, fall, rise, .. } = &config.health;
-    let (fall, rise) = (usize::try_from(*fall).unwrap_or(usize::MAX), usize::try_from(*rise).unwrap_or(usize::MAX));
-    let host = config.host.as_ref().or(config.addresses.first()).map(String::as_str).unwrap_or_default();
-    let request = path.as_ref().and_then(|path| {
-        let mut request = pingora::http::RequestHeader::build("GET", path.as_bytes(), None).ok()?;
-        request.insert_header("Host", host).ok()?;
-        request.insert_header("User-Agent", "addrgate-health").ok()?;
-        Some(request)
-    });
-    match request {
-        Some(request) => {
-            let tls_name = config.tls_name.as_deref();
-            let mut check = HttpHealthCheck::new(tls_name.unwrap_or(host), tls_name.is_some());
-            check.req = request;
-            check.consecutive_failure = fall;
-            check.consecutive_success = rise;
-            check.peer_template.options.connection_timeout = Some(timeout.0);
-            check.peer_template.options.total_connection_timeout = Some(timeout.0);
-            check.peer_template.options.read_timeout = Some(timeout.0);
-            Box::new(check)
-        }
-        None => {
-            let mut check = TcpHealthCheck::new();
-            check.consecutive_failure = fall;
-            check.consecutive_success = rise;
-            check.peer_template.options.connection_timeout = Some(timeout.0);
-            check
-        }
-    }
-}
-
 /// Runs the checks of all upstreams of the current plan; a new plan brings its own.
 pub(crate) struct Checks(pub(crate) Arc<Shared>);
 
@@ -275,7 +249,7 @@ impl BackgroundService for Checks {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let mut changes = self.0.plan_changes();
         loop {
-            let mut running = tokio::task::JoinSet::new();
+            let mut running = JoinSet::new();
             for pool in self.0.plan().pools.iter().cloned() {
                 running.spawn(async move {
                     let mut turn = tokio::time::interval(pool.config.health.interval.0);

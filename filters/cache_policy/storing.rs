@@ -238,13 +238,7 @@ fn permitted(
     if asked.authorization && !(directives.public || directives.must_revalidate || directives.s_maxage.is_some()) {
         return Err(Reason::Authorization);
     }
-    let shared_explicitly = directives.public || directives.s_maxage.is_some();
-    let cookies_allowed = match policy.set_cookie {
-        SetCookie::Never => false,
-        SetCookie::Explicit => shared_explicitly,
-        SetCookie::Always => true,
-    };
-    if headers.contains_key(header::SET_COOKIE) && !cookies_allowed {
+    if policy.set_cookie == SetCookie::Never && headers.contains_key(header::SET_COOKIE) {
         return Err(Reason::SetCookie);
     }
     if *vary == Vary::Everything {

@@ -51,7 +51,7 @@ impl Limit {
     ) {
         let bad = match answered {
             Answered::Ok => elapsed >= slow,
-            Answered::Overloaded | Answered::TimedOut => true,
+            Answered::Throttled | Answered::Overloaded | Answered::TimedOut => true,
             // Quick failures say nothing about how much it can bear; the breaker counts them.
             Answered::Failed => return,
         };
@@ -59,8 +59,8 @@ impl Limit {
             self.value = (self.value + 1.0 / self.value).min(self.ceiling as f64);
             return;
         }
-        // An overload answer is quick and leaves few running, so that says nothing there.
-        let used = answered == Answered::Overloaded || running as f64 >= self.value / 2.0;
+        // Such a response is quick and leaves few running, so that says nothing there.
+        let used = matches!(answered, Answered::Throttled | Answered::Overloaded) || running as f64 >= self.value / 2.0;
         if used && self.shrunk.is_none_or(|shrunk| began >= shrunk) {
             self.value = (self.value * BACKOFF).max(self.floor as f64);
             self.shrunk = Some(Instant::now());
@@ -81,6 +81,7 @@ mod tests {
     #[case(Answered::Ok, 100, false)]
     #[case(Answered::Ok, 1000, true)]
     #[case(Answered::Overloaded, 1, true)]
+    #[case(Answered::Throttled, 1, true)]
     #[case(Answered::TimedOut, 1000, true)]
     #[case(Answered::Failed, 1, false)]
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 //! explains one by one.
 
 /// Every reason of a [`super::Cause`], in alphabetical order.
-pub const REASONS: [&str; 100] = [
+pub const REASONS: [&str; 103] = [
     "address",
     "address_limit",
     "address_route_limit",
@@ -94,9 +94,12 @@ pub const REASONS: [&str; 100] = [
     "unknown_client",
     "unknown_key",
     "upstream_closed",
+    "upstream_coding",
     "upstream_content",
     "upstream_down",
     "upstream_invalid",
+    "upstream_limit",
+    "upstream_refused",
     "upstream_timeout",
     "upstream_tls",
     "upstream_unavailable",

@@ -36,10 +36,15 @@ pub struct Config {
     /// to the upstream, which must be without TLS. Left out: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge: Option<Span>,
+    /// Its requests change nothing whatever their method, so that one under which a kept connection was closed, or an address
+    /// failed, is sent again. GET, HEAD, PUT, DELETE, OPTIONS and what is cached by its body always are.
+    #[serde(default)]
+    pub repeatable: bool,
     /// Answered by the gateway itself instead of an upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
-    /// The whole time the upstream has. Keep it below the clients' own timeouts.
+    /// The whole time the upstream has. Keep it below the clients' own timeouts. Once the response has begun, a large body may
+    /// take longer, as long as it comes at 32 KiB a second or more.
     #[serde(default = "ten_seconds")]
     pub timeout: Span,
     /// How much its requests matter; the lower of this and the client's counts. Left out: the client's.
@@ -52,14 +57,16 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
     /// Which request fields reach the upstream, in lower case; `"*"`: all but hop-by-hop ones and those that set the
-    /// client's address, host or key. Left out: on cached routes only those that can't change what is kept, on others all.
+    /// client's address, host or key. Left out: on cached routes only those that can't change what is kept, on others all. On a
+    /// cached route a response must name those that made a difference to it in `Vary`.
     /// With a method that is not cached, conditions and what describes the body always do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<Vec<String>>,
     /// Whether `meta` (request id, response time, timestamp) is added to successful JSON answers on their way out.
     #[serde(default)]
     pub meta: bool,
-    /// What the upstream may answer with; anything else becomes a 502, so that an error page never reaches a client.
+    /// What the upstream may answer with; anything else becomes a 502, so that an error page never reaches a client. Of a
+    /// refusal (429, 503, 404 and the like) status and `Retry-After` are kept.
     #[serde(default)]
     pub answers: Kind,
     /// Caching; left out, answers are never kept.

@@ -288,6 +288,9 @@ pub(crate) struct Upstream {
     /// How long an idle connection is kept. Shorter than the service's own, so that it is never closed under a request.
     #[serde(default = "idle_time")]
     pub(crate) idle_time: Span,
+    /// How long an address takes to get its whole share of the requests again after it returns; 0s: none.
+    #[serde(default = "slow_start")]
+    pub(crate) slow_start: Span,
     /// Health checks.
     #[serde(default)]
     pub(crate) health: Health,
@@ -310,11 +313,15 @@ fn idle_time() -> Span {
     Span::secs(30)
 }
 
+fn slow_start() -> Span {
+    Span::secs(10)
+}
+
 /// Active health checks of an upstream's addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Health {
-    /// Asked by GET, 200 is well. Left out: a connection is enough.
+    /// Asked by GET, 200 is well. Left out: a connection that is not closed at once is enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<String>,
     /// The same for the breaker while it is open: something that needs all of the service, its database too. Left out:
@@ -325,7 +332,8 @@ pub(crate) struct Health {
     pub(crate) interval: Span,
     /// The longest time for one.
     pub(crate) timeout: Span,
-    /// So many failures in a row and an address is left out. Where all are, all are used: a wrong check must not be an
+    /// So many failures in a row and an address is left out. So do two failed connections of requests, or five requests in
+    /// a row without a response, until a check passes. Where all are left out, all are used: a wrong check must not be an
     /// outage.
     pub(crate) fall: u32,
     /// So many successes in a row and it is back.

@@ -294,6 +294,7 @@ fn bare(name: &str, path: &str) -> route::Config {
         hedge: None,
         cdn: None,
         cdn_lifetime: None,
+        repeatable: false,
         limits: rate_limit::Limits::default(),
         rollout: None,
         shadow: None,

@@ -13,11 +13,11 @@ use addrgate_filters::cache_policy::part::Wanted;
 use addrgate_filters::cache_policy::reuse::{Reuse, decide};
 use addrgate_filters::cache_policy::storing::{self, Asked, Reason};
 use addrgate_filters::cache_policy::vary::{Vary, variance};
-use addrgate_filters::cache_policy::{Config, fields, invalidation};
+use addrgate_filters::cache_policy::{Config, fields, invalidation, list};
 use addrgate_filters::cache_status::Forward;
 use addrgate_filters::head::{Head, Headers};
 use addrgate_filters::route::Route;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use pingora::cache::key::HashBinary;
 use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, NoCacheReason, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -31,6 +31,7 @@ use crate::invalidation::{Name, Purge, Target};
 use crate::replay::{Recipe, Replays};
 use crate::store::{Entry, Id, Kept, MAX_NAMES, Request, View, cache_key, names};
 use crate::telemetry::METRICS;
+use crate::upstream::answer::length;
 use crate::upstream::request::selects;
 
 /// The upstream has left something out under pressure: good for the one who asked now.
@@ -127,6 +128,7 @@ pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
         held,
         headers: may_vary.then(|| Arc::new(session.req_header().headers.clone())),
         lead: ctx.cached.lead.clone(),
+        coalesce: ctx.shared.caching.coalesce.clone(),
         lease: Arc::default(),
         until: ctx.begun + ctx.verdict.route.as_deref().map_or(Duration::ZERO, patience),
         stale_will_do: !ctx.verdict.background,
@@ -215,6 +217,12 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
     if is_at_fallback(ctx) {
         storable.cap(policy.fallback.0);
     }
+    if validated.is_none() && is_too_large(answer, ctx) {
+        ctx.cached.lead.end(End::Passing);
+        let unkept = unkept(ctx, Reason::TooLarge, policy);
+        ctx.cached.terms = Some(storable.terms());
+        return Ok(unkept);
+    }
     let is_new = session.cache.maybe_cache_meta().is_none() && !ctx.verdict.background;
     if let Some(key) = ctx.verdict.key.filter(|_| is_new && caching.min_uses > 1)
         && ctx.shared.caching.uses.count(key, caching.min_uses_within.0) < caching.min_uses
@@ -230,6 +238,11 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         Vary::Nothing | Vary::Everything => None,
     };
     let vary = vary.filter(|names| !names.is_empty());
+    if vary.iter().flat_map(|names| names.iter()).any(|name| is_nominated(request, name)) {
+        // It did not reach the upstream, so the response is not of the variant that the request names.
+        ctx.cached.lead.end(End::Unkept);
+        return Ok(uncacheable("nominated"));
+    }
     if let Some((_, kept)) = &validated
         && vary.as_deref().map(|names| variance(names, Headers::Map(request))) != kept.variance()
     {
@@ -286,6 +299,23 @@ fn too_many_tags(route: &Route, tags: usize) {
             most = MAX_NAMES - 1,
             "a response has more tags than can be stored; it is not stored"
         );
+    }
+}
+
+/// Whether `Connection` says that a field is for this hop only (RFC 9110 section 7.6.1).
+fn is_nominated(request: &HeaderMap, name: &HeaderName) -> bool {
+    let lines = request.get_all(header::CONNECTION).iter();
+    lines
+        .flat_map(|line| list::members(line.as_bytes()))
+        .any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// Whether the body is so large that it goes to its client alone, at that one's speed, and nobody waits for it. One of unknown
+/// length is taken for such where the last one was too large to be stored.
+fn is_too_large(answer: &ResponseHeader, ctx: &Context) -> bool {
+    match length(answer) {
+        Some(length) => length > ctx.shared.caching.store.most_passed_on(),
+        None => ctx.cached.passing && answer.headers.contains_key(header::TRANSFER_ENCODING),
     }
 }
 
@@ -359,6 +389,8 @@ pub(super) fn stale(session: &mut Session, ctx: &mut Context, error: Option<&Err
         return false;
     }
     match error.etype() {
+        // A refusal says nothing against the upstream, so it is passed on.
+        _ if ctx.refusal.as_ref().is_some_and(|cause| cause.status() < 500) => return false,
         // Pingora does not show this answer to any other phase.
         ErrorType::HTTPStatus(status) => {
             let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

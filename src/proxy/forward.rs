@@ -7,17 +7,21 @@ use addrgate_filters::Stop;
 use addrgate_filters::reply::Cause;
 use addrgate_filters::route::Route;
 use addrgate_filters::verdict::Answered;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
-use super::{REFUSED, route_of};
+use super::{REFUSED, respond, route_of};
 use crate::context::Context;
 use crate::edit::set;
 use crate::telemetry::{CallOutcome, METRICS};
-use crate::upstream::{Hedge, answer};
+use crate::upstream::{Decoder, Fault, Hedge, answer};
+
+/// The pool of connections from which none is taken; 1 is that of hedged ones.
+const FRESH: u64 = 2;
 
 /// Why a request gets no place.
 pub(super) enum Denied {
@@ -105,21 +109,33 @@ pub(super) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>
     let now = Instant::now();
     ctx.asked.get_or_insert(now);
     ctx.tried = Some(now);
+    (ctx.call, ctx.responded) = (None, false);
     ctx.cached.requested = Some(SystemTime::now());
     let left = ctx.verdict.deadline.map(|end| end.saturating_duration_since(now)).unwrap_or_default();
     let left = left.max(Duration::from_millis(1));
-    let pool = ctx.plan.pool_of(&ctx.verdict);
-    let peer = pool.and_then(|pool| pool.peer(left)).map(|mut peer| {
-        if let Some(hedge) = hedge(session, ctx) {
-            hedge.apply(&mut peer);
-        }
-        peer
-    });
-    peer.ok_or_else(|| {
+    let repeatable = is_repeatable(session, ctx);
+    let pool = ctx.plan.pool_of(&ctx.verdict).map(Arc::clone);
+    let chosen = pool.and_then(|pool| Some((pool.choose(&ctx.failed_at, repeatable)?, pool)));
+    let Some((call, pool)) = chosen else {
         count(ctx, CallOutcome::Unreachable, None);
         ctx.verdict.answered(Answered::Failed, Duration::ZERO);
-        refusal(ctx, "upstream", answer::unavailable("no_upstream", "The service behind is not known yet."))
-    })
+        return Err(refusal(
+            ctx,
+            "upstream",
+            answer::unavailable("no_upstream", "The service behind is not known yet."),
+        ));
+    };
+    let spare = pool.count_besides(&ctx.failed_at) > 1;
+    let mut peer = pool.peer(call.addr(), left, spare);
+    ctx.call = Some(call);
+    if let Some(hedge) = hedge(session, ctx) {
+        hedge.apply(&mut peer);
+    } else if ctx.fresh {
+        // Apart from the connections that are kept, and not kept itself.
+        peer.group_key = FRESH;
+        peer.options.idle_timeout = Some(Duration::ZERO);
+    }
+    Ok(peer)
 }
 
 /// The first try of a read may be sent twice where the route says so.
@@ -137,45 +153,78 @@ pub(super) fn left(ctx: &Context) -> Duration {
     ctx.verdict.deadline.map(|end| end.saturating_duration_since(Instant::now())).unwrap_or_default()
 }
 
-/// The head of an answer is there: counts it, and gives the place back.
+/// An interim response (1xx). 100 is for whoever sent `Expect`, which the gateway does not pass on; any other goes to the client
+/// within the route's time.
+pub(super) async fn interim(session: &mut Session, ctx: &Context, answer: &ResponseHeader) -> Result<()> {
+    if left(ctx).is_zero() {
+        return Err(Error::explain(ErrorType::ReadTimedout, "nothing but interim responses").into_up());
+    }
+    match answer.status {
+        StatusCode::CONTINUE => Ok(()),
+        _ => respond::interim(session, answer).await,
+    }
+}
+
+/// Makes of a response one with a plain body, or with none where none follows whatever the head says (RFC 9110 section 6.4.1).
+pub(super) fn plain_body(session: &Session, ctx: &mut Context, answer: &mut ResponseHeader) -> Result<(), Cause> {
+    let bodiless = matches!(answer.status.as_u16(), 204 | 304);
+    if bodiless {
+        answer.remove_header(&header::CONTENT_LENGTH);
+        answer.remove_header(&header::TRANSFER_ENCODING);
+    }
+    // The cache asks by GET.
+    let has_body = !bodiless && (session.cache.enabled() || session.req_header().method != Method::HEAD);
+    ctx.decoder = Decoder::new(answer, has_body)?;
+    Ok(())
+}
+
+/// The head of a response is there: counts it, and gives the place back. What is not `usable` does not reach the client.
 pub(super) fn answered(ctx: &mut Context, status: StatusCode, usable: bool) {
     let elapsed = elapsed(ctx);
     ctx.upstream_time = Some(elapsed);
     let (outcome, answered) = match status.as_u16() {
-        _ if !usable => (CallOutcome::Unexpected, Answered::Failed),
-        200..=399 => (CallOutcome::Ok, Answered::Ok),
-        429 => (CallOutcome::ClientError, Answered::Overloaded),
-        400..=499 => (CallOutcome::ClientError, Answered::Ok),
+        429 => (CallOutcome::ClientError, Answered::Throttled),
         503 => (CallOutcome::ServerError, Answered::Overloaded),
+        code if !usable && answer::refusal(code).is_none() => (CallOutcome::Unexpected, Answered::Failed),
+        200..=399 => (CallOutcome::Ok, Answered::Ok),
+        400..=499 => (CallOutcome::ClientError, Answered::Ok),
         _ => (CallOutcome::ServerError, Answered::Failed),
     };
     count(ctx, outcome, Some(elapsed));
+    responded(ctx);
     ctx.verdict.answered(answered, elapsed);
 }
 
-/// No answer, or a broken one. Says whether the request may be tried again: at another address or over a new connection
-/// where asking twice does no harm and the budget allows, else at the fallback.
-pub(super) fn failed(session: &mut Session, ctx: &mut Context, e: &Error, nothing_sent: bool, reused: bool) -> bool {
+fn responded(ctx: &mut Context) {
+    ctx.responded = true;
+    if let Some(call) = &ctx.call {
+        call.responded();
+    }
+}
+
+/// No response, or a broken one. Says whether the request is tried again: at another address or over a new connection where
+/// that does no harm, else at the fallback. Nothing is told to the breaker before: it counts what no address could serve.
+pub(super) fn failed(session: &mut Session, ctx: &mut Context, e: &Error, connected: bool, reused: bool) -> bool {
     let timed_out = matches!(e.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
     // Over HTTP/2 a large body is passed on while it comes in: the upstream can't answer what the client has not sent.
-    let is_clients =
-        *e.etype() == ErrorType::ReadTimedout && !nothing_sent && !session.as_downstream_mut().is_body_done();
+    let is_clients = *e.etype() == ErrorType::ReadTimedout && connected && !session.as_downstream_mut().is_body_done();
     if is_clients || *e.esource() == ErrorSource::Downstream {
         // It counts as cancelled.
-        (ctx.verdict.breaker, ctx.verdict.slot) = (None, None);
+        (ctx.verdict.breaker, ctx.verdict.slot, ctx.call) = (None, None, None);
+        return false;
+    }
+    if ctx.refusal.as_ref().is_some_and(|cause| cause.status() < 500) {
+        // It is a response, and was counted as one.
         return false;
     }
     let elapsed = elapsed(ctx);
     let answered = if timed_out { Answered::TimedOut } else { Answered::Failed };
     if ctx.refusal.is_none() {
-        count(ctx, if nothing_sent { CallOutcome::Unreachable } else { CallOutcome::Broken }, None);
+        count(ctx, if connected { CallOutcome::Broken } else { CallOutcome::Unreachable }, None);
     }
-    let replayable = is_replayable(session, ctx);
-    // A kept connection that the upstream had closed meanwhile is no failure of its.
-    let again =
-        (nothing_sent || reused && e.retry.retry()) && replayable && ctx.tries < 2 && left(ctx) > Duration::ZERO;
-    let may = again && ctx.plan.pool_of(&ctx.verdict).is_some_and(|pool| pool.retries.spend());
-    if may && ctx.verdict.again(answered, elapsed).is_ok() {
+    let again = next_try(session, ctx, e, connected, reused);
+    ctx.call = None;
+    if again && ctx.verdict.again() {
         METRICS.retries.with_label_values(&[pool_name(ctx)]).inc();
         return true;
     }
@@ -183,12 +232,56 @@ pub(super) fn failed(session: &mut Session, ctx: &mut Context, e: &Error, nothin
     to_fallback(session, ctx)
 }
 
-/// Whether asking twice does no harm (RFC 9110 section 9.2.2; a request that is kept by its body only reads), the client has
-/// got nothing yet, and all that it sent is at hand.
+/// Charges a failure to the address, and says whether the request may be tried again within the same upstream.
+fn next_try(session: &Session, ctx: &mut Context, e: &Error, connected: bool, reused: bool) -> bool {
+    let Some((call, pool)) = ctx.call.take().zip(ctx.plan.pool_of(&ctx.verdict).map(Arc::clone)) else { return false };
+    if ctx.responded || ctx.refusal.is_some() {
+        return false;
+    }
+    let is_closed = matches!(e.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError);
+    let replayable = is_replayable(session, ctx) && left(ctx) > Duration::ZERO;
+    if connected && reused && is_closed && !ctx.fresh {
+        // A kept connection that the upstream had closed meanwhile is no failure of its, and says nothing about new ones.
+        ctx.fresh = true;
+        return replayable;
+    }
+    let timed_out = matches!(e.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+    match e.etype() {
+        // Our own want of a socket.
+        ErrorType::SocketError | ErrorType::BindError => return false,
+        _ if !connected => call.failed(Fault::Unreachable),
+        // It has had too little time where the request waited long for its turn.
+        _ if timed_out && elapsed(ctx) >= ctx.verdict.slow() / 2 => call.failed(Fault::Silent),
+        _ if timed_out => {}
+        _ => call.failed(Fault::Broken),
+    }
+    ctx.failed_at.push(call.addr());
+    if !replayable {
+        return false;
+    }
+    if pool.count_besides(&ctx.failed_at) > 0 {
+        // Without a connection nothing was sent, so it is still the first try.
+        return !connected || is_closed && pool.retries.spend();
+    }
+    // The only address may be back in a moment.
+    let once_more = !connected && ctx.tries < 2 && pool.retries.spend();
+    if once_more {
+        ctx.failed_at.clear();
+    }
+    once_more
+}
+
+/// Whether the request does no harm twice (RFC 9110 section 9.2.2); one that is cached by its body only reads.
+fn is_repeatable(session: &Session, ctx: &Context) -> bool {
+    let says_route = ctx.verdict.route.as_ref().is_some_and(|route| route.config.repeatable);
+    says_route || session.req_header().method.is_idempotent() || ctx.verdict.body.is_some()
+}
+
+/// Whether the request can be sent again: it does no harm twice or was not sent yet, the client has got nothing, and all that
+/// it sent is at hand.
 fn is_replayable(session: &Session, ctx: &Context) -> bool {
-    let repeatable = session.req_header().method.is_idempotent() || ctx.verdict.body.is_some();
     let untouched = session.response_written().is_none_or(|written| written.status.is_informational());
-    repeatable && untouched && !session.as_ref().retry_buffer_truncated()
+    (!ctx.sent || is_repeatable(session, ctx)) && untouched && !session.as_ref().retry_buffer_truncated()
 }
 
 /// After a failure of the primary: whether the fallback is asked instead, while there is time.
@@ -198,6 +291,8 @@ pub(super) fn to_fallback(session: &Session, ctx: &mut Context) -> bool {
     let turns = may && turn_to_fallback(ctx, &route);
     if turns {
         (ctx.refusal, ctx.refused) = (None, None);
+        ctx.failed_at.clear();
+        ctx.fresh = false;
     }
     turns
 }

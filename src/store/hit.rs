@@ -15,7 +15,10 @@ use pingora::{
     cache::{CacheKey, Storage, storage::HandleHit, trace::SpanHandle},
 };
 
-use super::{entry::Entry, filling::Fill};
+use super::{
+    entry::Entry,
+    filling::{Fill, Reader},
+};
 
 /// A complete answer's body, or a part of it.
 pub(crate) struct Whole {
@@ -69,32 +72,34 @@ impl HandleHit for Whole {
 
 /// A body that is still coming in.
 pub(crate) struct Joined {
-    fill: Arc<Fill>,
-    next: usize,
+    reader: Reader,
+    /// Read, and not given out before it is known whether it is the last.
+    held: Option<Bytes>,
     /// Set with the last piece, where its reader has to know it.
     last: Option<Arc<AtomicBool>>,
 }
 
 impl Joined {
-    /// From its beginning.
-    pub(crate) fn new(fill: Arc<Fill>, last: Option<Arc<AtomicBool>>) -> Self {
-        Self { fill, next: 0, last }
+    /// From its beginning; `None` where that is there no more. `own`: read by the task that writes it.
+    pub(crate) fn new(fill: Arc<Fill>, own: bool, last: Option<Arc<AtomicBool>>) -> Option<Self> {
+        Some(Self { reader: Reader::new(fill, own)?, held: None, last })
     }
 }
 
 #[async_trait]
 impl HandleHit for Joined {
     async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        let broken = |_| Error::explain(ErrorType::InternalError, "the answer being joined broke off");
-        let piece = self.fill.piece(self.next).await.map_err(broken)?;
+        let broken = |_| Error::explain(ErrorType::InternalError, "the response being joined broke off");
+        if self.held.is_none() {
+            self.held = self.reader.piece().await.map_err(broken)?;
+        }
+        // It is still there where a read is given up while it waits.
         if let Some(last) = &self.last
-            && self.fill.piece(self.next + 1).await.map_err(broken)?.is_none()
+            && self.reader.is_over().await.map_err(broken)?
         {
             last.store(true, Ordering::Release);
         }
-        // Only now: a read that is given up while it waits is begun anew.
-        self.next += 1;
-        Ok(piece)
+        Ok(self.held.take())
     }
 
     async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Writing an answer into the store while it comes in.
+//! Writing a response into the store while it comes in.
 
 use std::sync::Arc;
 
@@ -15,25 +15,34 @@ use super::{
     filling::{End, Fill},
     second::Lease,
 };
+use crate::coalesce::Coalesce;
 
-/// How many times the largest entry an answer of unknown length may grow to while it streams through, before the request
-/// is given up. Such an answer is not kept, but its readers still get it.
-const STREAMED: usize = 16;
-
-/// One answer being written. Dropped without `finish`, it counts as broken off.
+/// One response being written. Dropped without `finish`, it counts as broken off.
 pub(crate) struct Writing {
     store: &'static Store,
     fill: Arc<Fill>,
-    /// Given back once the answer is written for the other instances.
+    /// Given back once the response is written for the other instances.
     lease: Option<Lease>,
+    /// Where it is noted that such a response is not worth waiting for.
+    coalesce: Option<Coalesce>,
+    /// The length that the head says.
+    announced: Option<usize>,
     oversize: bool,
     finished: bool,
 }
 
 impl Writing {
     /// Begins.
-    pub(crate) fn new(store: &'static Store, fill: Arc<Fill>, lease: Option<Lease>) -> Self {
-        Self { store, fill, lease, oversize: false, finished: false }
+    pub(crate) fn new(
+        store: &'static Store,
+        fill: Arc<Fill>,
+        lease: Option<Lease>,
+        coalesce: Option<Coalesce>,
+    ) -> Self {
+        let announced = entry::fields(&fill.meta.head)
+            .find(|(name, _)| name.eq_ignore_ascii_case(b"content-length"))
+            .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
+        Self { store, fill, lease, coalesce, announced, oversize: false, finished: false }
     }
 }
 
@@ -41,32 +50,32 @@ impl Writing {
 impl HandleMiss for Writing {
     async fn write_body(&mut self, data: Bytes, _: bool) -> Result<()> {
         let length = self.fill.push(data);
-        if length > self.store.limits.entry && !self.oversize {
-            self.oversize = true;
+        // One that says how long it is can be held whole, or would not have come here.
+        if self.announced.is_some() || !self.store.is_too_large(length) {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.oversize, true) {
             self.store.fills.hide(&self.fill);
+            self.lease = None;
+            if let Some(coalesce) = &self.coalesce {
+                coalesce.pass(self.fill.meta.id);
+            }
         }
-        if length > self.store.limits.entry.saturating_mul(STREAMED) {
-            return Error::e_explain(
-                ErrorType::InternalError,
-                "the answer is too large to be streamed through the cache",
-            );
-        }
-        Ok(())
+        let passed = self.fill.pass_on(self.store.most_passed_on()).await;
+        passed
+            .map_err(|_| Error::explain(ErrorType::ConnectionClosed, "nobody reads the response any more").into_down())
     }
 
     async fn finish(mut self: Box<Self>) -> Result<MissFinishType> {
         self.finished = true;
-        let pieces = self.fill.pieces();
-        let length: usize = pieces.iter().map(Bytes::len).sum();
-        let announced = entry::fields(&self.fill.meta.head)
-            .find(|(name, _)| name.eq_ignore_ascii_case(b"content-length"))
-            .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|announced| announced != length) {
+        let (pieces, length) = self.fill.body();
+        if self.announced.is_some_and(|announced| announced != length) {
             self.store.fills.finish(&self.fill, End::Broken);
-            return Error::e_explain(ErrorType::InternalError, "the body is not as long as announced");
+            let message = "the body is not as long as announced";
+            return Err(Error::explain(ErrorType::ConnectionClosed, message).into_up());
         }
         // Kept before it is forgotten as a fill, so that no one in between finds neither.
-        if !self.oversize {
+        if !self.store.is_too_large(length) {
             // What is not kept was purged meanwhile; its readers get it all the same.
             let _kept = self.store.keep(Entry::new(&self.fill.meta, &pieces), self.lease.take()).await;
         }

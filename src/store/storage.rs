@@ -199,8 +199,9 @@ impl Storage for Store {
             // An answer that is coming in is fresher than one that is stale.
             if let Some(fill) = self.joinable(&id)
                 && let Some(meta) = fill.meta.to_cache_meta()
+                && let Some(joined) = Joined::new(fill, false, last(key))
             {
-                return Ok(Some((meta, Box::new(Joined::new(fill, last(key))))));
+                return Ok(Some((meta, Box::new(joined))));
             }
             // It may have come in since memory was looked at.
             if self.changes(&id.key) != changes {
@@ -248,8 +249,8 @@ impl Storage for Store {
         _: &SpanHandle,
     ) -> Result<Found> {
         let Some(fill) = tag.and_then(|tag| self.fills.own(tag)) else { return Ok(None) };
-        let Some(meta) = fill.meta.to_cache_meta() else { return Ok(None) };
-        Ok(Some((meta, Box::new(Joined::new(fill, last(key))))))
+        let found = fill.meta.to_cache_meta().zip(Joined::new(fill, true, last(key)));
+        Ok(found.map(|(meta, joined)| (meta, Box::new(joined) as HitHandler)))
     }
 
     async fn get_miss_handler(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<MissHandler> {
@@ -264,7 +265,8 @@ impl Storage for Store {
             self.fills.hide(&fill);
         }
         settle(key, if for_all { End::Kept } else { End::Unkept });
-        Ok(Box::new(Writing::new(self, fill, lease(key))))
+        let coalesce = key.extensions.get::<Request>().map(|request| request.coalesce.clone());
+        Ok(Box::new(Writing::new(self, fill, lease(key), coalesce)))
     }
 
     async fn update_meta(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<bool> {

@@ -1,7 +1,8 @@
 use addrgate_filters::cache_policy::{freshness::Windows, reuse::Times};
 use bytes::Bytes;
+use futures::FutureExt;
 use pingora::{
-    cache::{CacheMeta, MissHandler, Storage, key::CacheHashKey, trace::Span},
+    cache::{CacheMeta, HitHandler, MissHandler, Storage, key::CacheHashKey, trace::Span},
     http::ResponseHeader,
 };
 
@@ -171,20 +172,57 @@ async fn a_body_shorter_than_announced_is_not_kept() {
     assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
 }
 
-#[tokio::test]
+/// The reader in the task that writes.
+async fn own(store: &'static Store, miss: &MissHandler) -> HitHandler {
+    let tag = miss.streaming_write_tag().unwrap().to_vec();
+    let found = store.lookup_streaming_write(&cache_key(key("a")), Some(&tag), &Span::inactive().handle()).await;
+    found.unwrap().unwrap().1
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_large_streams_through_but_is_not_kept() {
     let store = store();
     let mut miss = begin(store, "a", &meta(store, 60, None)).await;
+    let mut reader = own(store, &miss).await;
+    let (_, mut joined) = store.lookup(&cache_key(key("a")), &Span::inactive().handle()).await.unwrap().unwrap();
     let piece = Bytes::from(vec![b'x'; 1 << 20]);
-    miss.write_body(piece.clone(), false).await.unwrap();
-    miss.write_body(piece.clone(), false).await.unwrap();
-    assert_eq!(read(store, &cache_key(key("a"))).await, None, "no one joins it any more");
-    for _ in 0..14 {
-        miss.write_body(piece.clone(), false).await.unwrap();
+    let mut got = [0; 2];
+    for n in 0..100 {
+        miss.write_body(piece.clone(), n == 99).await.unwrap();
+        for (reader, got) in [&mut reader, &mut joined].into_iter().zip(&mut got) {
+            *got += reader.read_body().await.unwrap().unwrap().len();
+        }
+        assert!(n == 0 || read(store, &cache_key(key("a"))).await.is_none(), "no one joins it any more");
     }
-    assert!(miss.write_body(piece, true).await.is_err());
-    drop(miss);
+    miss.finish().await.unwrap();
+    assert_eq!(got, [100 << 20; 2]);
+    assert_eq!(reader.read_body().await.unwrap(), None);
     assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stalls_is_left_behind_and_what_nobody_reads_is_given_up() {
+    let store = store();
+    let mut miss = begin(store, "a", &meta(store, 60, None)).await;
+    let mut reader = own(store, &miss).await;
+    let (_, mut stalled) = store.lookup(&cache_key(key("a")), &Span::inactive().handle()).await.unwrap().unwrap();
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    for _ in 0..40 {
+        miss.write_body(piece.clone(), false).await.unwrap();
+        while reader.read_body().now_or_never().is_some() {}
+    }
+    assert!(stalled.read_body().await.is_err(), "it does not take what it has for the whole");
+    // Its own reader can't be waited for: it is given time, and then up.
+    let mut written = 0;
+    while miss.write_body(piece.clone(), false).await.is_ok() {
+        written += 1;
+    }
+    assert!((16..64).contains(&written), "{written} MiB are held");
+    drop(miss);
+    let mut miss = begin(store, "b", &meta(store, 60, None)).await;
+    drop(own(store, &miss).await);
+    miss.write_body(piece.clone(), false).await.unwrap();
+    assert!(miss.write_body(piece, false).await.is_err());
 }
 
 #[tokio::test]
@@ -216,6 +254,7 @@ async fn variants_are_told_apart_and_capped() {
         held: held("7"),
         headers: None,
         lead: LeadSlot::default(),
+        coalesce: crate::coalesce::Coalesce::new(),
         lease: Arc::default(),
         until: tokio::time::Instant::now(),
         stale_will_do: true,

@@ -1,7 +1,8 @@
 //! Judges what an upstream answered, and turns its failures into causes: nothing of a broken upstream reaches a client.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use addrgate_filters::cache_policy::date;
 use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::request_body::too_slow;
 use addrgate_filters::route::{Kind, Route};
@@ -11,23 +12,76 @@ use pingora::{Error, ErrorSource, ErrorType};
 /// When to come back after a failure of the upstream.
 pub(super) const SOON: Duration = Duration::from_secs(1);
 
-/// Whether an answer may be passed on (and kept). An error answer must be the upstream's own envelope.
+/// Whether a response may be passed on (and stored).
+/// What is no response of the route's kind is not passed on; of a refusal the status and `Retry-After` are.
 pub(crate) fn judge(answer: &ResponseHeader, route: &Route) -> Result<(), Cause> {
+    let status = answer.status.as_u16();
     if answer.status.is_informational() {
         let message = "The service behind answered with something unexpected.";
         return Err(Cause::new(Code::BadGateway, "upstream_invalid", message).retry_after(SOON));
     }
-    let bodiless = matches!(answer.status.as_u16(), 204 | 304);
+    let bodiless = matches!(status, 204 | 304);
     let content_type = answer.headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
     if bodiless || route.config.answers.admits(content_type) {
         return Ok(());
     }
-    Err(match answer.status.as_u16() {
-        503 => unavailable("upstream_unavailable", "The service behind is not available."),
-        504 => Cause::new(Code::GatewayTimeout, "upstream_timeout", "The service behind did not answer in time."),
-        _ => Cause::new(Code::BadGateway, "upstream_content", "The service behind answered with something unexpected."),
+    let after = retry_after(answer);
+    let mut cause = match (status, refusal(status)) {
+        (429, Some(code)) => {
+            let message = "The service behind has had too many requests.";
+            Cause::new(code, "upstream_limit", message).retry_after(after.unwrap_or(SOON))
+        }
+        (_, Some(code)) => Cause::new(code, "upstream_refused", "The service behind refuses the request."),
+        (503, _) => unavailable("upstream_unavailable", "The service behind is not available."),
+        (504, _) => upstream_timeout(),
+        _ => {
+            let message = "The service behind answered with something unexpected.";
+            Cause::new(Code::BadGateway, "upstream_content", message).retry_after(SOON)
+        }
+    };
+    cause.retry_after = after.or(cause.retry_after);
+    if status == 405 {
+        let allow = answer.headers.get(http::header::ALLOW).and_then(|allow| allow.to_str().ok());
+        cause.allow = Some(allow.unwrap_or_default().to_owned().into());
     }
-    .retry_after(SOON))
+    Err(cause)
+}
+
+/// The code for a status by which an upstream refuses a request, so that it says nothing against the upstream. 401 is not
+/// one: clients show their keys to the gateway.
+pub(crate) fn refusal(status: u16) -> Option<Code> {
+    Some(match status {
+        400 => Code::InvalidRequest,
+        403 => Code::Forbidden,
+        404 => Code::EndpointNotFound,
+        405 => Code::MethodNotAllowed,
+        413 => Code::PayloadTooLarge,
+        414 => Code::UriTooLong,
+        415 => Code::UnsupportedMediaType,
+        429 => Code::RateLimitExceeded,
+        431 => Code::HeadersTooLarge,
+        _ => return None,
+    })
+}
+
+/// When to come back, as the upstream says: seconds or a date (RFC 9110 section 10.2.3); nothing that is over, no more than a
+/// day.
+fn retry_after(answer: &ResponseHeader) -> Option<Duration> {
+    const MOST: Duration = Duration::from_secs(86_400);
+    let value = answer.headers.get(http::header::RETRY_AFTER)?.as_bytes().trim_ascii();
+    let seconds = std::str::from_utf8(value)
+        .ok()
+        .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let wait = match seconds {
+        Some(seconds) => seconds.parse().map_or(MOST, Duration::from_secs),
+        None => date::parse(value)?.duration_since(SystemTime::now()).ok()?,
+    };
+    Some(wait.min(MOST))
+}
+
+fn upstream_timeout() -> Cause {
+    let message = "The service behind did not answer in time.";
+    Cause::new(Code::GatewayTimeout, "upstream_timeout", message).retry_after(SOON)
 }
 
 /// A 304 to a request that was not conditional: there is nothing that it could stand for.
@@ -68,9 +122,7 @@ pub(crate) fn cause(error: &Error) -> Option<Cause> {
             | E::HandshakeError
             | E::TLSWantX509Lookup,
         ) => upstream(Code::ServiceUnavailable, "upstream_tls", "The service behind can't be reached safely."),
-        (ErrorSource::Upstream, E::ReadTimedout | E::WriteTimedout) => {
-            upstream(Code::GatewayTimeout, "upstream_timeout", "The service behind did not answer in time.")
-        }
+        (ErrorSource::Upstream, E::ReadTimedout | E::WriteTimedout) => Some(upstream_timeout()),
         (ErrorSource::Upstream, E::ConnectionClosed | E::ReadError | E::WriteError) => {
             upstream(Code::BadGateway, "upstream_closed", "The service behind broke off.")
         }
@@ -110,6 +162,13 @@ mod tests {
     #[case(500, "text/html", "json", Some((502, "upstream_content")))]
     #[case(503, "text/plain", "json", Some((503, "upstream_unavailable")))]
     #[case(504, "text/plain", "json", Some((504, "upstream_timeout")))]
+    #[case(401, "text/html", "json", Some((502, "upstream_content")))]
+    #[case(403, "text/html", "json", Some((403, "upstream_refused")))]
+    #[case(404, "", "json", Some((404, "upstream_refused")))]
+    #[case(413, "text/plain", "json", Some((413, "upstream_refused")))]
+    #[case(429, "text/plain", "json", Some((429, "upstream_limit")))]
+    #[case(429, "application/json", "json", None)]
+    #[case(204, "", "json", None)]
     #[case(304, "", "json", None)]
     #[case(101, "text/html", "any", Some((502, "upstream_invalid")))]
     #[case(200, "text/html", "any", None)]
@@ -122,7 +181,25 @@ mod tests {
         }
         let judged = judge(&answer, &routes.list()[0]).err();
         assert_eq!(judged.as_ref().map(|cause| (cause.status(), cause.reason)), refused);
-        assert!(judged.is_none_or(|cause| cause.retry_after.is_some() && cause.code.as_str() == "SERVICE_UNAVAILABLE"));
+        assert!(judged.is_none_or(|cause| cause.retry_after.is_some() || (400..429).contains(&cause.status())));
+    }
+
+    #[rstest]
+    #[case("120", Some(120..=120))]
+    #[case("0", Some(0..=0))]
+    #[case("999999999999999999999", Some(86_400..=86_400))]
+    #[case("1.5", None)]
+    #[case("-1", None)]
+    #[case("", None)]
+    #[case("soon", None)]
+    #[case("Sun, 06 Nov 1994 08:49:37 GMT", None)]
+    #[case("Fri, 31 Dec 9999 23:59:59 GMT", Some(86_400..=86_400))]
+    fn coming_back(#[case] value: &str, #[case] expected: Option<std::ops::RangeInclusive<u64>>) {
+        let mut answer = ResponseHeader::build(503, None).unwrap();
+        answer.insert_header("retry-after", value).unwrap();
+        let got = retry_after(&answer).map(|wait| wait.as_secs());
+        assert!(got.is_some() == expected.is_some(), "{got:?}");
+        assert!(got.zip(expected).is_none_or(|(got, expected)| expected.contains(&got)), "{got:?}");
     }
 
     #[rstest]

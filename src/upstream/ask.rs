@@ -10,9 +10,10 @@ use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
 use tokio::time::timeout;
 
-use super::Pool;
+use super::{Call, Fault, Pool};
 use crate::config::Upstream;
 
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
@@ -47,15 +48,25 @@ impl Pool {
     }
 
     async fn connects(&self) -> bool {
-        match self.peer(self.config.connect_time.0) {
-            Some(peer) => CONNECTOR.get_http_session(&*peer).await.is_ok(),
-            None => false,
+        self.session(self.config.connect_time.0).await.is_some()
+    }
+
+    /// A connection to the first address that can be reached.
+    async fn session(&self, time: Duration) -> Option<(HttpSession, Call)> {
+        let mut failed = Vec::new();
+        loop {
+            let call = self.choose(&failed, true)?;
+            failed.push(call.addr());
+            let peer = self.peer(call.addr(), time, self.count_besides(&failed) > 0);
+            match CONNECTOR.get_http_session(&*peer).await {
+                Ok((session, _)) => return Some((session, call)),
+                Err(_) => call.failed(Fault::Unreachable),
+            }
         }
     }
 
     async fn exchange(&self, mut request: RequestHeader, body: Bytes, time: Duration) -> Option<(u16, Bytes)> {
-        let peer = self.peer(time)?;
-        let (mut session, _) = CONNECTOR.get_http_session(&*peer).await.ok()?;
+        let (mut session, call) = self.session(time).await?;
         if !request.headers.contains_key(header::HOST) {
             request.insert_header(header::HOST, self.host()).ok()?;
         }
@@ -66,6 +77,7 @@ impl Pool {
         }
         session.finish_request_body().await.ok()?;
         session.read_response_header().await.ok()?;
+        call.responded();
         let status = session.response_header()?.status.as_u16();
         let mut body = BytesMut::new();
         while let Some(piece) = session.read_response_body().await.ok()? {
@@ -78,7 +90,19 @@ impl Pool {
     }
 }
 
-/// Connects to every address of every upstream once.
+/// A name may have an address of each family, of which one is served.
+fn reach(address: &str, time: Duration) -> std::io::Result<()> {
+    let mut failed = std::io::Error::other("the name has no address");
+    for addr in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&addr, time) {
+            Ok(_connected) => return Ok(()),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+/// Connects to every address of every upstream once; of a name to one of its addresses.
 ///
 /// # Errors
 /// Names each that can't be reached.
@@ -86,10 +110,7 @@ pub(crate) fn connect(upstreams: &BTreeMap<String, Upstream>) -> anyhow::Result<
     let mut failed = Vec::new();
     for (name, upstream) in upstreams {
         for address in &upstream.addresses {
-            let connected = address.to_socket_addrs().and_then(|mut found| {
-                let first = found.next().ok_or_else(|| std::io::Error::other("the name has no address"))?;
-                TcpStream::connect_timeout(&first, upstream.connect_time.0)
-            });
+            let connected = reach(address, upstream.connect_time.0);
             if let Err(e) = connected {
                 failed.push(format!("upstream `{name}`: {address}: {e}"));
             }

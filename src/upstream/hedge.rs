@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 
-use super::Pool;
+use super::{Call, Fault, Pool};
 use crate::telemetry::METRICS;
 
 /// A request with more bytes is not sent twice.
@@ -81,7 +81,7 @@ struct Hedged {
     second: Second,
 }
 
-type Sending = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send + Sync>>;
+type Sending = Pin<Box<dyn Future<Output = io::Result<(TcpStream, Call)>> + Send + Sync>>;
 
 enum Second {
     /// Not yet; from the first byte of the request on the time runs.
@@ -89,6 +89,7 @@ enum Second {
     Sending(Sending, Option<Slot>),
     Sent {
         stream: TcpStream,
+        call: Call,
         _place: Option<Slot>,
     },
     /// Not any more.
@@ -114,11 +115,14 @@ impl Hedged {
             self.count("denied");
             return Second::Never;
         }
-        let (address, time, request) = (pool.other(self.address), pool.config.connect_time.0, self.sent.clone());
+        let call = pool.choose(&[self.address], true).or_else(|| pool.choose(&[], true));
+        let (time, request) = (pool.config.connect_time.0, self.sent.clone());
         let sending = async move {
-            let mut stream = connect(address, time).await?;
+            let call = call.ok_or(io::ErrorKind::AddrNotAvailable)?;
+            let connected = connect(call.addr(), time).await;
+            let mut stream = connected.inspect_err(|_| call.failed(Fault::Unreachable))?;
             stream.write_all(&request).await?;
-            Ok(stream)
+            Ok((stream, call))
         };
         Second::Sending(Box::pin(sending), slot.flatten())
     }
@@ -133,14 +137,17 @@ impl Hedged {
                     self.second = self.second();
                 }
                 Second::Sending(sending, slot) => match ready!(sending.as_mut().poll(cx)) {
-                    Ok(stream) => self.second = Second::Sent { stream, _place: slot.take() },
+                    Ok((stream, call)) => self.second = Second::Sent { stream, call, _place: slot.take() },
                     Err(_) => self.give_up("failed"),
                 },
                 Second::Sent { stream, .. } => {
                     let before = out.filled().len();
                     match ready!(Pin::new(&mut *stream).poll_read(cx, out)) {
                         Ok(()) if out.filled().len() > before => {
-                            if let Second::Sent { stream, .. } = std::mem::replace(&mut self.second, Second::Never) {
+                            if let Second::Sent { stream, call, .. } =
+                                std::mem::replace(&mut self.second, Second::Never)
+                            {
+                                call.responded();
                                 self.first = stream;
                             }
                             self.count("won");

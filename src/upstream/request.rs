@@ -63,7 +63,10 @@ fn never(name: &HeaderName) -> bool {
             | "x-correlation-id"
             | "x-request-timeout"
             | "x-degrade"
-    ) || name.starts_with("x-forwarded")
+            // A CGI-like reader takes it for its HTTP_PROXY (CVE-2016-5385).
+            | "proxy"
+    ) || name.starts_with("proxy-")
+        || name.starts_with("x-forwarded")
         || name.starts_with("cf-")
         // A CGI-like reader takes X_API_KEY for X-API-Key.
         || name.contains('_')
@@ -107,18 +110,21 @@ fn passes(route: &Route, keyed: bool, name: &HeaderName) -> bool {
         return false;
     }
     let listed = route.config.forward.as_deref();
-    takes_all(route)
+    // What describes a body is passed on with it as it is; a keyed one is sent in its canonical form.
+    let describes = name.as_str().starts_with("content-");
+    takes_all(route) && !(keyed && describes)
         || NEEDED.contains(name)
         || TRACE.contains(&name.as_str())
-        // What describes a body that is passed on as it is.
-        || !keyed && name.as_str().starts_with("content-")
+        || !keyed && describes
         || listed.is_some_and(|list| list.iter().any(|listed| listed == name.as_str()))
 }
 
 /// Whether a field that an answer names in `Vary` can have made a difference to it: the upstream got it as the client sent
-/// it. `Host` is in the key where it gets that, and so is the form of `Accept` where it does not; conditions are Pingora's.
+/// it. `Host` is in the key where it gets that, and so is the form of `Accept` where it does not; conditions and ranges are
+/// the cache's own.
 pub(crate) fn selects(route: &Route, name: &HeaderName) -> bool {
-    *name != header::HOST && !NEEDED.contains(name) && passes(route, true, name)
+    let own = [header::HOST, header::CONTENT_TYPE, header::RANGE, header::IF_RANGE];
+    !own.contains(name) && !NEEDED.contains(name) && passes(route, true, name)
 }
 
 /// Rewrites `request` into what the upstream sees. It is told how long it has, in milliseconds, so that it gives up before we
@@ -156,10 +162,14 @@ pub(crate) fn shape(
     let asked = origin.host.filter(|_| keeps_host(route)).map(str::to_ascii_lowercase);
     set(headers, "host", asked.as_deref().unwrap_or(upstream_host))?;
     set(headers, "x-request-id", verdict.request_id.as_str())?;
-    set(headers, "x-correlation-id", verdict.correlation())?;
+    // The client's own would be in what is stored, where the upstream repeats it.
+    let keyed = verdict.key.is_some();
+    set(headers, "x-correlation-id", if keyed { verdict.request_id.as_str() } else { verdict.correlation() })?;
+    // What comes coded is decoded, as far as it can be.
+    set(headers, "accept-encoding", "identity")?;
     set(headers, "x-request-timeout", itoa::Buffer::new().format(left.as_millis()))?;
-    if takes_all(route) {
-        // The client's address and host would differ per client: on cached routes they stay out.
+    if takes_all(route) && !keyed {
+        // What is stored is for all: nothing of one client's connection may be in it.
         if let Some(peer) = origin.peer {
             set(headers, "x-forwarded-for", &peer.to_string())?;
         }
@@ -238,7 +248,9 @@ mod tests {
         request
     }
 
-    const HOSTILE: [(&str, &str); 12] = [
+    const HOSTILE: [(&str, &str); 14] = [
+        ("Proxy", "evil:1"),
+        ("Proxy-Authorization", "Basic x"),
         ("X-API-Key", "secret"),
         ("X-Forwarded-For", "1.2.3.4"),
         ("X-Forwarded-Host", "evil"),
@@ -261,8 +273,16 @@ mod tests {
         let request = shaped(json!({"cache": {}}), &fields);
         let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        let expected =
-            ["accept", "host", "if-none-match", "traceparent", "x-correlation-id", "x-request-id", "x-request-timeout"];
+        let expected = [
+            "accept",
+            "accept-encoding",
+            "host",
+            "if-none-match",
+            "traceparent",
+            "x-correlation-id",
+            "x-request-id",
+            "x-request-timeout",
+        ];
         assert_eq!(names, expected);
         assert_eq!(
             (&request.headers["host"], &request.headers["accept"]),
@@ -276,9 +296,16 @@ mod tests {
         let mut fields = HOSTILE.to_vec();
         fields.extend([("Host", "public.example"), ("Cookie", "a=b"), ("X-Any", "1")]);
         let request = shaped(json!({}), &fields);
-        for gone in
-            ["x-api-key", "x-forwarded-prefix", "forwarded", "x-original-url", "via", "expect", "cf-connecting-ip"]
-        {
+        for gone in [
+            "x-api-key",
+            "x-forwarded-prefix",
+            "forwarded",
+            "x-original-url",
+            "via",
+            "expect",
+            "cf-connecting-ip",
+            "proxy",
+        ] {
             assert!(!request.headers.contains_key(gone), "{gone}");
         }
         assert_eq!(request.headers["x-any"], "1");
@@ -308,6 +335,11 @@ mod tests {
             [json!({}), json!({"forward": ["x-any", "accept"]}), json!({"forward": ["*"]})].map(route);
         for (name, expected) in [
             ("accept-encoding", [false, false, false]),
+            ("x-forwarded-for", [false, false, false]),
+            ("content-type", [false, false, false]),
+            ("range", [false, false, false]),
+            ("proxy", [false, false, false]),
+            ("cookie", [false, false, true]),
             ("host", [false, false, false]),
             ("if-none-match", [false, false, false]),
             ("accept", [false, true, true]),

@@ -79,7 +79,14 @@ impl Origin {
     where
         F: Future<Output = Answer> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), handler)
+    }
+
+    /// The same where `listener` listens.
+    pub fn on<F>(listener: TcpListener, handler: impl Fn(Asked) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
         let place = listener.local_addr().unwrap().to_string();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let handler: Arc<Handler> = Arc::new(move |asked| Box::pin(handler(asked)));
