@@ -4,14 +4,14 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use super::ask::Question;
+use super::ask::{Ask, Question};
 use super::sample::{Address, Sample};
 use super::wording::{label, spaced, titled};
 
 /// Adds the questions that must not validate.
 pub(crate) fn write(address: &Address, sample: &Sample, rng: &mut StdRng, out: &mut Vec<Question>) {
     let mut ask = |class: &'static str, changed: Address| {
-        out.push(Question { class, text: titled(&label(&changed)), expected: None });
+        out.push(Question { class, text: titled(&label(&changed)), expected: None, ask: Ask::Validate });
     };
     if let Some(first) = missing_number(address, sample, rng) {
         ask("no such number", Address { first, last: String::new(), ..address.clone() });
@@ -35,7 +35,7 @@ pub(crate) fn write(address: &Address, sample: &Sample, rng: &mut StdRng, out: &
             2 => address.locality.clone(),
             _ => format!("{street}, {}", address.locality),
         };
-        out.push(Question { class: "vague", text: titled(&text), expected: None });
+        out.push(Question { class: "vague", text: titled(&text), expected: None, ask: Ask::Validate });
     }
 }
 

@@ -10,7 +10,9 @@
 
 mod ask;
 mod codes;
+mod habits;
 mod impossible;
+mod refused;
 mod sample;
 mod table;
 mod typos;
@@ -68,6 +70,8 @@ pub(crate) async fn measure(url: &str, wanted: usize, seed: u64, failures: &str)
         let mut rng = StdRng::seed_from_u64(seed ^ fingerprint(&address.label));
         variants::write(address, &sample, &codes, &mut rng, &mut questions);
         impossible::write(address, &sample, &mut rng, &mut questions);
+        habits::write(address, &sample, &mut rng, &mut questions);
+        refused::write(address, &sample, &mut rng, &mut questions);
     }
     println!("{} addresses, {} questions, seed {seed}, {url}", chosen.len(), questions.len());
     let answers = ask::all(url, questions).await?;

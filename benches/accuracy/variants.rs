@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use super::ask::{Expected, Question};
+use super::ask::{Ask, Expected, Question};
 use super::codes::Codes;
 use super::sample::{Address, Sample};
 use super::typos::typo;
@@ -31,7 +31,7 @@ const JUNK: &[&str] = &["Australia", "near the park", "attn reception", "(leave 
 pub(crate) fn write(address: &Address, sample: &Sample, codes: &Codes, rng: &mut StdRng, out: &mut Vec<Question>) {
     let mut ask = |class: &'static str, text: String| {
         let expected = Expected { pid: address.pid.clone(), label: address.label.clone() };
-        out.push(Question { class, text, expected: Some(expected) });
+        out.push(Question { class, text, expected: Some(expected), ask: Ask::Search });
     };
     ask("clean", address.label.clone());
     ask("lower case", address.label.to_lowercase().replace(',', ""));
