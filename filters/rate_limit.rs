@@ -122,16 +122,10 @@ impl Limits {
 }
 
 /// The filter.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RateLimit {
     config: Arc<Config>,
     accounts: Arc<Accounts>,
-}
-
-impl Default for RateLimit {
-    fn default() -> Self {
-        Self { config: Arc::default(), accounts: Arc::default() }
-    }
 }
 
 impl RateLimit {

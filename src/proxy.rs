@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use addrgate_filters::cache_policy::downstream::Openness;
 use addrgate_filters::head::{Head, Headers};
-use addrgate_filters::meta::Stamp;
 use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::route::Route;
 use async_trait::async_trait;
@@ -37,6 +35,7 @@ mod cache;
 mod compression;
 mod downstream;
 mod forward;
+mod meta;
 mod own;
 mod respond;
 mod shadow;
@@ -361,7 +360,7 @@ impl ProxyHttp for Gateway {
         }
         downstream::tell(session, upstream_response, ctx)?;
         status::tell(session, upstream_response, ctx)?;
-        stamp(session, upstream_response, ctx)?;
+        meta::make_room(session, upstream_response, ctx)?;
         respond::dress(upstream_response, &ctx.verdict, ctx.started.elapsed())?;
         if let (Some(slot), Some(date)) = (&ctx.date, upstream_response.headers.get(header::DATE)) {
             slot.set(date.as_bytes());
@@ -482,36 +481,4 @@ fn head_of(session: &Session) -> Head<'_> {
 
 fn route_of(ctx: &Context) -> Result<Arc<Route>> {
     ctx.verdict.route.clone().ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
-}
-
-/// Makes room for `meta` in a successful JSON answer.
-fn stamp(session: &Session, answer: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
-    let wanted = ctx.verdict.route.as_ref().is_some_and(|route| route.config.meta);
-    // `meta` names one request: what a shared cache may store goes without.
-    if !wanted || Own::of(&ctx.verdict, Openness::of_map(&answer.headers)) == Own::None {
-        return Ok(());
-    }
-    // Offsets into the kept body would not fit the stamped one.
-    answer.remove_header(&header::ACCEPT_RANGES);
-    let coded = answer.headers.contains_key(header::CONTENT_ENCODING);
-    if let Some(weak) = answer.headers.get(header::ETAG).and_then(weak) {
-        answer.insert_header(header::ETAG, weak)?;
-    }
-    if answer.status != StatusCode::OK || coded || !answer::is_json(answer) {
-        return Ok(());
-    }
-    let length = answer::length(answer);
-    let stamp = Stamp::new(&ctx.verdict.request_id, ctx.started.elapsed(), chrono::Utc::now(), length);
-    if let Some(length) = length {
-        answer.set_content_length(length + stamp.growth())?;
-    }
-    if session.req_header().method != http::Method::HEAD {
-        ctx.stamp = Some(stamp);
-    }
-    Ok(())
-}
-
-/// The weak form of a strong validator: two stamped answers are never equal byte by byte.
-fn weak(tag: &header::HeaderValue) -> Option<Vec<u8>> {
-    (!tag.as_bytes().starts_with(b"W/")).then(|| [b"W/", tag.as_bytes()].concat())
 }

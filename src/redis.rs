@@ -186,7 +186,7 @@ enum Servers {
     /// One at a time.
     One(Arc<Node>),
     /// The masters of a cluster, each with its keys.
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 impl Redis {
@@ -217,7 +217,7 @@ impl Redis {
         let servers = match config.mode {
             Mode::Standalone => one(seeds.only()?),
             Mode::Sentinel => one(seeds.sentinels(config, folder)?),
-            Mode::Cluster => Servers::Cluster(Cluster::new(seeds, config.breaker, &config.prefix)),
+            Mode::Cluster => Servers::Cluster(Box::new(Cluster::new(seeds, config.breaker, &config.prefix))),
         };
         let (mode, prefix, timeout) = (config.mode, config.prefix.clone(), config.timeout.0);
         Ok(Some(Arc::new(Self { mode, places, servers, prefix, timeout })))

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn purge(n: usize) -> Purge {
-        Purge { target: Target::Names(vec![Name::tag(&n.to_string())]), soft: true }
+        Purge { target: Target::Names(vec![Name::tag(n.to_string())]), soft: true }
     }
 
     /// Writes all; gives what was written.

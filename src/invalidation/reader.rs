@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn tag(ms: u64) -> Name {
-        Name::tag(&ms.to_string())
+        Name::tag(ms.to_string())
     }
 
     /// Each entry purges a tag of its own; without a number in `purges` it only marks a beginning.

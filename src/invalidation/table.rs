@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn tags(names: &[&str]) -> Vec<Name> {
-        names.iter().map(|name| Name::tag(name)).collect()
+        names.iter().map(Name::tag).collect()
     }
 
     fn purge(names: &[&str], soft: bool) -> Purge {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use addrgate_filters::cache_key::{common, find, has_body};
 use addrgate_filters::cache_policy::conditional::is_not_modified;
@@ -23,6 +23,7 @@ use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, NoCacheReason, RespCa
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
+use tokio::time::Instant;
 
 use super::forward::{answered, gone, is_at_fallback};
 use crate::coalesce::{End, Turn};

@@ -44,7 +44,7 @@ pub(super) fn choose(session: &mut Session, answer: &mut ResponseHeader, config:
     }
     // The client has a coded body, which had the weak tag (RFC 9110 section 15.4.5); of a 304 it can't be told from the answer.
     if answer.status == http::StatusCode::NOT_MODIFIED
-        && let Some(weak) = answer.headers.get(header::ETAG).and_then(super::weak)
+        && let Some(weak) = answer.headers.get(header::ETAG).and_then(super::meta::weak)
     {
         let lines = session.req_header().headers.get_all(header::IF_NONE_MATCH).iter();
         if lines.flat_map(|line| list::members(line.as_bytes())).any(|member| member == weak) {

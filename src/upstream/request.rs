@@ -112,10 +112,9 @@ fn passes(route: &Route, keyed: bool, name: &HeaderName) -> bool {
     let listed = route.config.forward.as_deref();
     // What describes a body is passed on with it as it is; a keyed one is sent in its canonical form.
     let describes = name.as_str().starts_with("content-");
-    takes_all(route) && !(keyed && describes)
-        || NEEDED.contains(name)
+    NEEDED.contains(name)
         || TRACE.contains(&name.as_str())
-        || !keyed && describes
+        || if keyed { takes_all(route) && !describes } else { takes_all(route) || describes }
         || listed.is_some_and(|list| list.iter().any(|listed| listed == name.as_str()))
 }
 

@@ -4,7 +4,7 @@
 
 use addrgate_filters::cache_policy::list;
 use addrgate_filters::reply::{Cause, Code};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName};
 
 use super::answer::SOON;
 
@@ -63,7 +63,7 @@ fn is_repeated(headers: &HeaderMap, name: &HeaderName) -> bool {
 
 /// Leaves the first line. Says whether all were equal.
 fn take_first(headers: &mut HeaderMap, name: &HeaderName) -> bool {
-    let Some(first) = headers.get(name).map(HeaderValue::clone) else { return true };
+    let Some(first) = headers.get(name).cloned() else { return true };
     let equal = headers.get_all(name).iter().all(|line| *line == first);
     headers.insert(name, first);
     equal

@@ -125,10 +125,10 @@ impl Found {
                 return Ok(());
             }
             let files = self.states.entry(state).or_default();
-            if let Some(layout) = layout {
-                if let Some(other) = files.insert(layout.table, path.to_owned()) {
-                    bail!("two files for {state} {table}: {} and {}", other.display(), path.display());
-                }
+            if let Some(layout) = layout
+                && let Some(other) = files.insert(layout.table, path.to_owned())
+            {
+                bail!("two files for {state} {table}: {} and {}", other.display(), path.display());
             }
         } else if lower.ends_with(".geojson") || lower.ends_with(".json") {
             match outlines::layer(path) {

@@ -50,7 +50,7 @@ impl Node {
                 Some(key) => {
                     let path = self.path(at);
                     let meant = format!("; did you mean `{key}`?");
-                    gone.contains(&[&path[..], &[key.clone()]].concat())
+                    gone.contains(&[&path[..], std::slice::from_ref(key)].concat())
                         || errors.iter().any(|error| error.message.ends_with(&meant))
                             && gone
                                 .iter()
