@@ -333,7 +333,22 @@ impl Search<'_> {
         spots.retain(allowed);
         let fitting = fitting(&judge, spots, known);
         let localities = fitting.iter().map(|fitting| fitting.spot.locality_pid.clone()).collect();
-        let Along { page, total, more: more_streets } = along(database, deadline, &fitting, self.wanted).await?;
+        let Along { mut page, total, more: more_streets } = along(database, deadline, &fitting, self.wanted).await?;
+        // What shares no name with a finished text is no suggestion.
+        let shares = |fit: &Fit<'_>, spot: &Spot| {
+            let Reading { street, locality, .. } = fit.reading;
+            street.as_ref().is_some_and(|street| street.name == spot.asked_name)
+                || locality.as_ref().is_some_and(|locality| locality.name == spot.asked_locality)
+        };
+        let named: BTreeSet<&str> = fitting
+            .iter()
+            .filter(|one| one.fits.iter().any(|fit| shares(fit, &one.spot)))
+            .map(|one| one.spot.street_pid.as_str())
+            .collect();
+        page.retain(|scored| {
+            let Scored { record, score, .. } = scored;
+            self.is_typing() || score.confidence > 0 || named.contains(record.spot.street_pid.as_str())
+        });
         let (total, total_is_capped) = (total.min(MOST), total > MOST || more || more_streets);
         Ok(Found { page, total, total_is_capped, degraded, listed: true, postal: false, numbers, localities })
     }

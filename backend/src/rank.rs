@@ -83,7 +83,8 @@ fn spot_verdict(reading: &Reading, spot: &Spot, known: &Known, tolerant: bool) -
         None => {
             // A name without a type or a suburb is as likely a suburb's as a street's.
             let bare = |street: &Street| street.types.is_empty() && !street.open && spot.asked_type.is_some();
-            let either = if reading.street.as_ref().is_some_and(bare) { EITHER } else { 0 };
+            let numbered = reading.head.has_number();
+            let either = if numbered && reading.street.as_ref().is_some_and(bare) { EITHER } else { 0 };
             area::no_locality(&reading.tail).and(Verdict::quiet(either))
         }
         Some(locality) => {
