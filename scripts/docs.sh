@@ -8,7 +8,9 @@ if [ "${1:-}" = check ]; then
   dir=$(mktemp -d)
   trap 'rm -rf "$dir"' EXIT
 fi
-addrgate() { cargo run --quiet --bin addrgate -- "$@"; }
+# With all targets, as the tests are built: the same features, and so no dependency twice.
+cargo build --quiet --workspace --all-targets
+addrgate() { "${CARGO_TARGET_DIR:-target}/debug/addrgate" "$@"; }
 addrgate reference settings >"$dir/configuration.md"
 addrgate reference metrics >"$dir/metrics.md"
 addrgate schema >"$dir/config.schema.json"

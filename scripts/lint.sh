@@ -14,5 +14,5 @@ done)
 if [ -n "$long" ]; then printf 'longer than 500 lines:\n%s\n' "$long" >&2; exit 1; fi
 
 shellcheck -S warning scripts/*.sh .ci/run
-cargo run --quiet --bin addrgate -- check --config config.yaml
 bash scripts/docs.sh check
+"${CARGO_TARGET_DIR:-target}/debug/addrgate" check --config config.yaml

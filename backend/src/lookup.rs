@@ -123,6 +123,7 @@ pub(crate) async fn find(
         let names = search.streets.known(&possible).await?;
         readings = wanted.added_to(parsed.familiar(possible, &names));
         known.localities = names.localities;
+        known.others = search.streets.left_over(&readings).await?;
         found = search.exact(&readings, &known).await?;
     }
     if !found.is_good() {
@@ -256,7 +257,7 @@ impl Search<'_> {
         let streets = &self.streets;
         let (alike, elsewhere) = try_join(streets.alike(readings), streets.elsewhere(readings)).await?;
         let (near, (anywhere, more_streets)) = try_join(streets.near(readings), streets.anywhere(readings)).await?;
-        let known = Known { street: collected.sure_spot, localities: known.localities.clone() };
+        let known = Known { street: collected.sure_spot, ..known.clone() };
         let mut spots = alike;
         for others in [elsewhere, near, anywhere] {
             spots.extend(others);

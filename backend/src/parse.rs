@@ -13,7 +13,7 @@ mod premises;
 mod spelling;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use self::best::{NARROW, WIDE, Width, labellings};
@@ -81,7 +81,8 @@ impl Reading {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Names {
     pub streets: HashSet<String>,
-    pub localities: HashSet<String>,
+    /// With the states that have a locality of the name.
+    pub localities: HashMap<String, Vec<String>>,
 }
 
 /// A text, read.
@@ -93,6 +94,12 @@ pub(crate) struct Parsed {
     pub postal: bool,
     words: Words,
     open: bool,
+}
+
+/// The streets that a name left over may be; none where it does not end in a street type as tables know it.
+pub(crate) fn streets_named(name: &str) -> Vec<Street> {
+    let named = middle::streets(&words(name).list, false);
+    named.into_iter().filter(|street| !street.types.is_empty() && street.misspelt.is_none()).collect()
 }
 
 type Spans<T> = BTreeMap<(usize, usize), Vec<T>>;
@@ -132,7 +139,9 @@ impl Parsed {
             all.retain(|street| known.streets.contains(&street.name) || begun(&street.name, street.open));
         }
         for all in possible.localities.values_mut() {
-            all.retain(|locality| known.localities.contains(&locality.name) || begun(&locality.name, locality.open));
+            all.retain(|locality| {
+                known.localities.contains_key(&locality.name) || begun(&locality.name, locality.open)
+            });
         }
         possible.streets.retain(|_, all| !all.is_empty());
         possible.localities.retain(|_, all| !all.is_empty());

@@ -56,10 +56,12 @@ pub(crate) struct Fit<'r> {
 }
 
 /// What is known to exist as it was typed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    /// Names of localities, in search form.
-    pub localities: HashSet<String>,
+    /// Names of localities, in search form, with the states that have one.
+    pub localities: HashMap<String, Vec<String>>,
+    /// Streets that words left over name.
+    pub others: Vec<Spot>,
     /// The street, in the locality or postcode that was typed.
     pub street: bool,
 }
@@ -90,7 +92,7 @@ fn spot_verdict(reading: &Reading, spot: &Spot, known: &Known, tolerant: bool) -
         Some(locality) => {
             let verdict = area::locality(locality, spot, tolerant)?;
             let corrected = spot.neighbour_of.is_none() && locality.name != spot.asked_locality && !locality.open;
-            let suspect = corrected && known.localities.contains(&locality.name);
+            let suspect = corrected && known.localities.contains_key(&locality.name);
             verdict.and(Verdict::quiet(if suspect { SUSPECT } else { 0 }))
         }
     };

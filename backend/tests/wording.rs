@@ -70,6 +70,25 @@ async fn every_way_of_writing_an_address_is_understood() {
     service.stop(&[]).await;
 }
 
+/// A name that commas set apart is a building's or a company's, unless the data knows it as another place.
+#[tokio::test]
+async fn what_names_another_street_or_town_is_no_building() {
+    let service = Service::over(&shared_url(), &[], &[]).await;
+    for (text, valid) in [
+        ("100 Greenoaks Drive, Central Plaza, Coolum Beach QLD 4573", true),
+        ("100 Greenoaks Drive, Scottlynd Street Bakery, Coolum Beach QLD 4573", true),
+        ("100 Greenoaks Drive, Scottlynd Street, Coolum Beach QLD 4573", false),
+        ("100 Greenoaks Dr, Scottlynd St, Coolum Beach, Queensland", false),
+        ("Scottlynd Street, 100 Greenoaks Drive, Coolum Beach QLD 4573", false),
+        ("100 Greenoaks Drive, Scottlynd Street, 4573", false),
+        ("100 Greenoaks Drive, Horsham, Coolum Beach QLD 4573", false),
+    ] {
+        let body = ask(&service, "validate", text).await;
+        assert_eq!(body["isValid"], valid, "{text}: {body}");
+    }
+    service.stop(&[]).await;
+}
+
 /// Where nothing is good enough, there is something to choose from: the nearest numbers, the street elsewhere, the town.
 #[tokio::test]
 async fn nobody_leaves_empty_handed() {

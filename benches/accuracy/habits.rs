@@ -3,7 +3,6 @@
 //! None of them changes what is meant, so each must be found, and no other address may be called valid for it. The wordings
 //! are this bench's own; the service must not be built for them.
 
-use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 
@@ -403,7 +402,7 @@ fn names(address: &Address, parts: &Parts, sample: &Sample, rng: &mut StdRng, fo
             push(class, with_name(format!("{long}{rest}")));
         }
     }
-    if rng.random_bool(0.2) && !address.street_type.is_empty() {
+    if parts.unit.is_empty() && !address.street_type.is_empty() {
         let line = parts.line.to_lowercase();
         forms.push(("habit: corner in brackets", format!("{line} (cnr Xyzzy St), {}", parts.tail())));
     }

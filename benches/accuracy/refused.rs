@@ -83,9 +83,16 @@ fn contradictions(address: &Address, sample: &Sample, rng: &mut StdRng) -> Vec<(
     }
     push("contradiction: postcode too long", format!("{plain}{}", rng.random_range(0..10)));
     push("contradiction: postcode too short", format!("{without} {} {}", address.state, &address.postcode[..3]));
-    if let Some((town, ..)) = another_town(address, sample, rng) {
+    if let Some((town, state, _)) = another_town(address, sample, rng) {
         push("contradiction: another town behind", format!("{plain}, {}", titled(&town)));
-        push("contradiction: another town between", format!("{}, {}, {place}", without_place(address), titled(&town)));
+        // One of the same state may be taken for the city or region around the suburb.
+        let abroad = |(name, of, _): &(String, String, String)| *name == town && *of == address.state;
+        if state != address.state && !sample.localities.iter().any(abroad) {
+            push(
+                "contradiction: another town between",
+                format!("{}, {}, {place}", without_place(address), titled(&town)),
+            );
+        }
     }
     if let Some((name, kind)) = another_street(address, sample, rng) {
         push(
@@ -136,6 +143,13 @@ fn another_street(address: &Address, sample: &Sample, rng: &mut StdRng) -> Optio
     let own = sample.streets.get(&(address.locality.clone(), address.state.clone()))?;
     (0..40)
         .filter_map(|_| sample.street_names.choose(rng))
-        .find(|(name, kind)| !kind.is_empty() && own.contains(name) && strsim::osa_distance(name, &address.street) > 3)
+        .find(|(name, kind)| {
+            let (locality, state) = (address.locality.clone(), address.state.clone());
+            let street = (name.clone(), kind.clone(), String::new(), locality, state);
+            !kind.is_empty()
+                && own.contains(name)
+                && sample.numbers.contains_key(&street)
+                && strsim::osa_distance(name, &address.street) > 3
+        })
         .cloned()
 }

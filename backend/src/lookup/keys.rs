@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::parse::{Reading, Street};
+use crate::parse::{Left, Reading, Street, streets_named};
 
 /// Letters of an unfinished word that are enough to look it up by.
 const ENOUGH: usize = 3;
@@ -35,6 +35,40 @@ impl Pairs {
         Self::gather(readings.iter().filter_map(|reading| {
             Some((reading.street.as_ref()?.name.as_str(), reading.locality.as_ref()?.name.as_str()))
         }))
+    }
+}
+
+/// Names left over that end in a street type.
+#[derive(Debug, Default)]
+pub(super) struct LeftOver {
+    /// With the localities of their readings.
+    pub pairs: Pairs,
+    /// Of readings without a locality.
+    pub alone: Vec<String>,
+}
+
+impl LeftOver {
+    /// Names looked for at most: a text of many streets is no address.
+    const MOST: usize = 24;
+
+    pub(super) fn gather(readings: &[Reading]) -> Self {
+        let (mut pairs, mut alone) = (BTreeSet::new(), BTreeSet::new());
+        for reading in readings {
+            for left in reading.left.iter() {
+                let Left::Name { words, .. } = left else { continue };
+                for street in streets_named(words) {
+                    match &reading.locality {
+                        Some(locality) if pairs.len() < Self::MOST => {
+                            _ = pairs.insert((street.name, locality.name.clone()))
+                        }
+                        None if alone.len() < Self::MOST => _ = alone.insert(street.name),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let (streets, localities) = pairs.into_iter().unzip();
+        Self { pairs: Pairs { streets, localities }, alone: alone.into_iter().collect() }
     }
 }
 

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 
 use super::Spot;
-use super::keys::{Anywhere, Begun, Pairs, distinct, postcode, state, streets_by_postcode};
+use super::keys::{Anywhere, Begun, LeftOver, Pairs, distinct, postcode, state, streets_by_postcode};
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::parse::{Names, Possible, Reading};
@@ -131,10 +131,19 @@ impl Streets<'_> {
         let rows = self.database.query(self.deadline, KNOWN, &[&localities, &streets]).await?;
         let mut names = Names::default();
         for row in &rows {
-            let known = if row.get("is_street") { &mut names.streets } else { &mut names.localities };
-            known.insert(row.get("name"));
+            let name = row.get("name");
+            match row.get("is_street") {
+                true => _ = names.streets.insert(name),
+                false => _ = names.localities.insert(name, row.get("states")),
+            }
         }
         Ok(names)
+    }
+
+    /// The streets, in the localities or the postcode of the readings, that words left over name.
+    pub(super) async fn left_over(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
+        let left = LeftOver::gather(readings);
+        self.exactly(&left.pairs, &left.alone, postcode(readings)).await
     }
 
     /// Both street and locality misspelt: localities by trigrams, then the like streets in them; and without a locality,

@@ -166,7 +166,9 @@ impl<'w> Lattice<'w> {
             if is.beside || (is.aside && care) {
                 self.aside(at, to, is.beside);
             }
-            if is.field && to < words.len() {
+            // `Street: High`, but not the end of `High Street, 12 Smith Road`.
+            let is_type = !STREET_TYPE.codes(&words[at].text).is_empty();
+            if is.field && to < words.len() && (!is_type || self.begins(at)) {
                 self.add(at, Span { to, role: Role::Blank, cost: 2 }, false);
             }
             if is.beside && to < words.len() {

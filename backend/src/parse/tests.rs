@@ -230,7 +230,10 @@ fn check(text: &str) -> Result<(), TestCaseError> {
         let (streets, localities) = possible.names();
         prop_assert!(streets.len() <= MAX_NAMES && localities.len() <= MAX_NAMES);
         let names = |list: Vec<&str>, step| list.into_iter().step_by(step).map(str::to_owned).collect();
-        let known = Names { streets: names(streets, 2), localities: names(localities, 1) };
+        let known = Names {
+            streets: names(streets, 2),
+            localities: names(localities, 1).into_iter().map(|name| (name, Vec::new())).collect(),
+        };
         prop_assert!(parsed.familiar(possible, &known).len() <= MAX_READINGS);
         for reading in &parsed.readings {
             let open = reading.street.as_ref().is_some_and(|s| s.open || s.type_open)

@@ -3,8 +3,8 @@
 
 use super::Known;
 use super::issue::Verdict;
-use crate::lookup::Record;
-use crate::parse::{Left, QUALIFIERS, Reading, Where};
+use crate::lookup::{Record, Spot};
+use crate::parse::{Left, QUALIFIERS, Reading, Where, streets_named};
 
 /// Says that another place is meant: below valid whatever else is right.
 const CONTRADICTS: u16 = 30;
@@ -16,6 +16,9 @@ const FRONT: u16 = 3;
 const APART: u16 = 5;
 /// All the names together, none of which says otherwise.
 const NAMES: u16 = 10;
+
+/// Types that no building or company has in its name, so that a street is meant even where its type is another.
+const ROADS: &[&str] = &["AVENUE", "CRESCENT", "DRIVE", "HIGHWAY", "LANE", "ROAD", "STREET"];
 
 /// What is left of `reading` beside `record`.
 pub(super) fn verdict(reading: &Reading, record: &Record, known: &Known) -> Verdict {
@@ -62,12 +65,17 @@ fn one(left: &Left, reading: &Reading, record: &Record, known: &Known) -> Verdic
             if *words == spot.asked_locality || search_name(spot) == *words {
                 return Verdict::quiet(1);
             }
-            if known.localities.contains(words) {
+            if let Some(street) = another_street(words, spot, known) {
+                return Verdict::differs(CONTRADICTS, format!("The street is {}, not {street}", spot.street_label()));
+            }
+            if let Some(states) = known.localities.get(words) {
+                // A region's name is in the state; a town that only another state has is another place.
+                let here = states.contains(&spot.state);
                 let told = reading.tail.postcode.is_some() && reading.tail.postcode == record.postcode
                     || reading.tail.states.contains(&spot.state.as_str());
                 // `Liverpool, Sydney NSW 2170`
                 return match at {
-                    Where::Behind | Where::Inside if told => {
+                    Where::Behind | Where::Inside if told && here => {
                         Verdict::differs(FRONT, format!("{words} was taken for the region"))
                     }
                     _ => Verdict::differs(
@@ -93,10 +101,30 @@ fn one(left: &Left, reading: &Reading, record: &Record, known: &Known) -> Verdic
     }
 }
 
+/// The other street of the same locality that these words name.
+fn another_street(words: &str, spot: &Spot, known: &Known) -> Option<String> {
+    let others: Vec<&Spot> = known
+        .others
+        .iter()
+        .filter(|other| other.locality_pid == spot.locality_pid && other.street_pid != spot.street_pid)
+        .collect();
+    if others.is_empty() {
+        return None;
+    }
+    let named = streets_named(words);
+    let is_named = |other: &&&Spot| {
+        named.iter().any(|street| {
+            let same_type = other.asked_type.as_deref().is_some_and(|kind| street.types.contains(&kind));
+            street.name == other.asked_name && (same_type || street.types.iter().any(|kind| ROADS.contains(kind)))
+        })
+    };
+    others.iter().find(is_named).map(|other| other.street_label())
+}
+
 fn passed_over(words: &str) -> String {
     format!("\"{words}\" was passed over")
 }
 
-fn search_name(spot: &crate::lookup::Spot) -> String {
+fn search_name(spot: &Spot) -> String {
     crate::parse::normal::search_form(&spot.locality_name)
 }

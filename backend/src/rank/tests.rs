@@ -46,9 +46,16 @@ fn confidence(text: &str, record: &Record) -> u8 {
     scored(text, record, &Known::default()).map_or(0, |score| score.confidence)
 }
 
+/// Towns of Victoria that are known to exist.
+fn towns(names: &[&str]) -> Known {
+    let localities = names.iter().map(|name| ((*name).to_owned(), vec!["VIC".to_owned()])).collect();
+    Known { localities, ..Known::default() }
+}
+
 fn scored(text: &str, record: &Record, known: &Known) -> Option<Score> {
     let parsed = Parsed::new(text, Typing::Done);
-    let localities = known.localities.iter().cloned().chain(["MORDIALLOC".to_owned()]).collect();
+    let mut localities = known.localities.clone();
+    localities.insert("MORDIALLOC".to_owned(), vec!["VIC".to_owned()]);
     let names = Names { streets: HashSet::from(["COMO".to_owned()]), localities };
     let readings = [parsed.readings.clone(), parsed.familiar(parsed.possible(), &names)].concat();
     best(&Readings::new(&readings, true).fits(&record.spot, known), record, known)
@@ -154,7 +161,7 @@ fn lots(#[case] text: &str, #[case] (number, lot): (&str, &str), #[case] expecte
 #[case("460 Mordialloc VIC 3195")]
 #[case("460, Como, VIC, 3195")]
 fn what_says_otherwise_is_never_valid(#[case] text: &str) {
-    let known = Known { localities: HashSet::from(["FRANKSTON".to_owned(), "MORDIALLOC".to_owned()]), street: false };
+    let known = towns(&["FRANKSTON", "MORDIALLOC"]);
     let score = scored(text, &record("", "", "460", "", ""), &known);
     assert!(score.as_ref().is_none_or(|score| score.confidence < VALID), "{text}: {score:?}");
 }
@@ -179,7 +186,7 @@ fn what_says_otherwise_is_never_valid(#[case] text: &str) {
 #[case("House No. 460, Como Parade West, Mordialloc VIC 3195")]
 #[case("460 Como Praade West / Mordialloc / VIC / 3195")]
 fn what_only_says_more_stays_valid(#[case] text: &str) {
-    let known = Known { localities: HashSet::from(["FRANKSTON".to_owned(), "MORDIALLOC".to_owned()]), street: false };
+    let known = towns(&["FRANKSTON", "MORDIALLOC"]);
     let score = scored(text, &record("", "", "460", "", ""), &known);
     assert!(score.as_ref().is_some_and(|score| score.confidence >= VALID), "{text}: {score:?}");
 }
@@ -208,7 +215,7 @@ fn aliases_and_neighbours_are_worth_less() {
 fn what_exists_as_typed_is_not_corrected_into_something_else() {
     let record = record("", "", "460", "", "");
     let text = "460 como parade west mordialoc vic 3195";
-    let known = Known { localities: HashSet::from(["MORDIALOC".to_owned()]), street: false };
+    let known = towns(&["MORDIALOC"]);
     assert!(scored(text, &record, &known).unwrap().confidence < VALID);
 }
 
