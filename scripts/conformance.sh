@@ -21,7 +21,8 @@ if [ -z "${SUITE:-}" ] && [ ! -d "$suite/node_modules" ]; then
     mv deps/node_modules node_modules)
 fi
 
-cargo build --quiet --bin addrgate
+# With all targets, as the tests are built: the same features, and so no dependency twice.
+cargo build --quiet --workspace --all-targets
 dir=$(mktemp -d)
 pids=()
 finish() {

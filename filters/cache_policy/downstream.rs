@@ -114,6 +114,15 @@ pub fn write(headers: &mut HeaderMap, audience: Audience, terms: Terms, targets:
             return;
         }
         (Audience::Private, Terms::Store { most, own }) => for_clients(headers, true, (most, own), now),
+        (Audience::AsUpstream, Terms::OneClient(most)) => {
+            let line = for_clients(headers, true, (most, None), now);
+            // Where it is the upstream's only word it stays: `private` beside it says enough.
+            let only = !headers.contains_key(header::CACHE_CONTROL);
+            let expires = headers.get(header::EXPIRES).filter(|_| only).cloned();
+            replace(headers, &line, targets);
+            headers.extend(expires.map(|expires| (header::EXPIRES, expires)));
+            return;
+        }
         (_, Terms::OneClient(most)) => for_clients(headers, true, (most, None), now),
     };
     replace(headers, &line, targets);

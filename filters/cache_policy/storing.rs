@@ -96,14 +96,14 @@ impl Reason {
     /// What caches in front may do with a response that is not stored for this reason.
     pub fn terms(self, policy: &Config) -> Terms {
         match self {
-            Self::NoStore | Self::Error | Self::NotUnderstood | Self::TooManyTags => Terms::Nothing,
+            Self::NoStore | Self::Error | Self::TooManyTags => Terms::Nothing,
             Self::NoLifetime => Terms::Validate,
             // Decided before its directives were looked at, but for the first three.
             Self::Private | Self::Authorization | Self::SetCookie | Self::Partial | Self::RequestNoStore => {
                 Terms::OneClient(policy.max.0)
             }
-            // Good, but of no use here.
-            Self::VaryStar | Self::FewUses | Self::TooLarge | Self::Useless => {
+            // Good, but of no use here, or meant for caches that know the status (RFC 9111 section 5.2.2.3).
+            Self::NotUnderstood | Self::VaryStar | Self::FewUses | Self::TooLarge | Self::Useless => {
                 Terms::Store { most: policy.max.0, own: None }
             }
         }

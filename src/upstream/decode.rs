@@ -19,6 +19,13 @@ const LARGEST: usize = 64 << 20;
 /// Decoded at a time. Both codings grow a thousandfold at most, so that bounds what is held.
 const STEP: usize = 1 << 10;
 
+/// Codings that are registered (IANA, HTTP Content Coding Registry) and can't be decoded here.
+const OTHERS: &[&str] = &["aes128gcm", "br", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress", "zstd"];
+
+fn is_coding(name: &[u8]) -> bool {
+    OTHERS.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+}
+
 /// Decodes the body of one response.
 pub(crate) struct Decoder {
     coding: Coding,
@@ -54,6 +61,8 @@ impl Decoder {
                 Some(Coding::Gzip(MultiGzDecoder::new(Vec::new())))
             }
             [one] if one.eq_ignore_ascii_case(b"deflate") => Some(Coding::Deflate(ZlibDecoder::new(Vec::new()))),
+            // A name that is no coding is passed on as it is: no client can have meant to refuse it.
+            [one] if !is_coding(one) => return Ok(None),
             _ if has_body => return Err(undecodable()),
             _ => None,
         };

@@ -134,6 +134,13 @@ fn what_is_not_stored_here_is_recommended_to_nobody(#[case] terms: Terms, #[case
 }
 
 #[test]
+fn expires_stays_beside_private_where_it_is_the_only_word() {
+    let fields = [("expires", "0")];
+    let line = told(&fields, ANY, Terms::OneClient(Duration::from_secs(30)));
+    assert!(line.starts_with("private") && line.ends_with("expires: 0"), "{line}");
+}
+
+#[test]
 fn a_stored_head_remembers_what_the_upstream_said() {
     for fields in [&[][..], &[(CC, "max-age=600, a=\"b: c\""), (CDN, "max-age=9"), (CC, "public")]] {
         let original = headers(fields);
