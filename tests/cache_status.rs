@@ -204,7 +204,8 @@ async fn what_is_for_the_one_who_fetched_is_kept_for_nobody_else() {
         answer.with("set-cookie", "a=b").with("cache-status", "cdn; hit")
     })
     .await;
-    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let config = plain(&origin.place).replace("jitter: 0,", "jitter: 0, set_cookie: always,");
+    let gateway = Gateway::start(&config).await;
     let lines = |reply: &Reply| {
         let all = reply.headers.get_all("cache-status").iter();
         all.map(|line| line.to_str().unwrap().split("; ttl").next().unwrap().to_owned()).collect::<Vec<_>>()

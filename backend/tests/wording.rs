@@ -82,6 +82,10 @@ async fn what_names_another_street_or_town_is_no_building() {
         ("Scottlynd Street, 100 Greenoaks Drive, Coolum Beach QLD 4573", false),
         ("100 Greenoaks Drive, Scottlynd Street, 4573", false),
         ("100 Greenoaks Drive, Horsham, Coolum Beach QLD 4573", false),
+        ("19-21 Atkinson Road, Bli Bli QLD 4560", true),
+        ("Across from 19-21 Atkinson Road, Bli Bli QLD 4560", false),
+        ("Opposite 19 to 21 Atkinson Road, Bli Bli QLD 4560", false),
+        ("158Mt Baimbridge Road, Hamilton VIC 3300", true),
     ] {
         let body = ask(&service, "validate", text).await;
         assert_eq!(body["isValid"], valid, "{text}: {body}");

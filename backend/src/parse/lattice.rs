@@ -247,6 +247,10 @@ impl<'w> Lattice<'w> {
             if self.words[to - 1].mark == Mark::Comma {
                 break;
             }
+            // `Opposite 19-21` names one number.
+            if premises::connected(self.words, to).is_some() && has_digit(&self.words[to - 1].text) {
+                continue;
+            }
             let ends = self.ends(to);
             let role = Role::Aside { after: beside && !ends };
             self.add(at, Span { to, role, cost: if ends { 2 } else { 5 } }, false);

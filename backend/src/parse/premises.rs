@@ -107,7 +107,7 @@ fn number_at(words: &[Word], at: usize) -> Option<(String, usize)> {
 }
 
 /// A connector of two numbers before `at`, and the index of the second.
-fn connected(words: &[Word], at: usize) -> Option<usize> {
+pub(super) fn connected(words: &[Word], at: usize) -> Option<usize> {
     let number = |at: usize| is_number(text(words, at)) && starts_with_digit(text(words, at));
     if matches!(mark(words, at), Mark::Hyphen | Mark::And) && number(at) {
         return Some(at);
