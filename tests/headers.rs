@@ -117,8 +117,8 @@ async fn unknown_paths_and_methods_are_told_apart() {
     for (method, path, allowed) in [
         ("POST", "/api/v1/addresses/search?q=x", &["GET", "HEAD"][..]),
         ("DELETE", "/api/v1/addresses/search?q=x", &["GET", "HEAD"]),
-        ("GET", "/api/v1/addresses/validate", &["POST"]),
-        ("PUT", "/api/v1/spatial/proximity", &["POST"]),
+        ("GET", "/api/v1/addresses/batch/validate", &["POST"]),
+        ("PUT", "/api/v1/spatial/proximity", &["GET", "HEAD", "POST"]),
         ("PATCH", "/api/v1/addresses/reverse-geocode", &["GET", "HEAD", "POST"]),
         ("POST", "/api/v1/health", &["GET", "HEAD"]),
     ] {
@@ -243,7 +243,7 @@ async fn browsers_may_ask_from_other_origins() {
         "{:?}",
         preflight.headers
     );
-    assert_eq!(preflight.header("access-control-allow-methods"), "POST");
+    assert_eq!(preflight.header("access-control-allow-methods"), "GET, POST, HEAD");
     for (path, methods) in [
         (SEARCH, "GET, HEAD"),
         ("/api/v1/addresses/reverse-geocode", "GET, POST, HEAD"),

@@ -219,7 +219,7 @@ async fn values_that_are_not_what_was_written_are_misses_and_are_deleted() {
         assert!(reply.text().starts_with(&format!("/{kind} ")), "{kind}: {}", reply.text());
         until("a good value takes its place", || async {
             let value: redis::RedisResult<Vec<u8>> = redis::cmd("GET").arg(key).query_async(&mut raw.clone()).await;
-            value.is_ok_and(|value| value.starts_with(b"AG\x00\x02"))
+            value.is_ok_and(|value| value.starts_with(b"AG\x00\x03"))
         })
         .await;
     }
@@ -363,7 +363,10 @@ async fn a_stop_gives_leased_tokens_back() {
     let origin = origin().await;
     let redis = Redis::start().await;
     let limits = "rate_limit: { address: [1000/1d], shared: true }\n";
-    let config = format!("{}redis: {{ urls: [{:?}] }}\n{limits}", plain(&origin.place), redis.url());
+    // What shared caches may store does not tell what is left of one client's limits.
+    let private = plain(&origin.place)
+        .replace("    forward: [accept-language]\n", "    forward: [accept-language]\n    cdn: private\n");
+    let config = format!("{private}redis: {{ urls: [{:?}] }}\n{limits}", redis.url());
     // An idle client, and a busy one whose batches have grown.
     for (n, requests) in [1, 1, 1, 100, 1, 1].into_iter().enumerate() {
         let gateway = Gateway::start(&config).await;
@@ -402,7 +405,7 @@ async fn a_user_with_too_few_rights_is_told_once_in_redis_own_words() {
     connected(&two).await;
     let trouble = async || {
         let status = one.admin("GET", "/admin/v1/status", None).await.json();
-        status["cache"]["second"]["redis"]["trouble"].as_str().map(str::to_owned)
+        status["cache"]["second"]["redis"]["trouble"].as_str().map(str::to_lowercase)
     };
     let told = || one.process.lines().iter().filter(|line| line.contains("lacks rights")).count();
     // With what is documented everything works.
@@ -410,14 +413,14 @@ async fn a_user_with_too_few_rights_is_told_once_in_redis_own_words() {
     recovered(&one, &two, "documented").await;
     assert_eq!(told(), 0);
     for (n, (less, more, word)) in
-        [("-xread", "+xread", "XREAD"), ("-set", "+set", "SET"), ("-evalsha", "+evalsha", "evalsha")]
+        [("-xread", "+xread", "xread"), ("-set", "+set", "set"), ("-evalsha", "+evalsha", "evalsha")]
             .into_iter()
             .enumerate()
     {
         command(&["ACL", "SETUSER", "addrgate", less]).await;
         until("it is told", || async { trouble().await.is_some_and(|trouble| trouble.contains(word)) }).await;
         let words = trouble().await.unwrap();
-        assert!(words.contains("NOPERM") || words.contains("can't run this command"), "{words}");
+        assert!(words.contains("noperm") || words.contains("can't run this command"), "{words}");
         if less == "-xread" {
             // The log is polled then.
             recovered(&one, &two, "polled").await;
@@ -436,7 +439,7 @@ async fn a_user_with_too_few_rights_is_told_once_in_redis_own_words() {
             (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
         };
         let (well, said) = check();
-        assert!(!well && said.contains("redis: ") && said.contains(word), "{said}");
+        assert!(!well && said.contains("redis: ") && said.to_lowercase().contains(word), "{said}");
         command(&["ACL", "SETUSER", "addrgate", more]).await;
         let (well, said) = check();
         assert!(well, "{said}");
@@ -445,7 +448,7 @@ async fn a_user_with_too_few_rights_is_told_once_in_redis_own_words() {
     // No user at all, and a wrong password.
     command(&["ACL", "SETUSER", "addrgate", "resetpass", ">other"]).await;
     let _: i64 = redis.ask(&["CLIENT", "KILL", "USER", "addrgate"]).await;
-    until("it is told", || async { trouble().await.is_some_and(|trouble| trouble.contains("WRONGPASS")) }).await;
+    until("it is told", || async { trouble().await.is_some_and(|trouble| trouble.contains("pass")) }).await;
     command(&["ACL", "SETUSER", "addrgate", "resetpass", ">password"]).await;
     end(one, two, "rights").await;
 }

@@ -59,10 +59,12 @@ async fn the_service_skips_its_costly_search_where_the_gateway_says_so() {
     level("minimal").await;
     let poor = stack.client.get(path).await;
     assert_eq!((poor.status, poor.header("x-degraded")), (200, "no-fuzzy"), "{}", poor.text());
-    assert_eq!(poor.json()["results"].as_array().map(Vec::len), Some(0), "{}", poor.text());
+    // What is near, but not what was meant.
+    let best = |body: serde_json::Value| body["results"][0]["confidence"].as_u64().unwrap_or(0);
+    assert!(best(poor.json()) < 60, "{}", poor.text());
     level("normal").await;
     let full = stack.client.get(path).await;
     assert_eq!((full.status, full.header("x-degraded"), full.header("x-cache")), (200, "", "MISS"));
-    assert!(full.json()["results"].as_array().is_some_and(|found| !found.is_empty()), "{}", full.text());
+    assert!(best(full.json()) >= 80, "{}", full.text());
     stack.stop().await;
 }

@@ -132,10 +132,14 @@ async fn a_slow_reader_of_a_large_response_gets_it_whole_and_costs_others_nothin
         let url = format!("{}{path}", gateway.client.base);
         let slow = tokio::spawn(async move {
             let reply = reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap();
-            let (mut pieces, mut got) = (reply.bytes_stream(), 0);
+            let (mut pieces, mut got, mut rested) = (reply.bytes_stream(), 0, 0);
             while let Some(piece) = pieces.next().await {
                 got += piece.unwrap().len();
-                pause(4).await;
+                // Some five seconds in all.
+                if got - rested > 128 << 10 {
+                    rested = got;
+                    pause(20).await;
+                }
             }
             got
         });

@@ -1,6 +1,7 @@
 //! Asking the upstream: getting a place, choosing a peer, telling breaker and queue what came of it, trying again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::Stop;
@@ -20,8 +21,9 @@ use crate::edit::set;
 use crate::telemetry::{CallOutcome, METRICS};
 use crate::upstream::{Decoder, Fault, Hedge, answer};
 
-/// The pool of connections from which none is taken; 1 is that of hedged ones.
-const FRESH: u64 = 2;
+/// Keys of connection pools that nothing is in yet: a connection lies in its pool for a moment even where it is not to be
+/// kept. 1 is the key of hedged ones.
+static FRESH: AtomicU64 = AtomicU64::new(2);
 
 /// Why a request gets no place.
 pub(super) enum Denied {
@@ -132,7 +134,7 @@ pub(super) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>
         hedge.apply(&mut peer);
     } else if ctx.fresh {
         // Apart from the connections that are kept, and not kept itself.
-        peer.group_key = FRESH;
+        peer.group_key = FRESH.fetch_add(1, Ordering::Relaxed);
         peer.options.idle_timeout = Some(Duration::ZERO);
     }
     Ok(peer)
