@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(15);
 /// Missed or late polls until a balancer acts: three are the habit.
 const POLLS: u32 = 3;
 
-/// Who polls, and when they did.
+/// The addresses that poll readiness, with the times of their last polls.
 #[derive(Debug, Default)]
 pub(crate) struct Polls(Mutex<Vec<Poller>>);
 

@@ -34,9 +34,9 @@ pub(crate) struct Shared {
     /// Never looked at, so that its clones see a stop that began before them as one that begins.
     stop_seen: watch::Receiver<bool>,
     in_flight: AtomicUsize,
-    /// Who is connected.
+    /// The client connections that are open.
     pub(crate) connections: Connections,
-    /// Who asks whether traffic is taken.
+    /// The pollers of `/readyz`, for the delay of a stop.
     pub(crate) polls: Polls,
     /// Asks for a stop as SIGTERM does; the admin API's drain uses it.
     pub(crate) drain: tokio::sync::Notify,

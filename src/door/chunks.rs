@@ -43,7 +43,7 @@ enum At {
     Done,
 }
 
-/// See the module.
+/// Decodes the chunks of one request body in place, byte by byte (RFC 9112 section 7.1).
 #[derive(Debug)]
 pub(super) struct Chunks {
     at: At,

@@ -34,7 +34,7 @@ const TELLING: Duration = Duration::from_secs(1);
 /// Redirections that one command follows.
 const REDIRECTIONS: usize = 3;
 
-/// See the module.
+/// A Redis Cluster: one connection and one breaker for each master.
 pub(super) struct Cluster {
     seeds: Seeds,
     breaker: breaker::Config,

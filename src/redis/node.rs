@@ -24,7 +24,7 @@ const IDLE: Duration = Duration::from_secs(5);
 /// more that it did.
 const ALIVE: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// One Redis server: its connection, its breaker, and what is wrong with it.
 pub(super) struct Node {
     pub(super) connector: Connector,
     link: ArcSwapOption<Link>,

@@ -159,7 +159,7 @@ pub(crate) struct Marks {
     pub(crate) json: bool,
     /// It carries a field that every answer is given anew, which then has to be replaced: not for the door.
     pub(crate) dressed: bool,
-    /// What it lets caches in front do.
+    /// Whether caches in front may store it, by its own fields.
     pub(crate) openness: Openness,
 }
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::entry::{Id, Meta};
 
-/// Who reads nothing for so long, while the fetch waits for it, is left behind.
+/// A reader that takes nothing for this long, while the fetch waits for it, is left behind.
 const STALLED: Duration = Duration::from_secs(10);
 
 /// The largest piece that is read at once of a response that is too large to be stored.

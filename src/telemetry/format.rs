@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 /// No text of a line is longer, in bytes: the buffer holds lines, not novels.
 const LONGEST: usize = 8 << 10;
 
-/// See the module.
+/// Formats a log event as one line of JSON.
 pub(super) struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json

@@ -75,7 +75,7 @@ fn bit(role: &Role) -> u16 {
     }
 }
 
-/// What it costs to go on with `span` at `at`; none when that can't be.
+/// The cost of continuing a path with `span` at the word `at`; `None` where the span can't stand there.
 fn step(lattice: &Lattice<'_>, path: &Path, at: usize, span: &Span) -> Option<u16> {
     let given = path.given;
     let has = |bits: u16| given & bits != 0;

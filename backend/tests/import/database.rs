@@ -112,7 +112,7 @@ impl Finished {
         last["error"].as_str().unwrap().to_owned()
     }
 
-    /// What it logged.
+    /// The lines of its log.
     pub(crate) fn log(&self) -> String {
         String::from_utf8(self.0.stderr.clone()).unwrap()
     }
