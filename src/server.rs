@@ -13,7 +13,8 @@ use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
-use tokio::sync::watch;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, watch};
 
 use crate::admin;
 use crate::config::reload::Reload;
@@ -25,7 +26,7 @@ use crate::pressure::Pressure;
 use crate::proxy::Gateway;
 use crate::redis::{Keeper, Redis};
 use crate::shared::Shared;
-use crate::shutdown::{Signals, Stage, drained};
+use crate::shutdown::{Caught, Signals, Stage, drained};
 use crate::telemetry::{AccessLog, METRICS, ProcessLog};
 use crate::tls::Tls;
 use crate::upstream::Checks;
@@ -34,6 +35,14 @@ use crate::warm::Warmer;
 /// Runs until it is told to stop.
 pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> {
     let _log = ProcessLog::start(&plan.file.log.level)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (caught, hangup) = {
+        let _inside = runtime.enter();
+        (
+            Caught::new().context("signals can't be caught")?,
+            signal(SignalKind::hangup()).context("SIGHUP can't be caught")?,
+        )
+    };
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
@@ -88,19 +97,19 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
         server.add_service(background_service("leases", leases));
         server.add_service(background_service("invalidation log", Reader(Arc::clone(&shared.invalidation))));
     }
-    server.add_service(background_service("reload", Reload { shared: Arc::clone(&shared), path: path.to_owned() }));
+    let reload = Reload { shared: Arc::clone(&shared), path: path.to_owned(), hangup: Mutex::new(hangup) };
+    server.add_service(background_service("reload", reload));
 
     METRICS.ready.set(1);
     tracing::info!(listen = ?settings.listen, admin = %admin_listen, threads, hash = %hash, "addrgate starts");
     let phases = server.watch_execution_phase();
     let (stage, stages) = watch::channel(Stage::Running);
     let upgradable = settings.upgrade_socket.is_some();
-    let signals = Signals { shared: Arc::clone(&shared), delay, upgradable, stage };
+    let signals = Signals { caught: Mutex::new(caught), shared: Arc::clone(&shared), delay, upgradable, stage };
     let ended = std::thread::Builder::new()
         .name("server".to_owned())
         .spawn(move || server.run(RunArgs { shutdown_signal: Box::new(signals) }))
         .context("the server can't be started")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let cut_off = runtime.block_on(async {
         let cut_off = drained(&shared, stages, phases, drain.0).await;
         if let Some(redis) = &shared.redis {

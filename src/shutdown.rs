@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::{ExecutionPhase, ShutdownSignal, ShutdownSignalWatch};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use crate::config::Delay;
@@ -36,8 +36,25 @@ pub(crate) enum Stage {
     Fast,
 }
 
+/// The signals that end the process. Until it catches them they kill it, so they are caught before the first request can
+/// be served; what comes before somebody waits for it is not lost.
+pub(crate) struct Caught {
+    terminate: Signal,
+    quit: Signal,
+    interrupt: Signal,
+}
+
+impl Caught {
+    /// Catches them from now on. Needs a runtime around it; any other may wait for them.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let [terminate, quit, interrupt] = [SignalKind::terminate(), SignalKind::quit(), SignalKind::interrupt()];
+        Ok(Self { terminate: signal(terminate)?, quit: signal(quit)?, interrupt: signal(interrupt)? })
+    }
+}
+
 /// Turns signals and the admin's drain into stages.
 pub(crate) struct Signals {
+    pub(crate) caught: Mutex<Caught>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) delay: Delay,
     /// Whether there is a socket by which a new process can take over.
@@ -83,10 +100,8 @@ impl ShutdownSignalWatch for Signals {
 
 impl Signals {
     async fn asked(&self) -> ShutdownSignal {
-        let (Ok(mut terminate), Ok(mut quit)) = (signal(SignalKind::terminate()), signal(SignalKind::quit())) else {
-            tracing::error!("signals can't be caught; stopping");
-            return ShutdownSignal::FastShutdown;
-        };
+        let mut caught = self.caught.lock().await;
+        let Caught { terminate, quit, interrupt } = &mut *caught;
         loop {
             return tokio::select! {
                 _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
@@ -99,7 +114,7 @@ impl Signals {
                     }
                     ShutdownSignal::GracefulUpgrade
                 }
-                () = interrupted() => ShutdownSignal::FastShutdown,
+                _ = interrupt.recv() => ShutdownSignal::FastShutdown,
             };
         }
     }

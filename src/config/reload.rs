@@ -14,7 +14,8 @@ use async_trait::async_trait;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
+use tokio::sync::Mutex;
 
 use super::{ConfigError, Running, load};
 use crate::shared::Shared;
@@ -27,6 +28,8 @@ const DEBOUNCE: Duration = Duration::from_millis(500);
 pub(crate) struct Reload {
     pub(crate) shared: Arc<Shared>,
     pub(crate) path: PathBuf,
+    /// SIGHUP, caught since before anything was served.
+    pub(crate) hangup: Mutex<Signal>,
 }
 
 /// The process's environment.
@@ -75,10 +78,7 @@ impl BackgroundService for Reload {
         let mut files = self.files();
         // The watcher works as long as it is kept.
         let mut watcher = watch(&files, &changed);
-        let mut hangup = match signal(SignalKind::hangup()) {
-            Ok(hangup) => hangup,
-            Err(e) => return tracing::error!(error = %e, "SIGHUP can't be caught; no reload"),
-        };
+        let mut hangup = self.hangup.lock().await;
         let mut seen = contents(&files);
         loop {
             tokio::select! {

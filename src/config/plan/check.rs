@@ -43,6 +43,10 @@ pub(super) fn file(file: &File) -> Vec<Problem> {
         let message = "nobody may speak it: name the balancers in `address.trusted_proxies`";
         wrong(&["server", "proxy_protocol"], message.to_owned());
     }
+    // Both listeners would share one socket.
+    if file.server.listen.contains(&file.admin.listen) {
+        wrong(&["admin", "listen"], format!("`{}` is among the addresses of `server.listen`", file.admin.listen));
+    }
     if let Err(message) = host_port(&file.admin.listen) {
         wrong(&["admin", "listen"], message);
     }
