@@ -14,7 +14,7 @@ run-cluster: ## the same with two gateways that share a Redis Cluster of six nod
 test: ## every test of the workspace, against a private PostgreSQL
 	@bash scripts/test.sh
 
-lint: ## formatting, clippy, file lengths, shell scripts, config.yaml
+lint: ## formatting, clippy, file lengths, layers, shell scripts, config.yaml
 	@bash scripts/lint.sh
 
 docs: ## the pages of docs/ that the program makes: settings, metrics, schema

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make lint` does: formatting, clippy, file lengths, shell scripts, config.yaml, the pages that are made.
+# What `make lint` does: formatting, clippy, file lengths, layers, shell scripts, config.yaml, the pages that are made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/packages.sh build lint
@@ -12,6 +12,9 @@ long=$(git ls-files -co --exclude-standard '*.rs' '*.sh' '*.sql' | while read -r
   [ ! -f "$file" ] || awk -v file="$file" 'END { if (NR > 500) print file ": " NR " lines" }' "$file"
 done)
 if [ -n "$long" ]; then printf 'longer than 500 lines:\n%s\n' "$long" >&2; exit 1; fi
+
+# No circle of imports among more than two files, no layer that knows what stands above it; see tests/layers/main.rs.
+cargo test --quiet --workspace --test layers
 
 shellcheck -S warning scripts/*.sh .ci/run
 bash scripts/docs.sh check

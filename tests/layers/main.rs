@@ -1,0 +1,105 @@
+//! The order of the code: no circle of imports among more than two files, and no layer that knows what stands above it.
+//!
+//! An edge leads from the file that names an item to the file that defines it, re-exports followed. These are no edges:
+//! `mod`, which only says where a file is; a module that is only named on the way to an item; a re-export of an item from
+//! a module below, because the use of that item counts where it is used; test code.
+
+#![allow(clippy::unwrap_used)]
+
+mod circles;
+mod graph;
+mod modules;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use circles::circles;
+use graph::Graph;
+use modules::{Crate, Modules};
+
+const CRATES: [Crate; 3] = [
+    Crate { name: "addrgate", root: "src/main.rs" },
+    Crate { name: "addrgate_filters", root: "filters/lib.rs" },
+    Crate { name: "address_service", root: "backend/src/main.rs" },
+];
+
+/// The largest circle that is left in a crate. To be lowered with each cut, and never raised; two files may know each other.
+const LARGEST: [(&str, usize); 3] = [("src/", 57), ("filters/", 41), ("backend/", 4)];
+
+/// A part of the code, what it must not use, and why.
+struct Never(&'static str, &'static [&'static str], &'static str);
+
+/// Parts are named as files without their ending; what is below them belongs to them.
+const NEVER: [Never; 1] = [Never("filters", &["src", "backend/src"], "filters judge requests for whoever calls them")];
+
+fn is_part(file: &str, part: &str) -> bool {
+    file.strip_prefix(part).is_some_and(|rest| rest.starts_with('/') || rest == ".rs")
+}
+
+#[test]
+fn no_part_uses_what_it_must_not_know() {
+    let graph = workspace();
+    for Never(part, unknown, why) in NEVER {
+        assert!(graph.files().any(|file| is_part(file, part)), "{part}: no such part");
+        for (from, to) in graph.edges().filter(|(from, _)| is_part(from, part)) {
+            assert!(!unknown.iter().any(|unknown| is_part(to, unknown)), "{from} uses {to}, but {why}");
+        }
+    }
+}
+
+fn workspace() -> Graph {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let modules = Modules::read(&CRATES, &|file| std::fs::read_to_string(root.join(file)).ok()).unwrap();
+    Graph::new(&modules)
+}
+
+#[test]
+fn files_import_each_other_in_pairs_at_most() {
+    let graph = workspace();
+    let found = circles(&graph);
+    for (prefix, largest) in LARGEST {
+        for circle in found.iter().filter(|circle| circle[0].starts_with(prefix)) {
+            let (size, uses) = (circle.len(), graph.within(circle));
+            assert!(size <= largest, "{size} files import each other in a circle:\n{uses}");
+        }
+    }
+}
+
+/// The graph of a crate of these files.
+fn graph_of(files: &[(&str, &str)]) -> Graph {
+    let files: BTreeMap<&str, &str> = files.iter().copied().collect();
+    let krate = [Crate { name: "it", root: "main.rs" }];
+    Graph::new(&Modules::read(&krate, &|file| files.get(file).map(|&text| text.to_owned())).unwrap())
+}
+
+fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+    circles(&graph_of(files))
+}
+
+#[test]
+fn a_circle_of_three_files_is_found_and_a_pair_is_one_of_two() {
+    let main = ("main.rs", "mod a; mod b; mod c;");
+    let three = [
+        main,
+        ("a.rs", "use crate::b::B; pub struct A(B);"),
+        ("b.rs", "use crate::{c::{self, D}, a}; pub struct B(c::C, D);"),
+        ("c.rs", "pub struct C; pub struct D; pub fn f() { let _ = vec![super::a::A]; }"),
+    ];
+    assert_eq!(circles_of(&three), [["a.rs", "b.rs", "c.rs"]]);
+    let pair =
+        [main, three[1], ("b.rs", "pub struct B; fn f(_: crate::a::A) {}"), ("c.rs", "use crate::a::A; fn f(_: A) {}")];
+    assert_eq!(circles_of(&pair), [["a.rs", "b.rs"]]);
+}
+
+#[test]
+fn where_an_item_is_defined_counts_and_not_the_way_to_it() {
+    let files = [
+        ("main.rs", "mod a; mod b;"),
+        ("a.rs", "mod one; mod two; pub use one::One; pub(crate) use two::*;"),
+        ("a/one.rs", "use super::two; pub struct One(two::Two);"),
+        ("a/two.rs", "pub struct Two; #[cfg(test)] mod tests { use super::super::One; }"),
+        ("b.rs", "use crate::a; fn f(_: a::One) -> a::Two { g::<super::a::Two>() }"),
+    ];
+    let edges: Vec<_> = graph_of(&files).edges().map(|(from, to)| format!("{from} > {to}")).collect();
+    assert_eq!(edges, ["a/one.rs > a/two.rs", "b.rs > a/one.rs", "b.rs > a/two.rs"]);
+}
