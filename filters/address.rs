@@ -17,8 +17,8 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::head::Head;
-use crate::reply::{Cause, Code};
+use crate::cause::{Cause, Code};
+use crate::http::head::Head;
 use crate::verdict::Verdict;
 use crate::{Filter, Flow, Mode};
 

@@ -1,319 +1,197 @@
-//! Stops calls of a dependency that fails, and finds out by itself when it is back. One per dependency: each upstream,
-//! Redis, a database pool.
-//!
-//! ```yaml
-//! breaker:                   # of every upstream; an upstream's own `breaker` stands in for it
-//!   mode: enforce            # or observe: only count and log what would be refused
-//!   window: 100              # the last calls that are looked at
-//!   minimum: 50              # with fewer calls nothing is judged
-//!   failure_rate: 50%        # opens from here
-//!   slow: 1s                 # what counts as slow; left out: 80 % of the route's timeout
-//!   slow_rate: 80%           # opens from here
-//!   open: 2s                 # the first time; doubled each time it opens again, up to
-//!   open_max: 10s
-//!   probes: 3                # calls that are let through half open, exactly
-//!   half_open: 10s           # probes that have not ended by then count as failed
-//!   probe_every: 1s          # our own probe while it is not closed, so that it closes without traffic too
-//!   probe_time: 1s           # how long that may take
-//! ```
-//!
-//! A failure is what says that the dependency is in trouble: no connection, a timeout, a 5xx. A 4xx is not, nor a client
-//! that left, nor a refusal of our own; the caller decides and reports ([`Permit`]). A window that is full of good calls
-//! needs half of them to fail before it opens, so a `minimum` of as many costs nothing.
-//!
-//! What is known to go wrong with breakers, and what is done about it:
-//!
-//! - Half open for ever: a permit that is dropped gives its place back, probes have a bounded time, and where a cache in
-//!   front leaves no traffic, [`Breaker::watch`] probes by itself. A health check that is answered while calls fail is not
-//!   believed again before calls have done well, else it would hold the open time at nothing.
-//! - Calls begun before it opened end later: each result carries the generation in which its call was let through, and an
-//!   older one is not counted.
-//! - All instances come back in step: each open time is shortened by up to a fifth, at random.
+//! The breakers of the upstreams as a filter: what an open one refuses never reaches the queue.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
-use tokio::time::Instant;
+use async_trait::async_trait;
 
-use crate::Mode;
-use crate::units::{Percent, Span};
+use crate::cause::{Cause, Code};
+use crate::per_upstream::PerUpstream;
+use crate::traffic::breaker::{Breaker, Config, Refused, State};
+use crate::verdict::Verdict;
+use crate::{Filter, Flow};
 
-mod filter;
-mod machine;
-mod permit;
-mod watch;
-mod window;
+/// The filter.
+#[derive(Debug, Default)]
+pub struct Breakers(PerUpstream<Config, Breaker>);
 
-pub use filter::{Breakers, cause};
-pub use machine::{Change, Force, State, Why};
-pub use permit::Permit;
-
-use self::machine::Machine;
-
-/// One breaker, as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Whether the filter refuses or only counts. Who uses a breaker without the filter looks at it by itself.
-    pub mode: Mode,
-    /// How many of the last calls are looked at; 1 to 10000.
-    pub window: usize,
-    /// With fewer calls than these nothing is judged; at most `window`.
-    pub minimum: usize,
-    /// The share of failed calls from which it opens.
-    pub failure_rate: Percent,
-    /// From when a call counts as slow. Left out: 80 % of the route's timeout; without a route, never.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slow: Option<Span>,
-    /// The share of slow calls from which it opens.
-    pub slow_rate: Percent,
-    /// How long it is open the first time; doubled each time it opens again before calls have done well.
-    pub open: Span,
-    /// The longest time.
-    pub open_max: Span,
-    /// How many calls are let through half open; 1 to 1000. It closes when all of them have done well.
-    pub probes: usize,
-    /// How long they may take, counted from the last one; then it opens again.
-    pub half_open: Span,
-    /// How often our own probe is sent while it is not closed.
-    pub probe_every: Span,
-    /// How long our own probe may take.
-    pub probe_time: Span,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            mode: Mode::Enforce,
-            window: 100,
-            minimum: 50,
-            failure_rate: Percent::of(50),
-            slow: None,
-            slow_rate: Percent::of(80),
-            open: Span::secs(2),
-            open_max: Span::secs(10),
-            probes: 3,
-            half_open: Span::secs(10),
-            probe_every: Span::secs(1),
-            probe_time: Span::secs(1),
+impl Breakers {
+    /// From the settings of each upstream; the error is a sentence naming it.
+    pub fn new(configs: &BTreeMap<String, Config>) -> Result<Self, String> {
+        for (name, config) in configs {
+            config.check().map_err(|e| format!("breaker of `{name}`: {e}"))?;
         }
+        Ok(Self(PerUpstream::new(configs, Breaker::new)))
+    }
+
+    /// The breakers, for status, overrides and their watches.
+    #[must_use]
+    pub fn upstreams(&self) -> &PerUpstream<Config, Breaker> {
+        &self.0
+    }
+
+    pub(crate) fn adopt(&mut self, old: &Self) {
+        self.0.adopt(&old.0, |breaker, config| breaker.configure(config));
     }
 }
 
-impl Config {
-    /// Whether a breaker can work with it; the error is a sentence.
-    pub fn check(&self) -> Result<(), String> {
-        let spans = [
-            ("open", self.open),
-            ("half_open", self.half_open),
-            ("probe_every", self.probe_every),
-            ("probe_time", self.probe_time),
-            ("slow", self.slow.unwrap_or(self.open)),
-        ];
-        if let Some((name, _)) = spans.iter().find(|(_, span)| span.0.is_zero()) {
-            return Err(format!("`{name}` must be more than zero"));
+/// The refusal of an open breaker.
+#[must_use]
+pub fn cause(refused: &Refused) -> Cause {
+    let (reason, message) = match refused.state {
+        State::HalfOpen => {
+            ("breaker_probing", "The service behind was failing; a few requests find out if it is back.")
         }
-        if !(1..=10_000).contains(&self.window) || !(1..=1_000).contains(&self.probes) {
-            return Err("`window` is 1 to 10000 calls, `probes` 1 to 1000".to_owned());
-        }
-        if !(1..=self.window).contains(&self.minimum) {
-            return Err(format!("`minimum` is 1 to {}, the `window`", self.window));
-        }
-        if self.failure_rate == Percent::default() || self.slow_rate == Percent::default() {
-            return Err("a `failure_rate` or `slow_rate` of 0% would open it at once; 100% is the highest".to_owned());
-        }
-        if self.open_max < self.open {
-            return Err(format!("`open_max` ({}) is shorter than `open` ({})", self.open_max, self.open));
-        }
-        Ok(())
-    }
+        State::ForcedOpen => ("breaker_forced_open", "The service behind is taken out of use."),
+        _ => ("breaker_open", "The service behind is failing and is not asked for now."),
+    };
+    Cause::new(Code::ServiceUnavailable, reason, message).retry_after(refused.retry_after)
 }
 
-/// Why a call was not let through.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` fails too often and is not asked now (its breaker is {state:?})")]
-pub struct Refused {
-    /// The breaker.
-    pub name: Arc<str>,
-    /// Its state: not closed.
-    pub state: State,
-    /// When to come back.
-    pub retry_after: Duration,
-}
-
-/// How a breaker stands, for status and metrics.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Snapshot {
-    /// The dependency.
-    pub name: String,
-    /// The state.
-    pub state: State,
-    /// Calls that are looked at: the window's, or half open the probes'.
-    pub calls: usize,
-    /// Failed ones of these, 0 to 1.
-    pub failure_rate: f64,
-    /// Slow ones of these, 0 to 1.
-    pub slow_rate: f64,
-    /// How long it stays open, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reopens_in_ms: Option<u64>,
-    /// How often it has opened.
-    pub opened: u64,
-    /// Calls that were refused.
-    pub refused: u64,
-}
-
-/// The breaker of one dependency. Its states live behind a lock that is taken for results and while it is not closed; to
-/// be let through while it is closed costs one atomic read.
-#[derive(Debug)]
-pub struct Breaker {
-    name: Arc<str>,
-    /// Generation and state of the machine.
-    gate: Gate,
-    machine: Mutex<Machine>,
-    changes: broadcast::Sender<Change>,
-    refused: AtomicU64,
-}
-
-/// What is read without the lock: the generation, and the state in the lowest three bits.
-#[derive(Debug)]
-struct Gate(AtomicU64);
-
-impl Gate {
-    const STATES: [State; 5] = [State::Closed, State::Open, State::HalfOpen, State::ForcedOpen, State::ForcedClosed];
-
-    fn pack(machine: &Machine) -> u64 {
-        machine.generation << 3 | machine.state() as u64
+#[async_trait]
+impl Filter for Breakers {
+    fn name(&self) -> &'static str {
+        "breaker"
     }
 
-    fn set(&self, machine: &Machine) {
-        self.0.store(Self::pack(machine), Ordering::Release);
-    }
-
-    fn read(&self) -> (State, u64) {
-        let packed = self.0.load(Ordering::Acquire);
-        (Self::STATES[usize::try_from(packed & 7).unwrap_or(0).min(4)], packed >> 3)
-    }
-}
-
-impl Breaker {
-    /// Closed. `config` must have passed [`Config::check`].
-    #[must_use]
-    pub fn new(name: &str, config: &Config) -> Arc<Self> {
-        let machine = Machine::new(*config);
-        Arc::new(Self {
-            name: name.into(),
-            gate: Gate(AtomicU64::new(Gate::pack(&machine))),
-            machine: Mutex::new(machine),
-            changes: broadcast::Sender::new(32),
-            refused: AtomicU64::new(0),
-        })
-    }
-
-    /// The dependency.
-    #[must_use]
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// Other settings, from now on; state and counts stay.
-    pub fn configure(&self, config: &Config) {
-        self.with(|machine| machine.configure(*config));
-    }
-
-    /// Lets a call through. What comes of it must be told to the permit.
-    ///
-    /// # Errors
-    /// While the breaker is open, and half open once the probes are out.
-    pub fn admit(self: &Arc<Self>) -> Result<Permit, Refused> {
-        let (state, generation) = self.gate.read();
-        if state.passes() {
-            return Ok(self.permit(generation, false));
-        }
-        let (admitted, generation, state) = self.with(|machine| {
-            let admitted = machine.admit(Instant::now());
-            (admitted, machine.generation, machine.state())
-        });
-        admitted.map(|()| self.permit(generation, false)).map_err(|retry_after| {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            Refused { name: Arc::clone(&self.name), state, retry_after }
-        })
-    }
-
-    /// Opens or closes it by hand, or goes back to judging by the calls.
-    pub fn force(&self, force: Force) {
-        self.with(|machine| machine.force(force, Instant::now()));
-    }
-
-    /// The state now.
-    #[must_use]
-    pub fn state(&self) -> State {
-        self.gate.read().0
-    }
-
-    /// Whether a call that it does not let through is refused; with `mode: observe` it is only counted.
-    #[must_use]
-    pub fn enforces(&self) -> bool {
-        self.lock().config.mode == Mode::Enforce
-    }
-
-    /// Whether a call would be refused now.
-    #[must_use]
-    pub fn refuses(&self) -> bool {
-        self.enforces() && self.lock().refuses(Instant::now())
-    }
-
-    /// Every change from now on, for events. A receiver that falls behind by 32 changes misses some.
-    #[must_use]
-    pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.changes.subscribe()
-    }
-
-    /// How it stands.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        let machine = self.lock();
-        let (calls, failed, slow) = machine.counts();
-        let rate = |part: usize| if calls == 0 { 0.0 } else { part as f64 / calls as f64 };
-        let in_ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Snapshot {
-            name: self.name.to_string(),
-            state: machine.state(),
-            calls,
-            failure_rate: rate(failed),
-            slow_rate: rate(slow),
-            reopens_in_ms: machine.reopens_in(Instant::now()).map(in_ms),
-            opened: machine.opened,
-            refused: self.refused.load(Ordering::Relaxed),
+    async fn forward(&self, verdict: &mut Verdict) -> Flow {
+        let Some((config, breaker)) = self.0.of(verdict) else { return Flow::Continue };
+        match breaker.admit() {
+            Ok(permit) => {
+                verdict.breaker = Some(permit.slow_from(verdict.slow()));
+                Flow::Continue
+            }
+            Err(refused) => {
+                verdict.breaker = None;
+                config.mode.refuse(self.name(), cause(&refused), verdict)
+            }
         }
     }
 
-    fn permit(self: &Arc<Self>, generation: u64, own: bool) -> Permit {
-        Permit::new(Arc::clone(self), generation, own)
-    }
-
-    /// Runs one step of the machine, then opens or shuts the gate and tells of the change.
-    fn with<R>(&self, step: impl FnOnce(&mut Machine) -> R) -> R {
-        let mut machine = self.lock();
-        let result = step(&mut machine);
-        self.gate.set(&machine);
-        if let Some(change) = machine.take_change() {
-            // An error says that nobody listens.
-            let _unheard = self.changes.send(change);
-        }
-        result
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Machine> {
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A permit that is still there was not used: the call counts as cancelled.
+    fn finish(&self, verdict: &mut Verdict) {
+        verdict.breaker = None;
     }
 }
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
-mod tests;
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::route::Routes;
+    use crate::traffic::Answered;
+    use crate::traffic::Mode;
+    use crate::traffic::units::Span;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn filter(mode: Mode) -> Breakers {
+        let config = Config { mode, minimum: 1, ..Config::default() };
+        let other = Config { open: Span::secs(3), ..config };
+        Breakers::new(&BTreeMap::from([("main".to_owned(), config), ("other".to_owned(), other)])).unwrap()
+    }
+
+    fn verdict(upstream: &str) -> Verdict {
+        let route = format!(r#"[{{"name": "r", "paths": ["/"], "upstream": "{upstream}", "timeout": "1s"}}]"#);
+        let routes = Routes::new(serde_json::from_str(&route).unwrap()).unwrap();
+        Verdict { route: Some(Arc::clone(&routes.list()[0])), ..Verdict::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_upstream_has_its_own() {
+        let filter = filter(Mode::Enforce);
+        let mut verdict = verdict("main");
+        assert_eq!(filter.forward(&mut verdict).await, Flow::Continue);
+        verdict.answered(Answered::Failed, MS);
+        let Flow::Reply(cause) = filter.forward(&mut verdict).await else { panic!("let through") };
+        assert_eq!((cause.status(), cause.reason), (503, "breaker_open"));
+        assert!(cause.retry_after.is_some());
+        verdict.upstream = Some("other".into());
+        assert_eq!(filter.forward(&mut verdict).await, Flow::Continue);
+        assert_eq!(verdict.breaker.as_ref().map(|permit| &**permit.breaker().name()), Some("other"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_is_measured_against_the_routes_timeout() {
+        for (elapsed, flow) in [(799, true), (800, false)] {
+            let (filter, mut verdict) = (filter(Mode::Enforce), verdict("main"));
+            filter.forward(&mut verdict).await;
+            verdict.answered(Answered::Ok, elapsed * MS);
+            assert_eq!(filter.forward(&mut verdict).await == Flow::Continue, flow);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ends_unanswered_counts_as_nothing() {
+        let (filter, mut verdict) = (filter(Mode::Enforce), verdict("main"));
+        filter.forward(&mut verdict).await;
+        filter.finish(&mut verdict);
+        assert_eq!(filter.upstreams().get("main").unwrap().snapshot().calls, 0);
+        assert_eq!(filter.forward(&mut verdict).await, Flow::Continue);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_try_needs_the_breaker_too() {
+        let (filter, mut first, mut second) = (filter(Mode::Enforce), verdict("main"), verdict("main"));
+        filter.forward(&mut first).await;
+        filter.forward(&mut second).await;
+        assert!(first.again() && first.breaker.is_some());
+        first.answered(Answered::Failed, MS);
+        assert!(!second.again(), "the failure opened it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn observed_refusals_go_on() {
+        let (filter, mut verdict) = (filter(Mode::Observe), verdict("main"));
+        filter.forward(&mut verdict).await;
+        verdict.answered(Answered::Overloaded, MS);
+        assert_eq!(filter.forward(&mut verdict).await, Flow::Continue);
+        assert_eq!(verdict.observed, [("breaker", "breaker_open")]);
+        assert!(verdict.breaker.is_none(), "its result would say nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn observed_nobody_loses_a_place_or_a_second_try() {
+        let (filter, mut first, mut second) = (filter(Mode::Observe), verdict("main"), verdict("main"));
+        filter.forward(&mut first).await;
+        filter.forward(&mut second).await;
+        first.answered(Answered::Failed, MS);
+        assert!(second.again(), "the failure opened it");
+        let breaker = filter.upstreams().get("main").unwrap();
+        assert!(breaker.state().refuses() && !breaker.refuses());
+        let revoked = tokio::time::timeout(60_000 * MS, second.breaker.as_ref().unwrap().revoked()).await;
+        assert!(revoked.is_err(), "who waits goes on waiting");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_refuses_until_its_time_is_over_and_while_its_probes_are_out() {
+        let (filter, mut verdict) = (filter(Mode::Enforce), verdict("main"));
+        let breaker = Arc::clone(filter.upstreams().get("main").unwrap());
+        filter.forward(&mut verdict).await;
+        verdict.answered(Answered::Failed, MS);
+        assert!(breaker.refuses());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!breaker.refuses(), "nobody needs to come for that");
+        let _probes: Vec<_> = (0..3).map(|_| breaker.admit().unwrap()).collect();
+        assert!(breaker.refuses());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_goes_on_with_the_state_and_the_new_settings() {
+        let (old, mut verdict) = (filter(Mode::Enforce), verdict("main"));
+        old.forward(&mut verdict).await;
+        verdict.answered(Answered::TimedOut, MS);
+        let mut new = filter(Mode::Observe);
+        new.adopt(&old);
+        assert_eq!(new.upstreams().get("main").unwrap().state(), State::Open);
+        assert_eq!(new.forward(&mut verdict).await, Flow::Continue);
+    }
+
+    #[test]
+    fn a_mistake_names_its_upstream() {
+        let config = Config { window: 0, ..Config::default() };
+        let error = Breakers::new(&BTreeMap::from([("main".to_owned(), config)])).unwrap_err();
+        assert!(error.starts_with("breaker of `main`: "), "{error}");
+    }
+}

@@ -18,71 +18,23 @@
 //! ```
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
 
 use bytes::Bytes;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::head::Head;
-use crate::reply::{Cause, Code, wants_problem};
+use crate::cause::{Cause, Code};
+use crate::http::body::has_body;
+use crate::http::head::Head;
+use crate::http::response::wants_problem;
+use crate::http::{canonical, target};
 use crate::request_body::{self, Inflate};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
 
+mod config;
 mod find;
-mod json;
-mod rule;
 
+pub use config::{BodyKey, Config, Key};
 pub use find::{Unkeyed, find};
-pub use rule::Rule;
-
-/// What is in a route's key.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// The query parameters that reach key and upstream, each with its rule. Left out: the query as it is written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub query: Option<BTreeMap<String, Rule>>,
-    /// Whether the body is in the key; for POST and QUERY.
-    pub body: BodyKey,
-    /// Rules for members of a JSON body, by dotted path (`coordinates.latitude`). Members without a rule stay as they are.
-    pub members: BTreeMap<String, Rule>,
-    /// Whether `Host` is in the key (in lower case) and reaches the upstream. Else the upstream sees its own name, so
-    /// that a foreign host can't make a difference.
-    pub host: bool,
-    /// Whether each client has its own entries. Only for answers that depend on who asks.
-    pub client: bool,
-}
-
-/// What of the body is in the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum BodyKey {
-    /// Nothing: a request with a body is not cached.
-    #[default]
-    None,
-    /// The JSON value, independent of member order and white space; numbers as they are written. Duplicate member names are
-    /// refused.
-    Json,
-}
-
-/// Names a cached answer: the BLAKE3 hash of the canonical request.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(pub [u8; 32]);
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(blake3::Hash::from_bytes(self.0).to_hex().as_str())
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// The filter. Its settings are the route's.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,23 +50,23 @@ impl Keys {
             Ok(inflated) => inflated.map_or(Cow::Borrowed(body), Cow::Owned),
             Err(cause) => return Flow::Reply(cause),
         };
-        match json::canonical(&body, &cache.key.members) {
+        match canonical::json(&body, &cache.key.members) {
             Ok(canonical) => {
                 let canonical = Bytes::from(canonical);
                 verdict.key = Some(key(&cache.key, head, verdict, &canonical));
                 verdict.body = Some(canonical);
                 Flow::Continue
             }
-            Err(json::Wrong::ByteOrderMark) => Flow::refuse(
+            Err(canonical::Wrong::ByteOrderMark) => Flow::refuse(
                 Code::InvalidJson,
                 "byte_order_mark",
                 "The body begins with a byte-order mark. Send JSON in UTF-8 without one.",
             ),
-            Err(json::Wrong::NotUtf8) => {
+            Err(canonical::Wrong::NotUtf8) => {
                 Flow::refuse(Code::InvalidJson, "not_utf8", "The body is not UTF-8. Send JSON in UTF-8.")
             }
-            Err(json::Wrong::Syntax(message)) => Flow::refuse(Code::InvalidJson, "json_syntax", message),
-            Err(json::Wrong::Duplicate(name)) => Flow::Reply(
+            Err(canonical::Wrong::Syntax(message)) => Flow::refuse(Code::InvalidJson, "json_syntax", message),
+            Err(canonical::Wrong::Duplicate(name)) => Flow::Reply(
                 Cause::new(Code::InvalidJson, "json_duplicate", "A member name appears twice in one object.")
                     .detail("member", name),
             ),
@@ -143,8 +95,8 @@ impl Filter for Keys {
             let before = verdict.target.len();
             verdict.target.push('?');
             let done = match rules {
-                Some(rules) => rule::query(raw, rules, &mut verdict.target),
-                None => crate::target::query(raw, &mut verdict.target),
+                Some(rules) => canonical::query(raw, rules, &mut verdict.target),
+                None => target::query(raw, &mut verdict.target),
             };
             if let Err(reason) = done {
                 return Flow::refuse(
@@ -162,12 +114,6 @@ impl Filter for Keys {
         }
         Flow::Continue
     }
-}
-
-/// Methods whose meaning is in their body.
-#[must_use]
-pub fn has_body(method: &str) -> bool {
-    !matches!(method, "GET" | "HEAD")
 }
 
 fn key(config: &Config, head: &Head<'_>, verdict: &Verdict, body: &[u8]) -> Key {

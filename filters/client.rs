@@ -23,96 +23,29 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::address::Networks;
-use crate::head::Head;
-use crate::priority::Class;
-use crate::reply::{Cause, Code};
+use crate::cause::{Cause, Code};
+use crate::http::head::Head;
 use crate::route::{Auth, Route};
-use crate::units::Rate;
 use crate::verdict::Verdict;
 use crate::{Filter, Flow, Mode, rate_limit};
 
+mod config;
 mod failures;
 mod file;
+mod identity;
 mod key;
+mod profile;
 mod token;
 
+pub use config::{Config, Plan};
 pub use file::{merge, read};
+pub use identity::Identity;
 pub use key::{digest_of, new_key};
+pub use profile::Client;
 pub use token::{Algorithm, Config as TokenConfig};
-
-/// One client, as written; its name is the key of the map.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Digests of at most two keys, each `sha256:` and 64 hex digits. An empty text is skipped, so that
-    /// `${ADDRGATE_KEY_SHA256:-}` may stay unset. None at all: the client shows tokens only.
-    pub keys: Vec<String>,
-    /// The plan by name, for all that follows and is left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan: Option<String>,
-    /// What it may ask, in place of `rate_limit.client`; an empty list: as much as it likes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limits: Option<Vec<Rate>>,
-    /// The routes it may use, by name; others are answered 403. Left out: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub routes: Option<Vec<String>>,
-    /// Networks from which it may ask; others are answered 403. Left out: any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub addresses: Option<Networks>,
-    /// How much its requests matter. It can lower them by `Priority`, never raise them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<Class>,
-}
-
-/// What several clients have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Plan {
-    /// What each client of the plan may ask, in place of `rate_limit.client`; an empty list: as much as it likes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limits: Option<Vec<Rate>>,
-    /// The routes they may use, by name; others are answered 403. Left out: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub routes: Option<Vec<String>>,
-    /// Networks from which they may ask; others are answered 403. Left out: any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub addresses: Option<Networks>,
-    /// How much their requests matter. They can lower them by `Priority`, never raise them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<Class>,
-}
-
-/// How clients show who they are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Identity {
-    /// A file with more clients, of the form of `clients`. It is watched: a key taken out stops working within seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clients_file: Option<PathBuf>,
-    /// How many wrong keys and tokens one address may show; more are answered 429. A right key always passes, and a token
-    /// that was seen before; a new one is not verified then. `null`: any
-    /// number.
-    pub failures: Option<Rate>,
-    /// Whether `routes`, `addresses` and `failures` refuse or only count. A wrong key is refused in either mode.
-    pub mode: Mode,
-    /// Bearer tokens; left out: none is accepted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jwt: Option<token::Config>,
-}
-
-impl Default for Identity {
-    fn default() -> Self {
-        let failures = Rate { count: 30, per: crate::units::Span::secs(60) };
-        Self { clients_file: None, failures: Some(failures), mode: Mode::Enforce, jwt: None }
-    }
-}
 
 /// All that says who may do what, with the contents of the files it names.
 #[derive(Clone, Copy)]
@@ -127,56 +60,6 @@ pub struct Settings<'a> {
     pub token_keys: Option<&'a [u8]>,
     /// All routes, so that a misspelt name is found.
     pub routes: &'a [Arc<Route>],
-}
-
-/// A known client.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Client {
-    /// The name in the configuration, or out of a token; in logs, limits and keys, but no label of metrics.
-    pub name: Arc<str>,
-    /// Its own limits, where it has any.
-    pub limits: Option<Vec<Rate>>,
-    /// The routes it may use; `None`: all.
-    pub routes: Option<Vec<String>>,
-    /// From where it may ask; `None`: from anywhere.
-    pub addresses: Option<Networks>,
-    /// How much its requests matter; `None`: as the default says.
-    pub priority: Option<Class>,
-}
-
-impl Client {
-    /// The plan, and what the client itself says in place of it.
-    fn new(name: &str, own: &Config, plan: &Plan) -> Self {
-        Self {
-            name: name.into(),
-            limits: own.limits.clone().or_else(|| plan.limits.clone()),
-            routes: own.routes.clone().or_else(|| plan.routes.clone()),
-            addresses: own.addresses.clone().or_else(|| plan.addresses.clone()),
-            priority: own.priority.or(plan.priority),
-        }
-    }
-
-    fn check(&self, routes: &[Arc<Route>]) -> Result<(), String> {
-        rate_limit::check(self.limits.iter().flatten())?;
-        let unknown = |name: &&String| routes.iter().all(|route| route.name() != name.as_str());
-        match self.routes.iter().flatten().find(unknown) {
-            Some(name) => Err(format!("there is no route `{name}`")),
-            None => Ok(()),
-        }
-    }
-
-    fn may(&self, verdict: &Verdict) -> Result<(), Cause> {
-        let route = verdict.route.as_ref().map_or("", |route| route.name());
-        if self.routes.as_ref().is_some_and(|routes| routes.iter().all(|name| name != route)) {
-            return Err(Cause::new(Code::Forbidden, "client_route", "Your plan does not include this endpoint."));
-        }
-        let here = |networks: &Networks| verdict.address.is_some_and(|address| networks.contain(address));
-        if self.addresses.as_ref().is_some_and(|networks| !here(networks)) {
-            let message = "This client may not ask from your address.";
-            return Err(Cause::new(Code::Forbidden, "client_address", message));
-        }
-        Ok(())
-    }
 }
 
 /// The filter: all clients, by name and by the digest of their keys.
@@ -263,6 +146,20 @@ impl Clients {
     }
 }
 
+/// Whether the client may use the route, from where it asks.
+fn may(client: &Client, verdict: &Verdict) -> Result<(), Cause> {
+    let route = verdict.route.as_ref().map_or("", |route| route.name());
+    if client.routes.as_ref().is_some_and(|routes| routes.iter().all(|name| name != route)) {
+        return Err(Cause::new(Code::Forbidden, "client_route", "Your plan does not include this endpoint."));
+    }
+    let here = |networks: &Networks| verdict.address.is_some_and(|address| networks.contain(address));
+    if client.addresses.as_ref().is_some_and(|networks| !here(networks)) {
+        let message = "This client may not ask from your address.";
+        return Err(Cause::new(Code::Forbidden, "client_address", message));
+    }
+    Ok(())
+}
+
 impl Filter for Clients {
     fn name(&self) -> &'static str {
         "client"
@@ -280,7 +177,7 @@ impl Filter for Clients {
         verdict.once |= auth != Auth::ApiKey;
         match self.show(head, auth, verdict) {
             Ok(client) => {
-                let may = client.may(verdict);
+                let may = may(&client, verdict);
                 verdict.client = Some(client);
                 match may {
                     Ok(()) => Flow::Continue,

@@ -14,12 +14,16 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::head::Head;
-use crate::reply::Reply;
+use crate::http::head::Head;
+use crate::http::response::Reply;
 use crate::route::Routes;
-use crate::units::Span;
+use crate::traffic::units::Span;
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
+
+mod allowed;
+
+pub use allowed::Allowed;
 
 /// Which scripts may use the API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,15 +48,6 @@ impl Default for Config {
 pub const EXPOSED: &str = "etag, age, retry-after, x-request-id, x-correlation-id, x-response-time, cache-status, \
                            x-cache, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, ratelimit, \
                            ratelimit-policy";
-
-/// What the answer to a request must say about origins.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Allowed {
-    /// `Access-Control-Allow-Origin`.
-    pub origin: Option<Box<str>>,
-    /// Whether that depends on who asks, so that `Vary` must say so.
-    pub varies: bool,
-}
 
 /// The filter.
 #[derive(Debug, Clone, Default)]
@@ -125,7 +120,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::head::Headers;
+    use crate::http::head::Headers;
 
     fn ask(origins: &[&str], method: &str, fields: &[(&str, &str)]) -> (Flow, Allowed) {
         let fields: Vec<_> =

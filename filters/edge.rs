@@ -12,10 +12,10 @@
 //! how requests get smuggled. The door checks the raw bytes besides (bare LF, obs-fold); this filter sees parsed fields,
 //! and is the same on every path.
 
-use crate::authority::Authority;
-use crate::head::Head;
-use crate::reply::{Cause, Code};
-use crate::units::Size;
+use crate::cause::{Cause, Code};
+use crate::http::authority::Authority;
+use crate::http::head::Head;
+use crate::traffic::units::Size;
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
 

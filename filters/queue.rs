@@ -1,336 +1,149 @@
-//! Gives the places at an upstream to those who matter most, and tells the others at once when to come back. Only misses
-//! come here.
-//!
-//! ```yaml
-//! queue:               # in front of every upstream; an upstream's own `queue` stands in for it
-//!   mode: enforce      # or observe: nobody waits, and what would be refused is only counted and logged
-//!   ceiling: 32        # most requests at the upstream, whatever it seems to bear; about twice its database connections
-//!   floor: 4           # it always gets so many
-//!   deadline: 1s       # the longest wait for a permit; left out: four fifths of what the request's route has left of its time
-//!   size: 2048         # most that wait, per class
-//! ```
-//!
-//! **How many are let through.** Between `floor` and `ceiling` the limit grows by one per round of good answers and shrinks
-//! by a tenth on a timeout, on an overload answer (429, 503), and on an answer that took 80 % of the route's timeout. AIMD was chosen over gradient methods (Vegas, Gradient2) because it
-//! has no baseline of latency that drifts while the upstream is sick or when the mix of routes changes
-//! (docs/decisions/0010).
-//!
-//! **Who is next.** Classes that wait at the same time are served 128 (critical) : 16 (high) : 8 (normal) : 2 (low) : 1
-//! (background), so that a critical request practically never waits behind others and no class is starved. Inside a class
-//! clients take turns. A class's queue is lent whole to whoever wants it; once it is full, whoever comes displaces the waiter
-//! that would be served last, if its own turn comes sooner (buffer stealing, McKenney 1990): so a flood loses what it has
-//! beyond its share, and only then.
-//!
-//! **Who is refused.** Whoever would wait longer than the `deadline`, or than the request has left, by the rate at which
-//! permits come free: at once, with 503 and `Retry-After`. A burst passes whole: where no `deadline` is set, its
-//! wait is estimated kindly. A queue that has stood for longer than a
-//! deadline is no burst (CoDel, RFC 8289): then only a tenth of the deadline is let in, which keeps the upstream busy and
-//! the wait short. CoDel drops at the head, after a wait; deciding at entry refuses at once. Adaptive LIFO would find
-//! nothing to do: what is let in is served in time.
-//!
-//! A request that waits is woken by the one that ends. Its client leaving frees its place in the queue, the breaker opening
-//! ends its wait, and whoever waits for its answer can lend it a higher class ([`Lend`]).
+//! The queues of the upstreams as a filter: the last that a request passes before its upstream is asked.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use async_trait::async_trait;
+use tokio::time::Instant;
 
-use crate::Mode;
-use crate::priority::Class;
-use crate::units::Span;
-use crate::verdict::Answered;
+use crate::address::unit;
+use crate::breaker;
+use crate::cause::{Cause, Code};
+use crate::per_upstream::PerUpstream;
+use crate::traffic::breaker::{Permit, Refused};
+use crate::traffic::queue::{Ask, Config, Entered, Full, Gone, Lend, No, Owner, Queue, Slot, Waiting};
+use crate::verdict::Verdict;
+use crate::{Filter, Flow, Mode};
 
-mod filter;
-mod limit;
-mod line;
-mod pace;
-mod slot;
-mod state;
+/// The filter.
+#[derive(Debug, Default)]
+pub struct Queues(PerUpstream<Config, Queue>);
 
-pub use filter::Queues;
-pub use line::Owner;
-pub use slot::{Lend, Slot};
-
-use self::line::{Full, Waiter};
-use self::slot::Waiting;
-use self::state::{Ask, Next, No, State};
-
-/// One queue, as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Whether requests wait and are refused, or are only counted.
-    pub mode: Mode,
-    /// Most requests at the upstream at a time; 1 to 100000. The limit begins here.
-    pub ceiling: usize,
-    /// The limit never goes below; 1 to `ceiling`. Below what the upstream bears on a bad day.
-    pub floor: usize,
-    /// The longest wait for a permit. Left out: four fifths of the time that the request has left, by its route's `timeout`;
-    /// the rest is the upstream's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<Span>,
-    /// Most requests that wait, per class; 0 to 100000. One client may have all of it while nobody else wants any.
-    pub size: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { mode: Mode::Enforce, ceiling: 32, floor: 4, deadline: None, size: 2048 }
-    }
-}
-
-impl Config {
-    /// Whether a queue can work with it; the error is a sentence.
-    pub fn check(&self) -> Result<(), String> {
-        if !(1..=100_000).contains(&self.ceiling) || self.size > 100_000 {
-            return Err("`ceiling` is 1 to 100000 requests, `size` at most 100000".to_owned());
+impl Queues {
+    /// From the settings of each upstream; the error is a sentence naming it.
+    pub fn new(configs: &BTreeMap<String, Config>) -> Result<Self, String> {
+        for (name, config) in configs {
+            config.check().map_err(|e| format!("queue of `{name}`: {e}"))?;
         }
-        if !(1..=self.ceiling).contains(&self.floor) {
-            return Err(format!("`floor` is 1 to {}, the `ceiling`", self.ceiling));
-        }
-        if self.deadline.is_some_and(|deadline| deadline.0.is_zero()) {
-            return Err("a `deadline` of zero is a queue in which nobody can wait; `size: 0` says that".to_owned());
-        }
-        Ok(())
+        Ok(Self(PerUpstream::new(configs, Queue::new)))
     }
 
-    /// How long a request may wait that has so much time left.
-    fn patience(&self, left: Duration) -> Duration {
-        let own = left.checked_mul(4).map_or(UNBOUND, |four| four / 5);
-        self.deadline.map_or(own, |deadline| deadline.0).min(left)
-    }
-}
-
-/// The longest wait of a request without a deadline of its own.
-const UNBOUND: Duration = Duration::from_secs(1);
-
-/// How a queue stands, for status, metrics and signals.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Snapshot {
-    /// The upstream.
-    pub name: String,
-    /// How many requests it gets at a time now.
-    pub limit: usize,
-    /// How many at most.
-    pub ceiling: usize,
-    /// How many it has.
-    pub running: usize,
-    /// How many wait, by class.
-    pub waiting: BTreeMap<&'static str, usize>,
-    /// How long requests wait now, in milliseconds.
-    pub delay_ms: f64,
-    /// How long a place is held on average, in milliseconds.
-    pub held_ms: f64,
-    /// Refused because their class was full.
-    pub full: u64,
-    /// Refused because their client had its share of a full queue: at once, or displaced by another client's.
-    pub share: u64,
-    /// Refused because they would have waited too long.
-    pub wait: u64,
-    /// Refused because they had waited too long.
-    pub timeout: u64,
-    /// Gone while they waited: the client left, or the breaker opened.
-    pub left: u64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    full: u64,
-    share: u64,
-    wait: u64,
-    timeout: u64,
-    left: u64,
-    /// Of class normal and above, since the last drain: how many asked for a place, how many got none, how many failed.
-    asked: u64,
-    lost: u64,
-    failed: u64,
-}
-
-/// The queue in front of one upstream.
-#[derive(Debug)]
-pub struct Queue {
-    name: String,
-    state: Mutex<(State<oneshot::Sender<Slot>>, Counts)>,
-    /// Whether places are given out later by themselves.
-    timer: AtomicBool,
-}
-
-/// What a request gets.
-#[derive(Debug)]
-enum Entered {
-    Slot(Slot),
-    Waiting(Waiting),
-}
-
-impl Queue {
-    /// Empty, its limit at the ceiling. `config` must have passed [`Config::check`].
+    /// The queues, for status, signals and second tries.
     #[must_use]
-    pub fn new(name: &str, config: &Config) -> Arc<Self> {
-        let state = Mutex::new((State::new(*config), Counts::default()));
-        Arc::new(Self { name: name.to_owned(), state, timer: AtomicBool::new(false) })
+    pub fn upstreams(&self) -> &PerUpstream<Config, Queue> {
+        &self.0
     }
 
-    /// Other settings, from now on; who runs and who waits stays.
-    pub fn configure(self: &Arc<Self>, config: &Config) {
-        self.lock().0.configure(*config);
-        self.hand_out();
+    pub(crate) fn adopt(&mut self, old: &Self) {
+        self.0.adopt(&old.0, Queue::configure);
     }
+}
 
-    /// A place if one is free and nobody waits for it: for a second try beside the first (hedging), which must not queue.
-    #[must_use]
-    pub fn spare(self: &Arc<Self>, class: Class) -> Option<Slot> {
-        let now = Instant::now();
-        self.lock().0.take(class, now).then(|| self.slot(class, Duration::ZERO, now))
+fn owner(verdict: &Verdict) -> Owner {
+    match (&verdict.client, verdict.address) {
+        (Some(client), _) => Owner::Client(Arc::clone(&client.name)),
+        (None, Some(address)) => Owner::Address(unit(address)),
+        (None, None) => Owner::Nobody,
     }
+}
 
-    /// How long requests wait now; the signal of overload.
-    #[must_use]
-    pub fn delay(&self) -> Duration {
-        self.lock().0.delay()
-    }
+fn cause(no: No) -> Cause {
+    let (reason, message, wait) = match no {
+        No::Full(Full::Class) => ("queue_full", "Too many requests are waiting.", Duration::ZERO),
+        No::Full(Full::Share) => ("queue_share", "Too many of your requests are waiting.", Duration::ZERO),
+        No::Wait(excess) => ("queue_wait", "The request would wait too long for its turn.", excess),
+    };
+    refusal(reason, message, wait)
+}
 
-    /// Of class normal and above, since the last call: how many asked for a place, how many got none, how many got one and
-    /// failed.
-    pub(crate) fn drain(&self) -> (u64, u64, u64) {
-        let (_, counts) = &mut *self.lock();
-        let take = std::mem::take::<u64>;
-        (take(&mut counts.asked), take(&mut counts.lost), take(&mut counts.failed))
-    }
+/// With `Retry-After` of at least a second, and at random up to twice that, so that the refused don't come back together.
+fn refusal(reason: &'static str, message: &'static str, wait: Duration) -> Cause {
+    let wait = wait.clamp(Duration::from_secs(1), Duration::from_secs(30));
+    let spread = wait.mul_f64(1.0 + rand::random::<f64>());
+    Cause::new(Code::ServiceUnavailable, reason, message).retry_after(spread)
+}
 
-    /// How it stands.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        let (state, counts) = &*self.lock();
-        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-        Snapshot {
-            name: self.name.clone(),
-            limit: state.limit.now(),
-            ceiling: state.config.ceiling,
-            running: state.running(),
-            waiting: Class::ALL.iter().map(|class| (class.as_str(), state.line.of_class(*class))).collect(),
-            delay_ms: ms(state.delay()),
-            held_ms: ms(state.held()),
-            full: counts.full,
-            share: counts.share,
-            wait: counts.wait,
-            timeout: counts.timeout,
-            left: counts.left,
+/// The place, or why there is none.
+async fn wait(mut waiting: Waiting, permit: Option<&Permit>) -> Result<Slot, Cause> {
+    let revoked = async {
+        match permit {
+            Some(permit) => permit.revoked().await,
+            None => std::future::pending().await,
         }
-    }
-
-    fn enter(self: &Arc<Self>, ask: &Ask) -> Result<Entered, No> {
-        let (state, counts) = &mut *self.lock();
-        let matters = u64::from(ask.class >= Class::Normal);
-        counts.asked += matters;
-        if state.take(ask.class, ask.now) {
-            return Ok(Entered::Slot(self.slot(ask.class, Duration::ZERO, ask.now)));
-        }
-        let until = state.may_wait(ask).inspect_err(|no| {
-            counts.lost += matters * u64::from(state.config.mode == Mode::Enforce);
-            match no {
-                No::Full(Full::Class) => counts.full += 1,
-                No::Full(Full::Share) => counts.share += 1,
-                No::Wait(_) => counts.wait += 1,
+    };
+    tokio::select! {
+        biased;
+        slot = waiting.slot() => slot.map_err(|gone| match gone {
+            Gone::TimedOut => {
+                waiting.queue.timed_out(waiting.number);
+                refusal("queue_timeout", "The request waited too long for its turn.", Duration::ZERO)
             }
-        })?;
-        let (wake, place) = oneshot::channel();
-        let patience = state.config.deadline.map_or_else(|| state.config.patience(ask.left), |deadline| deadline.0);
-        let waiter = Waiter { owner: ask.owner.clone(), since: ask.now, patience, wake };
-        // Its end of the channel is dropped, by which it learns.
-        if state.line.displace(ask.class, state.config.size).is_some() {
-            counts.share += 1;
-            counts.lost += matters * u64::from(state.config.mode == Mode::Enforce);
-        }
-        let number = state.line.push(ask.class, waiter);
-        Ok(Entered::Waiting(Waiting { queue: Arc::clone(self), number, until, place }))
+            Gone::Displaced => cause(No::Full(Full::Share)),
+        }),
+        () = revoked => Err(permit.map_or_else(
+            || refusal("queue_timeout", "The request waited too long for its turn.", Duration::ZERO),
+            revocation,
+        )),
+    }
+}
+
+/// The refusal of a breaker that opened while the request waited.
+fn revocation(permit: &Permit) -> Cause {
+    let breaker = permit.breaker();
+    let snapshot = breaker.snapshot();
+    let retry_after = Duration::from_millis(snapshot.reopens_in_ms.unwrap_or(1000));
+    breaker::cause(&Refused { name: breaker.name().clone(), state: snapshot.state, retry_after })
+}
+
+#[async_trait]
+impl Filter for Queues {
+    fn name(&self) -> &'static str {
+        "queue"
     }
 
-    /// A place beyond the limit, for a request that only counts.
-    fn beyond(self: &Arc<Self>, class: Class) -> Slot {
+    async fn forward(&self, verdict: &mut Verdict) -> Flow {
+        verdict.slot = None;
+        let Some((config, queue)) = self.0.of(verdict) else { return Flow::Continue };
+        let lent = verdict.lend.as_ref().map(Lend::class);
+        let class = verdict.class.max(lent.unwrap_or(verdict.class));
         let now = Instant::now();
-        self.lock().0.begin(class, Duration::ZERO, now);
-        self.slot(class, Duration::ZERO, now)
-    }
-
-    fn slot(self: &Arc<Self>, class: Class, waited: Duration, began: Instant) -> Slot {
-        Slot::new(Arc::clone(self), class, waited, began)
-    }
-
-    fn learn(&self, class: Class, answered: Answered, elapsed: Duration, slow: Duration, began: Instant) {
-        let (state, counts) = &mut *self.lock();
-        let good = matches!(answered, Answered::Ok | Answered::Throttled);
-        counts.failed += u64::from(!good && class >= Class::Normal);
-        let running = state.running();
-        state.limit.learn(answered, elapsed, slow, began, running);
-    }
-
-    fn give_back(self: &Arc<Self>, class: Class, began: Instant) {
-        self.lock().0.end(class, began);
-        self.hand_out();
-    }
-
-    /// Gives free places to those who are next.
-    fn hand_out(self: &Arc<Self>) {
-        loop {
-            let next = self.lock().0.next();
-            match next {
-                // A request that is gone gives the place back, which hands it on; so the lock must not be held here.
-                Next::Start(class, waiter) => {
-                    let now = Instant::now();
-                    let slot = self.slot(class, now.saturating_duration_since(waiter.since), now);
-                    drop(waiter.wake.send(slot));
+        let left = verdict.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now));
+        let ask = Ask { class, owner: owner(verdict), now, left };
+        let refused = match queue.enter(&ask) {
+            Ok(Entered::Slot(slot)) => {
+                verdict.slot = Some(slot);
+                return Flow::Continue;
+            }
+            Ok(Entered::Waiting(waiting)) if config.mode == Mode::Enforce => {
+                if let Some(lend) = &verdict.lend {
+                    lend.wait(&waiting);
                 }
-                Next::NotBefore(at) => return self.hand_out_at(at),
-                Next::Nobody => return,
+                match wait(waiting, verdict.breaker.as_ref()).await {
+                    Ok(slot) => {
+                        verdict.slot = Some(slot);
+                        return Flow::Continue;
+                    }
+                    Err(cause) => Some(cause),
+                }
             }
+            Ok(Entered::Waiting(_)) => None,
+            Err(no) => Some(cause(no)),
+        };
+        if config.mode == Mode::Observe {
+            verdict.slot = Some(queue.beyond(class));
+        } else {
+            // The upstream is not asked, so the breaker's permit is free again.
+            verdict.breaker = None;
+        }
+        match refused {
+            Some(cause) => config.mode.refuse(self.name(), cause, verdict),
+            None => Flow::Continue,
         }
     }
 
-    /// The same, later. One that is set already comes no later than this one.
-    fn hand_out_at(self: &Arc<Self>, at: Instant) {
-        // Places that are given back while the process ends, beyond the runtime, go to nobody.
-        let Ok(runtime) = Handle::try_current() else { return };
-        if !self.timer.swap(true, Ordering::AcqRel) {
-            let queue = Arc::clone(self);
-            runtime.spawn(async move {
-                sleep_until(at).await;
-                queue.timer.store(false, Ordering::Release);
-                queue.hand_out();
-            });
-        }
-    }
-
-    /// Takes a request out that no longer waits.
-    fn leave(&self, number: u64) {
-        let (state, counts) = &mut *self.lock();
-        counts.left += u64::from(state.line.remove(number).is_some());
-    }
-
-    fn timed_out(&self, number: u64) {
-        let (state, counts) = &mut *self.lock();
-        if let Some((class, _)) = state.line.remove(number) {
-            counts.timeout += 1;
-            counts.lost += u64::from(class >= Class::Normal);
-        }
-    }
-
-    fn raise(&self, number: u64, class: Class) {
-        self.lock().0.line.raise(number, class);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (State<oneshot::Sender<Slot>>, Counts)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A place that is still held is given back.
+    fn finish(&self, verdict: &mut Verdict) {
+        verdict.slot = None;
     }
 }
-
-#[cfg(test)]
-mod simulation;
-#[cfg(test)]
-mod tests;

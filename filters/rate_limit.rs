@@ -24,102 +24,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use crate::head::Head;
-use crate::reply::{Cause, Code};
-use crate::units::{Rate, Span};
+use crate::cause::{Cause, Code};
+use crate::http::head::Head;
+use crate::route::{self, Route};
+use crate::traffic::gcra;
+use crate::traffic::leases::Balance;
+use crate::traffic::units::Rate;
 use crate::verdict::Verdict;
-use crate::{Filter, Flow, Mode, address, route};
+use crate::{Filter, Flow, Mode, address};
 
 mod account;
 mod budget;
-pub(crate) mod gcra;
-mod lease;
-mod leases;
+mod config;
 mod standing;
-mod state;
 
-use account::{Account, LONGEST, Owner};
-use budget::{Answer, Budget, Taken, Tokens};
+use account::{Account, Owner};
+use budget::{Answer, Budget, Of, Taken, Tokens};
 
 pub use account::Accounts;
 pub use budget::{Budgets, Waiting};
-pub use leases::{Ask, Asks, Leases, SCRIPT};
-pub use standing::{Fields, Standing};
-
-/// Limits, as written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Whether refusals are sent or only counted.
-    pub mode: Mode,
-    /// What each client may ask; all of them hold.
-    pub client: Vec<Rate>,
-    /// What each network address may ask, with a key or without.
-    pub address: Vec<Rate>,
-    /// Which response fields tell of the limit.
-    pub headers: Fields,
-    /// Whether all instances count together. Needs Redis.
-    pub shared: bool,
-    /// What is allowed while Redis can't be asked.
-    pub on_error: OnError,
-    /// How long a request may wait where no tokens are at hand; then `on_error` holds.
-    pub wait: Span,
-    /// Most budgets that are remembered, of clients and of addresses each; 1000 to 10000000. One takes 0.4 KiB, with
-    /// `shared` 0.8 KiB. The idlest give way, and begin with a whole budget when they come again. Needs a restart.
-    pub accounts: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            mode: Mode::Enforce,
-            client: Vec::new(),
-            address: Vec::new(),
-            headers: Fields::Legacy,
-            shared: false,
-            on_error: OnError::Local,
-            wait: Span::millis(100),
-            accounts: 50_000,
-        }
-    }
-}
-
-/// What is allowed while nobody knows what the other instances allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// What is known to be left of the limit, all of it where nothing is known, divided by the number of instances: all
-    /// together at most 1.5 times the limit.
-    #[default]
-    Local,
-    /// Everything.
-    Allow,
-    /// What is at hand, then nothing: 503.
-    Deny,
-}
-
-/// Limits of one route, besides those of `rate_limit`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// What each client may ask of this route; also one whose own `limits` are empty.
-    pub client: Vec<Rate>,
-    /// What each network address may ask of it.
-    pub address: Vec<Rate>,
-}
-
-impl Limits {
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.client.is_empty() && self.address.is_empty()
-    }
-}
+pub use config::{Config, Fields, Limits, check};
+pub use standing::Standing;
 
 /// The filter.
 #[derive(Debug, Clone, Default)]
@@ -178,7 +106,15 @@ impl RateLimit {
     fn judge(&self, at: Instant, verdict: &mut Verdict) -> Result<(), Cause> {
         let now = gcra::time_of(at);
         let mut budgets = std::mem::take(&mut verdict.budgets);
-        let judged = self.take(budgets.refresh(self, verdict, now), verdict, now);
+        let of = Of {
+            config: &self.config,
+            accounts: &self.accounts,
+            client: verdict.client.as_ref(),
+            address: verdict.address,
+            route: limited(verdict),
+        };
+        let found = budgets.refresh(&of, now, || self.find(verdict));
+        let judged = self.take(found, verdict, now);
         verdict.budgets = budgets;
         judged
     }
@@ -209,7 +145,7 @@ impl RateLimit {
 
     /// Whether a token is held that can be given back.
     fn heed(&self, answer: Answer, account: &Account, verdict: &mut Verdict) -> Result<bool, Cause> {
-        let standing = |balance: state::Balance| Standing {
+        let standing = |balance: Balance| Standing {
             rate: account.rate,
             remaining: balance.remaining,
             full_in: Duration::from_nanos(balance.full_in),
@@ -252,7 +188,7 @@ impl RateLimit {
         let of_client = client.map(|client| Owner::Client(Arc::clone(&client.name)));
         let of_address = verdict.address.map(|address| Owner::Address(address::unit(address)));
         let own = client.map_or(&[][..], |client| client.limits.as_deref().unwrap_or(&self.config.client));
-        let of_route = budget::limited(verdict).map(|route| (&route.config.limits, Arc::clone(&route.scope)));
+        let of_route = limited(verdict).map(|route| (&route.config.limits, Arc::clone(&route.scope)));
         let mut accounts = Vec::with_capacity(2);
         let mut add = |owner: &Option<Owner>, rates: &[Rate], scope: Option<&Arc<str>>| {
             let Some(owner) = owner else { return };
@@ -272,17 +208,9 @@ impl RateLimit {
     }
 }
 
-/// Whether limits can be counted; the error is a sentence.
-pub fn check<'a>(rates: impl Iterator<Item = &'a Rate>) -> Result<(), String> {
-    for rate in rates {
-        if rate.per.0 > LONGEST {
-            return Err(format!("`{rate}`: a budget that takes longer than a day to fill is not kept"));
-        }
-        if u128::from(rate.count) > rate.per.0.as_nanos() {
-            return Err(format!("`{rate}` is more than one request in a nanosecond"));
-        }
-    }
-    Ok(())
+/// The route, where it has limits of its own.
+fn limited(verdict: &Verdict) -> Option<&Arc<Route>> {
+    verdict.route.as_ref().filter(|route| !route.config.limits.is_empty())
 }
 
 impl Filter for RateLimit {

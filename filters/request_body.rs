@@ -8,9 +8,9 @@
 //!
 //! After `client`, so that strangers learn nothing of it; before the body is read, so that what is refused costs nothing.
 
-use crate::cache_key;
-use crate::head::Head;
-use crate::reply::{Cause, Code};
+use crate::cause::{Cause, Code};
+use crate::http::body::{Announced, has_body};
+use crate::http::head::Head;
 use crate::route::{Body, Kind, Route};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
@@ -37,27 +37,6 @@ impl Filter for Bodies {
             }
             // The body is not read.
             Err(cause) => Flow::Reply(cause.closing()),
-        }
-    }
-}
-
-/// The body a head announces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Announced {
-    Nothing,
-    Bytes(u64),
-    Chunks,
-}
-
-impl Announced {
-    pub(crate) fn of(head: &Head<'_>) -> Self {
-        if head.streams || head.headers.has("transfer-encoding") {
-            return Announced::Chunks;
-        }
-        // Its digits were checked by `edge`; a number beyond u64 is larger than any limit.
-        match head.headers.text("content-length").map(|text| text.parse().unwrap_or(u64::MAX)) {
-            None | Some(0) => Announced::Nothing,
-            Some(bytes) => Announced::Bytes(bytes),
         }
     }
 }
@@ -119,7 +98,7 @@ fn is_utf8(kind: &[u8]) -> bool {
 /// What body goes on to the upstream with this method; `None`: none, and one that comes all the same is read and dropped.
 #[must_use]
 pub fn taken(route: &Route, method: &str) -> Option<Body> {
-    route.config.body.filter(|_| cache_key::has_body(method))
+    route.config.body.filter(|_| has_body(method))
 }
 
 /// Bytes of a body that are read: as many as the route takes, and of one that is dropped as many as it costs little to read.
@@ -149,7 +128,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::head::Headers;
+    use crate::http::head::Headers;
     use crate::route::Routes;
 
     fn ask(method: &str, path: &str, fields: &[(&str, &str)]) -> Result<bool, Cause> {

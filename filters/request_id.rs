@@ -4,61 +4,10 @@
 //! is what an operator searches for. `X-Correlation-ID` is the client's: echoed if it is 1 to 128 characters of
 //! `[A-Za-z0-9._:-]`, else replaced by the request id. It has no settings.
 
-use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use rand::RngCore;
-
-use crate::head::Head;
+use crate::http::head::Head;
+use crate::http::request_id::RequestId;
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
-
-/// A UUIDv7 as text, without an allocation.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RequestId([u8; 36]);
-
-impl RequestId {
-    /// A fresh one.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::at(SystemTime::now())
-    }
-
-    /// The same for a request of that moment. Its random bits are the thread's own generator's (ChaCha, seeded by the
-    /// operating system): asking the system for them anew would cost more than the rest of this filter.
-    #[must_use]
-    pub fn at(at: SystemTime) -> Self {
-        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut random = [0; 10];
-        rand::rng().fill_bytes(&mut random);
-        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        let mut text = [0; 36];
-        uuid::Builder::from_unix_timestamp_millis(millis, &random).as_uuid().hyphenated().encode_lower(&mut text);
-        Self(text)
-    }
-
-    /// The text; empty in a verdict that the filter has not seen yet.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self.0[0] {
-            0 => "",
-            _ => std::str::from_utf8(&self.0).unwrap_or_default(),
-        }
-    }
-}
-
-impl Default for RequestId {
-    /// No name yet.
-    fn default() -> Self {
-        Self([0; 36])
-    }
-}
-
-impl fmt::Debug for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// The filter. Never refuses.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,11 +33,13 @@ pub fn is_usable(id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
     use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
-    use crate::head::Headers;
+    use crate::http::head::Headers;
 
     fn name(correlation: &str) -> Verdict {
         let fields = [httparse::Header { name: "X-Correlation-ID", value: correlation.as_bytes() }];

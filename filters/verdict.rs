@@ -8,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::breaker;
 use crate::cache_key::Key;
 use crate::client::Client;
-use crate::priority::Class;
-use crate::queue::{Lend, Slot};
-use crate::request_id::RequestId;
+use crate::http::request_id::RequestId;
 use crate::route::Route;
+use crate::traffic::breaker::Permit;
+use crate::traffic::queue::{Lend, Slot};
+use crate::traffic::{Answered, Class};
 
 /// The findings, each written by one filter; empty before it ran.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ pub struct Verdict {
     /// Until when the request must be answered; whoever forwards sets it. `None`: no other bound than the filters' own.
     pub deadline: Option<Instant>,
     /// That the upstream may be asked ([`crate::breaker`]).
-    pub breaker: Option<breaker::Permit>,
+    pub breaker: Option<Permit>,
     /// The place at the upstream ([`crate::queue`]).
     pub slot: Option<Slot>,
     /// What others lend the request their class by, where others wait for its answer ([`Verdict::lend`]).
@@ -68,22 +68,6 @@ pub struct Verdict {
     pub once: bool,
     /// Filters in `mode: observe` that would have refused, with the reason.
     pub observed: Vec<(&'static str, &'static str)>,
-}
-
-/// What came of asking an upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answered {
-    /// A response that says nothing against the upstream: any status below 500 but 429.
-    Ok,
-    /// A 429: it serves, but wants fewer requests, maybe of one client alone. It lowers the limit of the queue and says
-    /// nothing to the breaker.
-    Throttled,
-    /// A 503: it has too much to do, or can't do anything.
-    Overloaded,
-    /// No answer in time.
-    TimedOut,
-    /// No connection, a broken or unusable answer, another 5xx.
-    Failed,
 }
 
 impl Verdict {
@@ -99,7 +83,7 @@ impl Verdict {
     /// the next try, and what comes of that is told.
     #[must_use]
     pub fn again(&self) -> bool {
-        let breaker = self.breaker.as_ref().map(breaker::Permit::breaker);
+        let breaker = self.breaker.as_ref().map(Permit::breaker);
         breaker.is_none_or(|breaker| !(breaker.enforces() && breaker.state().refuses()))
     }
 

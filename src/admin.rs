@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::http::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, Reply, render};
 use addrgate_filters::request_body::too_slow;
 use addrgate_filters::request_id::NameRequest;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::units::{Size, Span};
+use addrgate_filters::traffic::units::{Size, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use addrgate_filters::priority::Class;
-use addrgate_filters::queue::Lend;
+use addrgate_filters::traffic::Class;
+use addrgate_filters::traffic::queue::Lend;
 use foldhash::fast::RandomState;
 use moka::sync::Cache;
 use tokio::sync::watch;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::head::{Head, Headers, Moment};
+use addrgate_filters::http::head::{Head, Headers, Moment};
 use addrgate_filters::reply::{Cause, render, wants_problem};
 use addrgate_filters::request_body::{most, taken};
 use addrgate_filters::verdict::Verdict;
@@ -421,7 +421,7 @@ impl Door {
         cause: Cause,
     ) {
         if verdict.request_id.as_str().is_empty() {
-            verdict.request_id = addrgate_filters::request_id::RequestId::new();
+            verdict.request_id = addrgate_filters::http::request_id::RequestId::new();
         }
         let (wire, out) = visit.parts();
         {

@@ -3,12 +3,12 @@
 use std::fmt::{self, Display, Formatter};
 
 use addrgate_filters::Flow;
-use addrgate_filters::cache_policy::downstream::Audience;
-use addrgate_filters::cache_policy::{Errors, SetCookie};
-use addrgate_filters::cache_policy::{directives::RequestDirectives, part::Wanted};
-use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::http::cache_policy::downstream::Audience;
+use addrgate_filters::http::cache_policy::{Errors, SetCookie};
+use addrgate_filters::http::cache_policy::{directives::RequestDirectives, part::Wanted};
+use addrgate_filters::http::head::{Head, Headers};
 use addrgate_filters::route::{Auth, Cache, Route};
-use addrgate_filters::units::Span;
+use addrgate_filters::traffic::units::Span;
 use addrgate_filters::verdict::Verdict;
 use serde_json::{Map, Value, json};
 

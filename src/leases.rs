@@ -3,7 +3,8 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use addrgate_filters::rate_limit::{Accounts, Ask, SCRIPT};
+use addrgate_filters::rate_limit::Accounts;
+use addrgate_filters::traffic::leases::{Ask, SCRIPT};
 use async_trait::async_trait;
 use futures::StreamExt;
 use pingora::server::ShutdownWatch;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::breaker::{Breaker, State};
+use addrgate_filters::traffic::breaker::{Breaker, State};
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
@@ -129,7 +129,7 @@ fn widen(shared: &Shared) {
     shared.caching.store.stretch(shared.plan().filters.degrade.effects().stale);
 }
 
-async fn tell_levels(shared: Arc<Shared>, changes: Receiver<addrgate_filters::degrade::Change>) {
+async fn tell_levels(shared: Arc<Shared>, changes: Receiver<addrgate_filters::traffic::degrade::Change>) {
     each(changes, |change| {
         widen(&shared);
         let by = if change.by_operator { "operator" } else { "signals" };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::http::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::route::Route;
 use async_trait::async_trait;

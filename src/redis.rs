@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::breaker::{self, Breaker};
-use addrgate_filters::units::{Percent, Secret, Span};
+use addrgate_filters::traffic::breaker::{self, Breaker};
+use addrgate_filters::traffic::units::{Percent, Secret, Span};
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use addrgate_filters::client::Client;
-use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::http::head::{Head, Headers};
 use addrgate_filters::reply::wants_problem;
 use addrgate_filters::verdict::Verdict;
 use bytes::Bytes;

@@ -15,8 +15,8 @@ use std::{
 
 use addrgate_filters::{
     cache_key::Key,
-    cache_policy::{freshness::Windows, part::Wanted, reuse::Times, vary},
-    head::Headers,
+    http::cache_policy::{freshness::Windows, part::Wanted, reuse::Times, vary},
+    http::head::Headers,
 };
 use http::{HeaderMap, HeaderName};
 use moka::{Expiry, ops::compute::Op, sync::Cache};
@@ -165,7 +165,7 @@ impl Store {
         self.memory.weighted_size()
     }
 
-    /// From now on stale windows are so many times as long ([`addrgate_filters::degrade`]), as far as answers are kept.
+    /// From now on stale windows are so many times as long ([`addrgate_filters::traffic::degrade`]), as far as answers are kept.
     pub(crate) fn stretch(&self, times: u32) {
         self.stretch.store(times.max(1), Ordering::Relaxed);
     }

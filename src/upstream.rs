@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use addrgate_filters::budget::{self, Budget, Metered};
+use addrgate_filters::traffic::budget::{self, Budget, Metered};
 use async_trait::async_trait;
 use pingora::protocols::ALPN;
 use pingora::server::ShutdownWatch;

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use addrgate_filters::cache_key::{Unkeyed, find};
-use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::http::head::{Head, Headers};
 use addrgate_filters::route::{self, Route};
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Filter, Filters, Flow};

@@ -8,7 +8,7 @@ mod shape;
 
 use std::sync::Arc;
 
-use addrgate_filters::units::Rate;
+use addrgate_filters::traffic::units::Rate;
 use anyhow::{Context, bail};
 use axum::extract::State;
 use reqwest::Url;

@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
-use addrgate_filters::breaker::{Breaker, Snapshot};
+use addrgate_filters::traffic::breaker::{Breaker, Snapshot};
 
 use self::connection::{Connection, Connector};
 pub(crate) use self::server::Server;

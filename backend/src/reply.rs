@@ -1,7 +1,7 @@
 //! A good answer: its bytes, how long it stays fresh and for whom, and the tags by which it can be purged.
 
-use addrgate_filters::cache_policy::conditional::names_tag;
-use addrgate_filters::head::Headers;
+use addrgate_filters::http::cache_policy::conditional::names_tag;
+use addrgate_filters::http::head::Headers;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};

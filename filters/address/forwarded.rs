@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Field;
-use crate::head::Headers;
+use crate::http::head::Headers;
 
 /// Every element of all lines, the last first; `None` for one that is no address.
 pub(super) fn from_the_end(field: Field, headers: Headers<'_>) -> impl Iterator<Item = Option<IpAddr>> {

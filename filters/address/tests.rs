@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::head::Headers;
+use crate::http::head::Headers;
 
 fn networks(texts: &[&str]) -> Networks {
     Networks(texts.iter().map(|text| text.parse().unwrap()).collect())

@@ -1,7 +1,7 @@
 //! What the answers to a request have in common, to purge them.
 
 use super::{Key, common};
-use crate::head::Head;
+use crate::http::head::Head;
 use crate::verdict::Verdict;
 use crate::{Filter, Filters, Flow};
 
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
     use crate::client::Client;
-    use crate::head::Headers;
+    use crate::http::head::Headers;
     use crate::route::Routes;
 
     fn filters() -> Filters {

@@ -3,7 +3,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::head::Headers;
+use crate::http::head::Headers;
 use crate::route::Routes;
 
 fn run(cache: &Value, method: &str, target: &str, body: &[u8]) -> Result<Verdict, Cause> {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use crate::address;
-use crate::rate_limit::gcra::{self, Bucket, Decision};
-use crate::reply::{Cause, Code};
-use crate::units::Rate;
+use crate::cause::{Cause, Code};
+use crate::traffic::gcra::{self, Bucket, Decision};
+use crate::traffic::units::Rate;
 
 /// The failures of the process, by address and limit: a reload forgets none.
 static FAILURES: LazyLock<Cache<(IpAddr, Rate), Arc<Bucket>>> =

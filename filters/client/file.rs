@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Config;
+use super::config::Config;
 
 /// Reads a file of clients: YAML (or JSON) of the form of `clients`. No `${VAR}` is replaced in it.
 ///

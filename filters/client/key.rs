@@ -6,9 +6,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::Client;
-use crate::head::Head;
-use crate::reply::{Cause, Code};
+use super::profile::Client;
+use crate::cause::{Cause, Code};
+use crate::http::head::Head;
 
 /// The digest of a key, as the configuration writes it.
 #[must_use]

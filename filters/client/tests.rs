@@ -2,7 +2,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::head::Headers;
+use crate::http::head::Headers;
 use crate::route::Routes;
 
 /// Everything that `Settings` borrows.

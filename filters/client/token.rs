@@ -27,10 +27,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::Client;
-use crate::head::Head;
-use crate::reply::{Cause, Code};
-use crate::units::Span;
+use super::profile::Client;
+use crate::cause::{Cause, Code};
+use crate::http::head::Head;
+use crate::traffic::units::Span;
 
 mod keys;
 

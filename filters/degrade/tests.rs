@@ -3,6 +3,8 @@ use tokio::time::advance;
 
 use super::*;
 use crate::route::Routes;
+use crate::traffic::degrade::Effect;
+use crate::traffic::units::{Percent, Span};
 
 const SECOND: Duration = Duration::from_secs(1);
 

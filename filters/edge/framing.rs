@@ -1,7 +1,7 @@
 //! What the fields say about where a message ends, and about the connection. As strict as nginx, or stricter.
 
-use crate::head::Head;
-use crate::reply::{Cause, Code};
+use crate::cause::{Cause, Code};
+use crate::http::head::Head;
 
 /// What one pass over the fields finds about the message's framing.
 #[derive(Debug, Default)]

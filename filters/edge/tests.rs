@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::head::Headers;
+use crate::http::head::Headers;
 
 fn judge_as(
     version: http::Version,

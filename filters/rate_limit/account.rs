@@ -3,18 +3,14 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::gcra::Bucket;
-use super::lease::Lease;
-use super::leases::{Ask, Leases};
-use crate::units::Rate;
-
-/// The longest time that a budget may take to fill; an account that was idle so long is as good as new.
-pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
+use super::config::{Config, LONGEST};
+use crate::traffic::gcra::Bucket;
+use crate::traffic::leases::{Ask, Lease, Leases};
+use crate::traffic::units::Rate;
 
 /// Whose budget, for which routes, under which limit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -97,7 +93,7 @@ impl fmt::Debug for Accounts {
 
 impl Default for Accounts {
     fn default() -> Self {
-        Self::new(super::Config::default().accounts)
+        Self::new(Config::default().accounts)
     }
 }
 
@@ -114,7 +110,7 @@ impl Accounts {
     /// The accounts of this process: a reload must not hand out fresh budgets.
     #[must_use]
     pub fn of_process() -> Arc<Self> {
-        Self::bounded(super::Config::default().accounts)
+        Self::bounded(Config::default().accounts)
     }
 
     /// The same; the first caller says how many there may be.

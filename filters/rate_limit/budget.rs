@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::account::Account;
-use super::gcra::{Bucket, Decision, Pace};
-use super::lease::Lease;
-use super::state::{Balance, Take};
-use super::{OnError, RateLimit};
+use super::account::{Account, Accounts};
+use super::config::Config;
 use crate::client::Client;
 use crate::route::Route;
-use crate::verdict::Verdict;
+use crate::traffic::gcra::{Bucket, Decision, Pace};
+use crate::traffic::leases::{Balance, Lease, OnError, Take};
 
 /// One account, and where its tokens are.
 #[derive(Debug, Clone)]
@@ -118,36 +116,44 @@ const KEPT: u64 = 1_000_000_000;
 #[derive(Debug, Default)]
 pub struct Budgets {
     list: Vec<Budget>,
-    of: Option<Of>,
+    of: Option<Found>,
     /// By [`super::gcra::now`].
     until: u64,
 }
 
 /// What budgets follow from.
 #[derive(Debug, Clone)]
-struct Of {
-    filter: RateLimit,
+pub(super) struct Of<'a> {
+    pub(super) config: &'a Arc<Config>,
+    pub(super) accounts: &'a Arc<Accounts>,
+    pub(super) client: Option<&'a Arc<Client>>,
+    pub(super) address: Option<IpAddr>,
+    /// The route, where it has limits of its own.
+    pub(super) route: Option<&'a Arc<Route>>,
+}
+
+/// The same, remembered.
+#[derive(Debug, Clone)]
+struct Found {
+    config: Arc<Config>,
+    accounts: Arc<Accounts>,
     client: Option<Arc<Client>>,
     address: Option<IpAddr>,
     route: Option<Arc<Route>>,
 }
 
-/// The route, where it has limits of its own.
-pub(super) fn limited(verdict: &Verdict) -> Option<&Arc<Route>> {
-    verdict.route.as_ref().filter(|route| !route.config.limits.is_empty())
-}
-
 impl Budgets {
     /// The budgets of a request at the time `now`, found anew if these are another's.
-    pub(super) fn refresh(&mut self, filter: &RateLimit, verdict: &Verdict, now: u64) -> &[Budget] {
-        let same = self.of.as_ref().is_some_and(|of| of.is(filter, verdict));
+    pub(super) fn refresh(&mut self, of: &Of<'_>, now: u64, find: impl FnOnce() -> Vec<Budget>) -> &[Budget] {
+        let same = self.of.as_ref().is_some_and(|found| found.is(of));
         if !same || now >= self.until {
-            self.list = filter.find(verdict);
-            self.of = Some(Of {
-                filter: filter.clone(),
-                client: verdict.client.clone(),
-                address: verdict.address,
-                route: limited(verdict).cloned(),
+            self.list = find();
+            self.of = Some(Found {
+                config: Arc::clone(of.config),
+                accounts: Arc::clone(of.accounts),
+                client: of.client.cloned(),
+                address: of.address,
+                route: of.route.cloned(),
             });
             self.until = now.saturating_add(KEPT);
         }
@@ -155,16 +161,16 @@ impl Budgets {
     }
 }
 
-impl Of {
-    fn is(&self, filter: &RateLimit, verdict: &Verdict) -> bool {
+impl Found {
+    fn is(&self, of: &Of<'_>) -> bool {
         fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
             one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
         }
         // A reload makes all of them anew.
-        Arc::ptr_eq(&self.filter.config, &filter.config)
-            && Arc::ptr_eq(&self.filter.accounts, &filter.accounts)
-            && same(self.client.as_ref(), verdict.client.as_ref())
-            && self.address == verdict.address
-            && same(self.route.as_ref(), limited(verdict))
+        Arc::ptr_eq(&self.config, of.config)
+            && Arc::ptr_eq(&self.accounts, of.accounts)
+            && same(self.client.as_ref(), of.client)
+            && self.address == of.address
+            && same(self.route.as_ref(), of.route)
     }
 }

@@ -3,29 +3,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::Utc;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::account::{Account, Owner};
-use super::gcra::{self, Pace};
-use crate::reply::{Cause, Code};
-use crate::units::Rate;
-
-/// Which response fields tell of the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fields {
-    /// `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
-    #[default]
-    Legacy,
-    /// `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10.
-    #[serde(rename = "draft-10")]
-    Draft10,
-    /// Both.
-    Both,
-    /// None.
-    Off,
-}
+use super::config::Fields;
+use crate::cause::{Cause, Code};
+use crate::traffic::gcra::{self, Pace};
+use crate::traffic::units::Rate;
 
 /// How a request stands with the limit that is closest to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +67,6 @@ impl Standing {
             .retry_after(gcra::jittered(wait))
             .detail("limit", count)
             .detail("remaining", 0)
-            .detail("resetTime", crate::reply::timestamp(reset))
+            .detail("resetTime", crate::http::response::timestamp(reset))
     }
 }

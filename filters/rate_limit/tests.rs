@@ -2,8 +2,9 @@ use rstest::rstest;
 
 use super::*;
 use crate::client::Client;
-use crate::head::Headers;
+use crate::http::head::Headers;
 use crate::route::{Route, Routes};
+use crate::traffic::leases::OnError;
 
 /// A client of each test's own, because the accounts are the process's.
 fn client(name: &str, limits: Option<&[&str]>) -> Option<Arc<Client>> {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use flate2::write::MultiGzDecoder;
 
-use crate::reply::{Cause, Code};
+use crate::cause::{Cause, Code};
 
 /// What is accepted, in `Accept-Encoding` of a refusal (RFC 7694).
 pub(super) const ACCEPTED: &str = "gzip";

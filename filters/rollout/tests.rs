@@ -3,8 +3,8 @@ use serde_json::json;
 
 use super::*;
 use crate::client::Client;
-use crate::head::Headers;
-use crate::request_id::RequestId;
+use crate::http::head::Headers;
+use crate::http::request_id::RequestId;
 use crate::route::Routes;
 
 fn route(name: &str, settings: Value) -> Result<Arc<Route>, String> {
@@ -123,7 +123,7 @@ fn mistakes(#[case] settings: Value, #[case] message: &str) {
 #[case((200, ""), (200, "{}"), Some(Difference::Body))]
 #[case((200, r#"{"a":1}"#), (404, r#"{"a":1}"#), Some(Difference::Status))]
 fn answers_compared(#[case] own: (u16, &str), #[case] copy: (u16, &str), #[case] difference: Option<Difference>) {
-    let of = |(status, body): (u16, &str)| Fingerprint::new(status, body.as_bytes(), &volatile());
+    let of = |(status, body): (u16, &str)| Fingerprint::new(status, body.as_bytes(), &config::volatile());
     assert_eq!(of(own).differs(&of(copy)), difference);
     assert_eq!(of(copy).differs(&of(own)), difference);
 }

@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::lists;
-use crate::cache_policy::downstream::{Audience, Cdn};
-use crate::priority::Class;
+use crate::http::body::has_body;
+use crate::http::cache_policy;
+use crate::http::cache_policy::downstream::{Audience, Cdn};
 use crate::rate_limit::Limits;
-use crate::units::{Size, Span};
-use crate::{cache_key, cache_policy, rate_limit, rollout};
+use crate::traffic::Class;
+use crate::traffic::units::{Size, Span};
+use crate::{cache_key, rate_limit, rollout};
 
 /// One route, as written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -233,7 +234,7 @@ impl Cache {
     /// Whether a request of this method is keyed by its body, which then has to be read first.
     #[must_use]
     pub fn by_body(&self, method: &str) -> bool {
-        self.key.body != cache_key::BodyKey::None && cache_key::has_body(method) && self.covers(method)
+        self.key.body != cache_key::BodyKey::None && has_body(method) && self.covers(method)
     }
 }
 
@@ -298,7 +299,7 @@ impl Config {
         rate_limit::check(self.limits.client.iter().chain(&self.limits.address))?;
         rollout::check(self.upstream.as_deref(), self.rollout.as_ref(), self.shadow.as_ref())?;
         let Some(cache) = &self.cache else { return Ok(()) };
-        for method in cache.methods.iter().filter(|method| cache_key::has_body(method)) {
+        for method in cache.methods.iter().filter(|method| has_body(method)) {
             if cache.key.body == cache_key::BodyKey::None {
                 return Err(format!("caches {method}, so its key needs `body: json`"));
             }
@@ -321,4 +322,10 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// HEAD comes with GET.
+pub(super) fn lists(methods: &[String], method: &str) -> bool {
+    let method = if method == "HEAD" { "GET" } else { method };
+    methods.iter().any(|m| m == method)
 }

@@ -21,7 +21,8 @@ impl Pattern {
     pub(super) fn new(text: &str) -> Result<Self, String> {
         let mut canonical = String::new();
         let bare: String = text.chars().filter(|c| !"{}".contains(*c)).collect();
-        crate::target::path(&bare, &mut canonical).map_err(|reason| format!("`{text}` is not a path ({reason})"))?;
+        crate::http::target::path(&bare, &mut canonical)
+            .map_err(|reason| format!("`{text}` is not a path ({reason})"))?;
         let (text, open) = match text.strip_suffix("/**") {
             Some(rest) => (rest, true),
             None => (text.strip_suffix('/').unwrap_or(text), false),

@@ -2,7 +2,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::head::Headers;
+use crate::http::head::Headers;
 use crate::request_body::most;
 
 fn routes(value: serde_json::Value) -> Result<Routes, Mistake> {

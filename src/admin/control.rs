@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use addrgate_filters::breaker::{Breaker, Force};
-use addrgate_filters::degrade::Level;
 use addrgate_filters::reply::{Cause, Code, Reply};
-use addrgate_filters::units::Span;
+use addrgate_filters::traffic::breaker::{Breaker, Force};
+use addrgate_filters::traffic::degrade::Level;
+use addrgate_filters::traffic::units::Span;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;

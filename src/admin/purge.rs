@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use addrgate_filters::cache_key::find;
-use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::http::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code, Reply};
 use serde::Deserialize;
 use serde_json::json;

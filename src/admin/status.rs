@@ -1,6 +1,6 @@
 //! How the process is: for `GET /admin/v1/status`, for detailed health, and in numbers for `/metrics`.
 
-use addrgate_filters::breaker::State;
+use addrgate_filters::traffic::breaker::State;
 use serde_json::{Map, Value, json};
 
 use crate::shared::Shared;

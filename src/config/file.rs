@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use addrgate_filters::units::{Rate, Secret, Size, Span};
-use addrgate_filters::{address, breaker, budget, client, cors, degrade, edge, priority, queue, rate_limit, route};
+use addrgate_filters::traffic::units::{Rate, Secret, Size, Span};
+use addrgate_filters::traffic::{breaker, budget, degrade, queue};
+use addrgate_filters::{address, client, cors, edge, priority, rate_limit, route};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};

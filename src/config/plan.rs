@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use addrgate_filters::route::{self, Auth, Body, Kind, Routes};
-use addrgate_filters::units::{Secret, Size, Span};
+use addrgate_filters::traffic::units::{Secret, Size, Span};
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{
     Filters, address, breaker, cache_key, client, cors, degrade, edge, priority, queue, rate_limit, request_body,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use addrgate_filters::address::unit;
-use addrgate_filters::proxy_protocol;
+use addrgate_filters::http::proxy_protocol;
 use bytes::BytesMut;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream as Tcp;

@@ -1,7 +1,7 @@
 //! How far a request's body reaches on the wire, so that all of it is there before the request takes a place at the
 //! upstream: who sends slowly keeps only its own connection waiting.
 
-use addrgate_filters::head::Head;
+use addrgate_filters::http::head::Head;
 use http::Version;
 
 /// How a body is sent.

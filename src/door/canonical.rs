@@ -2,8 +2,8 @@
 //! statement of where the body ends, and nothing that was meant for the client's connection alone.
 
 use addrgate_filters::Stop;
-use addrgate_filters::cache_key::has_body;
-use addrgate_filters::head::Head;
+use addrgate_filters::http::body::has_body;
+use addrgate_filters::http::head::Head;
 use addrgate_filters::verdict::Verdict;
 use http::Version;
 
@@ -100,7 +100,7 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use addrgate_filters::head::Headers;
+    use addrgate_filters::http::head::Headers;
     use rstest::rstest;
 
     use super::*;

@@ -181,7 +181,7 @@ fn malformed(is_trailer: bool) -> Cause {
 
 /// `tchar` of RFC 9110 section 5.6.2.
 fn is_token(byte: u8) -> bool {
-    addrgate_filters::cache_policy::list::is_token(byte)
+    addrgate_filters::http::cache_policy::list::is_token(byte)
 }
 
 /// What a field value or a quoted string may hold: visible characters, blanks, and bytes that are not ASCII.

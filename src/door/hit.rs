@@ -3,10 +3,10 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use addrgate_filters::cache_policy::conditional::names_tag;
-use addrgate_filters::cache_policy::downstream::Audience;
-use addrgate_filters::head::{Head, Moment};
-use addrgate_filters::meta::Stamp;
+use addrgate_filters::http::cache_policy::conditional::names_tag;
+use addrgate_filters::http::cache_policy::downstream::Audience;
+use addrgate_filters::http::head::{Head, Moment};
+use addrgate_filters::http::meta::Stamp;
 use addrgate_filters::verdict::Verdict;
 use bytes::Bytes;
 use http::Version;
@@ -115,7 +115,7 @@ fn plain<'a>(head: &Head<'a>, directives: bool) -> Option<Plain<'a>> {
     let mut plain = Plain::default();
     let mut thought = false;
     // Other methods are never answered 304 (RFC 9110 section 15.4.5).
-    let reads = !addrgate_filters::cache_key::has_body(head.method);
+    let reads = !addrgate_filters::http::body::has_body(head.method);
     head.headers.all(|name, value| match name.len() {
         2 => thought |= name.eq_ignore_ascii_case("te"),
         5 => thought |= name.eq_ignore_ascii_case("range"),
@@ -226,7 +226,7 @@ impl Hit<'_> {
     }
 }
 
-/// `Cache-Status` and `X-Cache` of a hit, as `addrgate_filters::cache_status` words them, but without its formatting.
+/// `Cache-Status` and `X-Cache` of a hit, as `addrgate_filters::http::cache_status` words them, but without its formatting.
 fn status(left: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"cache-status: addrgate; hit; ttl=");
     out.extend_from_slice(itoa::Buffer::new().format(left).as_bytes());
@@ -254,8 +254,8 @@ fn not_modified_head(head: &[u8], weak: bool, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use addrgate_filters::cache_status::Status;
-    use addrgate_filters::head::Headers;
+    use addrgate_filters::http::cache_status::Status;
+    use addrgate_filters::http::head::Headers;
     use rstest::rstest;
 
     use super::*;

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use addrgate_filters::head::{Head, Headers};
+use addrgate_filters::http::head::{Head, Headers};
 use addrgate_filters::verdict::Verdict;
 use foldhash::fast::RandomState;
 use http::Version;
@@ -188,7 +188,7 @@ impl Words {
 mod tests {
     use std::path::Path;
 
-    use addrgate_filters::head::Moment;
+    use addrgate_filters::http::head::Moment;
     use proptest::prelude::*;
     use rstest::rstest;
 

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use addrgate_filters::head::{Head, Headers, Moment};
+use addrgate_filters::http::head::{Head, Headers, Moment};
 use addrgate_filters::reply::{Cause, Code};
 use http::Version;
 

@@ -67,7 +67,7 @@ impl Log {
     /// Not read yet.
     pub(super) fn new(redis: Arc<Redis>, length: usize) -> Self {
         let [stream, seen, read] = ["{log}", "{log}:seen", "{log}:read"].map(|key| redis.key(key));
-        let instance = addrgate_filters::request_id::RequestId::new().as_str().to_owned();
+        let instance = addrgate_filters::http::request_id::RequestId::new().as_str().to_owned();
         Self { redis, stream, seen, read, instance, length, left: Mutex::default() }
     }
 

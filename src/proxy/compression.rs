@@ -3,7 +3,7 @@
 //! The module takes the first coding of `Accept-Encoding` and ignores weights, so we choose and leave it one. It also has
 //! no idea of answers that are too small to be worth it.
 
-use addrgate_filters::cache_policy::list;
+use addrgate_filters::http::cache_policy::list;
 use http::header::{self, HeaderName};
 use pingora::Result;
 use pingora::http::ResponseHeader;

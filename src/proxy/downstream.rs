@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use addrgate_filters::cache_policy::Config;
-use addrgate_filters::cache_policy::downstream::{Audience, ORIGINAL, Openness, Terms, write};
+use addrgate_filters::http::cache_policy::Config;
+use addrgate_filters::http::cache_policy::downstream::{Audience, ORIGINAL, Openness, Terms, write};
 use pingora::Result;
 use pingora::cache::CachePhase;
 use pingora::http::ResponseHeader;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use addrgate_filters::Stop;
 use addrgate_filters::reply::Cause;
 use addrgate_filters::route::Route;
-use addrgate_filters::verdict::Answered;
+use addrgate_filters::traffic::Answered;
 use http::{HeaderMap, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;

@@ -1,7 +1,7 @@
 //! `meta` in a successful JSON response: the part of the head; the body's filter writes it.
 
-use addrgate_filters::cache_policy::downstream::Openness;
-use addrgate_filters::meta::Stamp;
+use addrgate_filters::http::cache_policy::downstream::Openness;
+use addrgate_filters::http::meta::Stamp;
 use http::{StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;

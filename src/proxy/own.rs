@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use addrgate_filters::degrade::Level;
 use addrgate_filters::reply::{Cause, Code, Reply, render, timestamp};
 use addrgate_filters::route::Answer;
+use addrgate_filters::traffic::degrade::Level;
 use addrgate_filters::verdict::Verdict;
 use futures::future::{BoxFuture, FutureExt, Shared, join_all};
 use serde_json::{Map, Value, json};

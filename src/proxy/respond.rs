@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::Stop;
-use addrgate_filters::cache_policy::downstream::{Audience, ORIGINAL, Openness};
-use addrgate_filters::cache_policy::fields::strip_hop_by_hop;
 use addrgate_filters::cors::EXPOSED;
+use addrgate_filters::http::cache_policy::downstream::{Audience, ORIGINAL, Openness};
+use addrgate_filters::http::cache_policy::fields::strip_hop_by_hop;
 use addrgate_filters::reply::{Cause, Reply, render, wants_problem};
 use addrgate_filters::route::{Answer, Route};
 use addrgate_filters::verdict::Verdict;

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use addrgate_filters::cache_policy::storing::Reason;
-use addrgate_filters::cache_status::{Forward, Outcome, Status};
+use addrgate_filters::http::cache_policy::storing::Reason;
+use addrgate_filters::http::cache_status::{Forward, Outcome, Status};
 use http::header::{self, HeaderMap};
 use pingora::Result;
 use pingora::cache::CachePhase;

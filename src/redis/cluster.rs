@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::breaker::{self, Breaker};
+use addrgate_filters::traffic::breaker::{self, Breaker};
 use arc_swap::ArcSwap;
 use futures::future::select_ok;
 use redis::{Value, cmd};

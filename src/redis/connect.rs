@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use addrgate_filters::units::Secret;
+use addrgate_filters::traffic::units::Secret;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::breaker::Breaker;
+use addrgate_filters::traffic::breaker::Breaker;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use redis::{FromRedisValue, cmd};
 use tokio::sync::Notify;

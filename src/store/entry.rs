@@ -11,7 +11,7 @@ use std::{
 
 use addrgate_filters::{
     cache_key::Key,
-    cache_policy::{
+    http::cache_policy::{
         downstream::{ORIGINAL, Openness},
         freshness::Windows,
         list,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use addrgate_filters::cache_key::Key;
-use addrgate_filters::cache_policy::{freshness::Windows, reuse::Times};
+use addrgate_filters::http::cache_policy::{freshness::Windows, reuse::Times};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderName;
 

@@ -110,7 +110,7 @@ impl Second {
     pub(super) async fn lease(&self, id: &Id) -> Result<Option<Lease>, ()> {
         let Some(time) = self.lease else { return Ok(None) };
         let key = format!("{}:lease", key(&self.redis, id));
-        let token = addrgate_filters::request_id::RequestId::new().as_str().to_owned();
+        let token = addrgate_filters::http::request_id::RequestId::new().as_str().to_owned();
         let mut command = cmd("SET");
         command.arg(&key).arg(&token).arg("NX").arg("PX").arg(millis(time));
         match self.redis.ask::<Option<String>>(&key, &command).await {

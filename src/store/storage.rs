@@ -6,8 +6,8 @@ use std::{
     time::SystemTime,
 };
 
-use addrgate_filters::cache_policy::{part::Wanted, vary};
-use addrgate_filters::{cache_key::Key, head::Headers};
+use addrgate_filters::http::cache_policy::{part::Wanted, vary};
+use addrgate_filters::{cache_key::Key, http::head::Headers};
 use async_trait::async_trait;
 use http::HeaderName;
 use moka::ops::compute::Op;

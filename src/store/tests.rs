@@ -1,4 +1,4 @@
-use addrgate_filters::cache_policy::{freshness::Windows, reuse::Times};
+use addrgate_filters::http::cache_policy::{freshness::Windows, reuse::Times};
 use bytes::Bytes;
 use futures::FutureExt;
 use pingora::{

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use addrgate_filters::cache_policy::date;
+use addrgate_filters::http::cache_policy::date;
 use addrgate_filters::reply::{Cause, Code};
 use addrgate_filters::request_body::too_slow;
 use addrgate_filters::route::{Kind, Route};

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use addrgate_filters::cache_policy::list;
+use addrgate_filters::http::cache_policy::list;
 use addrgate_filters::reply::{Cause, Code};
 use bytes::Bytes;
 use flate2::write::{MultiGzDecoder, ZlibDecoder};

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use addrgate_filters::priority::Class;
-use addrgate_filters::queue::{Queue, Slot};
+use addrgate_filters::traffic::Class;
+use addrgate_filters::traffic::queue::{Queue, Slot};
 use async_trait::async_trait;
 use pingora::connectors::L4Connect;
 use pingora::protocols::l4::socket::SocketAddr as Place;

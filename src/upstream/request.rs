@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use addrgate_filters::degrade::Effects;
-use addrgate_filters::head::Headers;
+use addrgate_filters::http::head::Headers;
 use addrgate_filters::reply::wants_problem;
 use addrgate_filters::route::Route;
+use addrgate_filters::traffic::degrade::Effects;
 use addrgate_filters::verdict::Verdict;
 use http::header::{self, HeaderName};
 use http::request::Parts as ReqParts;
@@ -224,7 +224,7 @@ fn join_cookies(headers: &mut http::HeaderMap) -> pingora::Result<()> {
 mod tests {
     use std::sync::Arc;
 
-    use addrgate_filters::request_id::RequestId;
+    use addrgate_filters::http::request_id::RequestId;
     use addrgate_filters::route::Routes;
     use serde_json::json;
 

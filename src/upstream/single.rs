@@ -2,7 +2,7 @@
 //! differently, so the gateway makes it one, or refuses the response where that would be a guess about where a body ends or
 //! which resource is meant.
 
-use addrgate_filters::cache_policy::list;
+use addrgate_filters::http::cache_policy::list;
 use addrgate_filters::reply::{Cause, Code};
 use http::header::{self, HeaderMap, HeaderName};
 

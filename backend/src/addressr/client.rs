@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use addrgate_filters::units::{Rate, Span};
+use addrgate_filters::traffic::units::{Rate, Span};
 use reqwest::{StatusCode, Url, header, redirect};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;

@@ -1,12 +1,12 @@
 //! The breaker in front of the pool: while the server is away, statements are refused at once instead of waiting for their
 //! deadlines one after the other, and one probe of our own finds out when it is back. It is the gateway's breaker
-//! (`addrgate_filters::breaker`).
+//! (`addrgate_filters::traffic::breaker`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::breaker::{Breaker, Config, Permit, Refused, State};
-use addrgate_filters::units::Span;
+use addrgate_filters::traffic::breaker::{Breaker, Config, Permit, Refused, State};
+use addrgate_filters::traffic::units::Span;
 use tokio::time::Instant;
 
 use super::{Database, Failure};

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use addrgate_filters::head::Headers;
+use addrgate_filters::http::head::Headers;
 use addrgate_filters::reply::wants_problem;
 use addrgate_filters::request_id::is_usable;
 use axum::extract::{Request, State};

@@ -10,7 +10,7 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::rate_limit::{OnError, SCRIPT};
+use addrgate_filters::traffic::leases::{OnError, SCRIPT};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 

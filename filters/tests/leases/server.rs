@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use addrgate_filters::client::Client;
-use addrgate_filters::head::{Head, Headers};
-use addrgate_filters::rate_limit::{Accounts, Asks, Config, OnError, RateLimit, SCRIPT};
+use addrgate_filters::http::head::{Head, Headers};
+use addrgate_filters::rate_limit::{Accounts, Config, RateLimit};
+use addrgate_filters::traffic::leases::{Asks, OnError, SCRIPT};
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Filter, Flow};
 use redis::aio::MultiplexedConnection;

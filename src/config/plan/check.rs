@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use addrgate_filters::cache_policy::downstream::Cdn;
+use addrgate_filters::http::cache_policy::downstream::Cdn;
 use addrgate_filters::route::Auth;
-use addrgate_filters::units::{Secret, Size};
+use addrgate_filters::traffic::units::{Secret, Size};
 use addrgate_filters::{client, route};
 use rustls::sign::CertifiedKey;
 

@@ -1,0 +1,147 @@
+//! How many requests an upstream gets at once: additive increase, multiplicative decrease, between a floor and a ceiling.
+//!
+//! The limit grows by one per round of good answers and shrinks by a tenth at most once per round of bad ones. A slow answer
+//! or a timeout counts only while at least half of the limit is in use: one among three requests says nothing about sixty.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::traffic::Answered;
+
+/// What a bad sign leaves of the limit.
+const BACKOFF: f64 = 0.9;
+
+#[derive(Debug)]
+pub(super) struct Limit {
+    value: f64,
+    floor: usize,
+    ceiling: usize,
+    /// When it last shrank. Calls begun before say nothing about the limit of now.
+    shrunk: Option<Instant>,
+}
+
+impl Limit {
+    /// Begins at the ceiling, which the operator has found bearable; a start from below would refuse the first burst.
+    pub(super) fn new(floor: usize, ceiling: usize) -> Self {
+        Self { value: ceiling as f64, floor, ceiling, shrunk: None }
+    }
+
+    /// Whole requests.
+    pub(super) fn now(&self) -> usize {
+        // Between floor and ceiling, both small and positive.
+        self.value as usize
+    }
+
+    /// Other bounds. A limit that stood at the old ceiling had found nothing, so it goes to the new one.
+    pub(super) fn configure(&mut self, floor: usize, ceiling: usize) {
+        let value = if self.now() == self.ceiling { ceiling as f64 } else { self.value };
+        (self.floor, self.ceiling) = (floor, ceiling);
+        self.value = value.clamp(floor as f64, ceiling as f64);
+    }
+
+    /// What came of a call that began at `began`, with so many running, itself included. An answer after `slow` is bad.
+    pub(super) fn learn(
+        &mut self,
+        answered: Answered,
+        elapsed: Duration,
+        slow: Duration,
+        began: Instant,
+        running: usize,
+    ) {
+        let bad = match answered {
+            Answered::Ok => elapsed >= slow,
+            Answered::Throttled | Answered::Overloaded | Answered::TimedOut => true,
+            // Quick failures say nothing about how much it can bear; the breaker counts them.
+            Answered::Failed => return,
+        };
+        if !bad {
+            self.value = (self.value + 1.0 / self.value).min(self.ceiling as f64);
+            return;
+        }
+        // Such a response is quick and leaves few running, so that says nothing there.
+        let used = matches!(answered, Answered::Throttled | Answered::Overloaded) || running as f64 >= self.value / 2.0;
+        if used && self.shrunk.is_none_or(|shrunk| began >= shrunk) {
+            self.value = (self.value * BACKOFF).max(self.floor as f64);
+            self.shrunk = Some(Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const SLOW: Duration = Duration::from_secs(1);
+
+    #[rstest]
+    #[case(Answered::Ok, 100, false)]
+    #[case(Answered::Ok, 1000, true)]
+    #[case(Answered::Overloaded, 1, true)]
+    #[case(Answered::Throttled, 1, true)]
+    #[case(Answered::TimedOut, 1000, true)]
+    #[case(Answered::Failed, 1, false)]
+    #[tokio::test(start_paused = true)]
+    async fn bad_signs(#[case] answered: Answered, #[case] elapsed: u32, #[case] bad: bool) {
+        let mut limit = Limit::new(4, 100);
+        limit.learn(answered, elapsed * MS, SLOW, Instant::now(), 100);
+        assert_eq!(limit.now(), if bad { 90 } else { 100 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_per_round() {
+        let mut limit = Limit::new(4, 100);
+        let began = Instant::now();
+        tokio::time::advance(MS).await;
+        (0..50).for_each(|_| limit.learn(Answered::TimedOut, SLOW, SLOW, began, 100));
+        assert_eq!(limit.now(), 90, "all of them began under the old limit");
+        limit.learn(Answered::TimedOut, SLOW, SLOW, Instant::now(), 100);
+        assert_eq!(limit.now(), 81);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn never_below_the_floor_nor_above_the_ceiling_and_back_by_one_a_round() {
+        let mut limit = Limit::new(4, 100);
+        for _ in 0..100 {
+            limit.learn(Answered::Overloaded, MS, SLOW, Instant::now(), 100);
+        }
+        assert_eq!(limit.now(), 4);
+        for round in 1..=20 {
+            (0..limit.now()).for_each(|_| limit.learn(Answered::Ok, MS, SLOW, Instant::now(), limit.now()));
+            assert!((4 + round * 3 / 4..=4 + round).contains(&limit.now()), "{} after {round}", limit.now());
+        }
+        (0..100_000).for_each(|_| limit.learn(Answered::Ok, MS, SLOW, Instant::now(), 100));
+        assert_eq!(limit.now(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_counts_only_while_the_limit_is_used() {
+        let mut limit = Limit::new(4, 100);
+        limit.learn(Answered::TimedOut, SLOW, SLOW, Instant::now(), 49);
+        assert_eq!(limit.now(), 100);
+        limit.learn(Answered::TimedOut, SLOW, SLOW, Instant::now(), 50);
+        assert_eq!(limit.now(), 90);
+        limit.learn(Answered::Overloaded, MS, SLOW, Instant::now(), 1);
+        assert_eq!(limit.now(), 81);
+    }
+
+    #[test]
+    fn other_bounds() {
+        let mut limit = Limit::new(4, 100);
+        limit.configure(4, 200);
+        assert_eq!(limit.now(), 200, "it had found nothing below the ceiling");
+        limit.learn(Answered::Overloaded, MS, SLOW, Instant::now(), 200);
+        limit.configure(4, 300);
+        assert_eq!(limit.now(), 180);
+        limit.configure(4, 50);
+        assert_eq!(limit.now(), 50);
+        limit.configure(4, 100);
+        assert_eq!(limit.now(), 100, "at the ceiling again, and that had not been found too high");
+        limit.learn(Answered::Overloaded, MS, SLOW, Instant::now() + MS, 100);
+        limit.configure(95, 100);
+        assert_eq!(limit.now(), 95);
+    }
+}
