@@ -122,8 +122,8 @@ pub(crate) async fn find(
         let possible = parsed.possible();
         let names = search.streets.known(&possible).await?;
         readings = wanted.added_to(parsed.familiar(possible, &names));
-        known.localities = names.localities;
-        known.others = search.streets.left_over(&readings).await?;
+        known = Known::of(&readings, names.localities);
+        known.others = search.streets.left_over(&readings, &known).await?;
         found = search.exact(&readings, &known).await?;
     }
     if !found.is_good() {
@@ -164,9 +164,12 @@ impl Wanted {
     }
 }
 
-/// Whether it is the place that was typed.
+/// Whether it is the place that was typed. The one name that a text without a suburb has may be the suburb, and what stands in front
+/// the street, misspelt.
 fn sure(fit: &Fit<'_>) -> bool {
-    fit.verdict.points <= SURE && !fit.reading.leaves_parts()
+    let Reading { street, locality, .. } = fit.reading;
+    let bare = locality.is_none() && street.as_ref().is_some_and(|street| street.types.is_empty());
+    fit.verdict.points <= SURE && !fit.reading.leaves_parts() && !(bare && fit.reading.leaves_names())
 }
 
 /// What the stages hand on.

@@ -3,6 +3,7 @@
 //! tables and closed word lists. Which names exist the database tells (`lookup`), and `rank` judges.
 
 mod best;
+mod characters;
 mod clean;
 pub(crate) mod codes;
 mod lattice;
@@ -81,8 +82,15 @@ impl Reading {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Names {
     pub streets: HashSet<String>,
-    /// With the states that have a locality of the name.
-    pub localities: HashMap<String, Vec<String>>,
+    pub localities: HashMap<String, Vec<Town>>,
+}
+
+/// A locality of some name.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Town {
+    pub state: String,
+    /// Of its addresses.
+    pub postcodes: Vec<String>,
 }
 
 /// A text, read.
@@ -96,10 +104,35 @@ pub(crate) struct Parsed {
     open: bool,
 }
 
-/// The streets that a name left over may be; none where it does not end in a street type as tables know it.
-pub(crate) fn streets_named(name: &str) -> Vec<Street> {
-    let named = middle::streets(&words(name).list, false);
-    named.into_iter().filter(|street| !street.types.is_empty() && street.misspelt.is_none()).collect()
+/// The streets that a name left over may be, and the number in front of them; none where it does not end in a street type as
+/// tables know it.
+pub(crate) fn streets_named(name: &str) -> (Option<String>, Vec<Street>) {
+    let mut list = words(name).list;
+    while list.last().is_some_and(|word| matches!(word.text.as_str(), "AND" | "OR" | "AKA" | "ALSO")) {
+        list.pop();
+    }
+    let numbers = list.iter().take_while(|word| premises::is_number(&word.text)).count();
+    let named = middle::streets(&list[numbers..], false);
+    let named = named.into_iter().filter(|street| !street.types.is_empty() && street.misspelt.is_none());
+    (numbers.checked_sub(1).map(|last| list[last].text.clone()), named.collect())
+}
+
+/// The state that words say, all of them and nothing else, spelt as it may be.
+pub(crate) fn state_named(name: &str) -> Option<&'static str> {
+    codes::STATE
+        .code(name)
+        .or_else(|| codes::STATE.code(&name.replace(' ', "")))
+        .or_else(|| codes::misspelt_state(name))
+}
+
+/// Whether words name another country, and nothing else.
+pub(crate) fn is_foreign(name: &str) -> bool {
+    self::words::lists(name).is_some_and(|lists| lists.foreign)
+}
+
+/// Whether a city or a region goes by this name, of which suburbs are a part.
+pub(crate) fn is_city(name: &str) -> bool {
+    self::words::CITIES.split('|').any(|city| city == name)
 }
 
 type Spans<T> = BTreeMap<(usize, usize), Vec<T>>;
@@ -238,6 +271,7 @@ impl Parsed {
                 Role::Number { first, last } => {
                     head.number = Some(first.clone());
                     head.number_last.clone_from(last);
+                    left.range(from, span.to);
                     swapped |= middle.street.is_some();
                 }
                 Role::Street => {
@@ -268,7 +302,7 @@ impl Parsed {
                     };
                     left.add(from, span, at);
                 }
-                Role::Again | Role::Country | Role::Contact | Role::Blank => {}
+                Role::Again | Role::Country | Role::Contact | Role::Blank | Role::Joint => {}
             }
         }
         if self.words.cut {

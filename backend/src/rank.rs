@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 pub(crate) use self::issue::{Issue, Kind, Severity, Verdict};
 pub(crate) use self::order::{Scored, ranked};
 use crate::lookup::{Record, Spot};
-use crate::parse::{Reading, Street};
+use crate::parse::{Left, Reading, Street, Town, streets_named};
 
 /// Confidence from which an address counts as valid.
 pub(crate) const VALID: u8 = 80;
@@ -58,12 +58,29 @@ pub(crate) struct Fit<'r> {
 /// What is known to exist as it was typed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    /// Names of localities, in search form, with the states that have one.
-    pub localities: HashMap<String, Vec<String>>,
+    /// Names of localities, in search form.
+    pub localities: HashMap<String, Vec<Town>>,
     /// Streets that words left over name.
     pub others: Vec<Spot>,
+    /// What words left over may name as a street, with the number in front.
+    pub named: HashMap<String, (Option<String>, Vec<Street>)>,
     /// The street, in the locality or postcode that was typed.
     pub street: bool,
+}
+
+impl Known {
+    /// The localities, and what the words that `readings` leave over may name.
+    pub(crate) fn of(readings: &[Reading], localities: HashMap<String, Vec<Town>>) -> Self {
+        let mut named = HashMap::new();
+        for left in readings.iter().flat_map(|reading| reading.left.iter()) {
+            if let Left::Name { words, .. } = left
+                && !named.contains_key(words)
+            {
+                named.insert(words.clone(), streets_named(words));
+            }
+        }
+        Self { localities, named, ..Self::default() }
+    }
 }
 
 /// What `spot` costs under `reading`, none when it can't be meant. Misspellings count only when `tolerant`.

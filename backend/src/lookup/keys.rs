@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::parse::{Left, Reading, Street, streets_named};
+use crate::parse::{Left, Reading, Street};
+use crate::rank::Known;
 
 /// Letters of an unfinished word that are enough to look it up by.
 const ENOUGH: usize = 3;
@@ -51,17 +52,17 @@ impl LeftOver {
     /// Names looked for at most: a text of many streets is no address.
     const MOST: usize = 24;
 
-    pub(super) fn gather(readings: &[Reading]) -> Self {
+    pub(super) fn gather(readings: &[Reading], known: &Known) -> Self {
         let (mut pairs, mut alone) = (BTreeSet::new(), BTreeSet::new());
         for reading in readings {
             for left in reading.left.iter() {
                 let Left::Name { words, .. } = left else { continue };
-                for street in streets_named(words) {
+                for street in known.named.get(words).iter().flat_map(|(_, streets)| streets) {
                     match &reading.locality {
                         Some(locality) if pairs.len() < Self::MOST => {
-                            _ = pairs.insert((street.name, locality.name.clone()))
+                            _ = pairs.insert((street.name.clone(), locality.name.clone()))
                         }
-                        None if alone.len() < Self::MOST => _ = alone.insert(street.name),
+                        None if alone.len() < Self::MOST => _ = alone.insert(street.name.clone()),
                         _ => {}
                     }
                 }

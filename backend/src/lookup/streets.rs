@@ -7,7 +7,8 @@ use super::Spot;
 use super::keys::{Anywhere, Begun, LeftOver, Pairs, distinct, postcode, state, streets_by_postcode};
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::parse::{Names, Possible, Reading};
+use crate::parse::{Names, Possible, Reading, Town};
+use crate::rank::Known;
 
 const HERE: &str = include_str!("../sql/lookup/streets_here.sql");
 const BEGUN: &str = include_str!("../sql/lookup/streets_begun.sql");
@@ -134,15 +135,18 @@ impl Streets<'_> {
             let name = row.get("name");
             match row.get("is_street") {
                 true => _ = names.streets.insert(name),
-                false => _ = names.localities.insert(name, row.get("states")),
+                false => {
+                    let town = Town { state: row.get("state"), postcodes: row.get("postcodes") };
+                    names.localities.entry(name).or_default().push(town);
+                }
             }
         }
         Ok(names)
     }
 
     /// The streets, in the localities or the postcode of the readings, that words left over name.
-    pub(super) async fn left_over(&self, readings: &[Reading]) -> Result<Vec<Spot>, ApiError> {
-        let left = LeftOver::gather(readings);
+    pub(super) async fn left_over(&self, readings: &[Reading], known: &Known) -> Result<Vec<Spot>, ApiError> {
+        let left = LeftOver::gather(readings, known);
         self.exactly(&left.pairs, &left.alone, postcode(readings)).await
     }
 

@@ -71,6 +71,7 @@ fn bit(role: &Role) -> u16 {
         | Role::Aside { .. }
         | Role::Contact
         | Role::Blank
+        | Role::Joint
         | Role::Stray => OTHER,
     }
 }
@@ -130,6 +131,8 @@ fn step(lattice: &Lattice<'_>, path: &Path, at: usize, span: &Span) -> Option<u1
             () => 2,
         },
         Role::Postcode { .. } => match () {
+            // `AU-2170`
+            () if mark == Mark::Hyphen && lattice.is_country(at - 1) => 0,
             () if matches!(mark, Mark::Slash | Mark::Hyphen) && path.last & (STATE | LOCALITY) == 0 => return None,
             () if has(POSTCODE) => 2,
             () if path.last & (LOCALITY | STATE) != 0 => 0,
@@ -160,7 +163,8 @@ fn step(lattice: &Lattice<'_>, path: &Path, at: usize, span: &Span) -> Option<u1
         Role::Again if path.last != LOCALITY || path.from as usize + (span.to - at) != at => return None,
         Role::Again | Role::Stray | Role::Foreign | Role::Beside => 0,
         Role::Aside { after: true } if !(has(NUMBER | LOT) && has(STREET)) => return None,
-        Role::Plan | Role::Country | Role::Aside { .. } | Role::Contact | Role::Blank | Role::Postal => 0,
+        Role::Joint if path.last & (NUMBER | STREET | FLAT | NAME) == 0 => return None,
+        Role::Plan | Role::Joint | Role::Country | Role::Aside { .. } | Role::Contact | Role::Blank | Role::Postal => 0,
     };
     Some(cost + span.cost)
 }

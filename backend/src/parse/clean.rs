@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use super::characters::plain;
 use super::normal::MAX_CHARS;
 
 /// Letters of the longest entity or tag that is undone.
@@ -39,7 +40,7 @@ const ENTITIES: &[(&str, &str)] = &[
 
 /// The text that was meant, of at most [`MAX_CHARS`] characters of what was given.
 pub(super) fn clean(text: &str) -> String {
-    let text: String = text.chars().take(MAX_CHARS).filter_map(plain).collect();
+    let text: String = text.chars().take(MAX_CHARS).collect();
     let text = percent_decoded(&text);
     let mut text = text.into_owned();
     for (misread, meant) in MISREAD {
@@ -49,22 +50,63 @@ pub(super) fn clean(text: &str) -> String {
     for _ in 0..2 {
         text = decoded(&text);
     }
+    text = without_coordinates(&separated(&plain(&text)));
     let words = text.split(char::is_whitespace).filter(|word| is_link(word)).map(str::to_owned).collect::<Vec<_>>();
     for word in words {
         text = text.replace(&word, " ");
     }
-    without_decimals(&text)
+    without_decimals(&text).chars().take(MAX_CHARS).collect()
 }
 
-/// Full-width letters, digits and signs are the common ones; marks without a width are nothing.
-fn plain(c: char) -> Option<char> {
-    match c {
-        '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{ad}' => None,
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0),
-        '\u{3000}' => Some(' '),
-        '\u{3001}' => Some(','),
-        _ => Some(c),
+/// `9SmithStreetHorsham` has its words apart, `12..14` and `18(B)` are a range and one number.
+fn separated(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let at = |index: usize| chars.get(index).copied().unwrap_or(' ');
+    let rises = |index: usize| at(index).is_ascii_lowercase() && at(index + 1).is_ascii_uppercase();
+    let glued = !text.contains(char::is_whitespace) && (0..chars.len()).filter(|&index| rises(index)).count() > 1;
+    let mut out = String::with_capacity(text.len());
+    let mut index = 0;
+    while index < chars.len() {
+        let (digit, after) = (at(index).is_ascii_digit(), index + 1);
+        out.push(chars[index]);
+        index = after;
+        if digit && at(after) == '.' && at(after + 1) == '.' {
+            let dots = (after..).take_while(|&index| at(index) == '.').count();
+            if at(after + dots).is_ascii_digit() {
+                out.push('-');
+                index += dots;
+            }
+        } else if digit && at(after) == '(' && at(after + 1).is_ascii_alphabetic() && at(after + 2) == ')' {
+            out.push(at(after + 1));
+            index += 3;
+        } else if glued
+            && (rises(index - 1) || digit && at(after).is_ascii_uppercase() && at(after + 1).is_ascii_lowercase())
+        {
+            out.push(' ');
+        }
     }
+    out
+}
+
+/// Two decimals side by side are a position, which says nothing about how an address is written.
+fn without_coordinates(text: &str) -> String {
+    let places = |word: &str| {
+        let word = word.trim_matches(|c: char| matches!(c, '(' | ')' | '[' | ']' | ',' | ';' | '-' | '+' | '\u{b0}'));
+        let (whole, part) = word.split_once('.')?;
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        (whole.len() <= 3 && digits(whole) && digits(part)).then_some(part.len())
+    };
+    let parts: Vec<&str> = text.split_inclusive([' ', ',']).collect();
+    let real: Vec<usize> =
+        (0..parts.len()).filter(|&index| !parts[index].trim_matches([' ', ',']).is_empty()).collect();
+    let mut dropped = vec![false; parts.len()];
+    for pair in real.windows(2) {
+        let [Some(one), Some(other)] = [pair[0], pair[1]].map(|index| places(parts[index].trim())) else { continue };
+        if one.max(other) > 1 {
+            pair.iter().for_each(|&index| dropped[index] = true);
+        }
+    }
+    parts.iter().zip(&dropped).map(|(part, dropped)| if *dropped { "," } else { part }).collect()
 }
 
 /// `%20`; and `+` for a blank where there is no other.
@@ -173,17 +215,22 @@ mod tests {
     #[case("100% Pure, 2 Olga Ave", "100% Pure, 2 Olga Ave")]
     #[case("\u{feff}1 Olga\u{200b} Ave", "1 Olga Ave")]
     #[case("１２／３ Ｏｌｇａ", "12/3 Olga")]
-    #[case("1&nbsp;Olga&#160;Ave", "1 Olga\u{a0}Ave")]
+    #[case("1&nbsp;Olga&#160;Ave", "1 Olga Ave")]
     #[case("1&amp;nbsp;Olga", "1 Olga")]
     #[case("O&#39;Connell O&#x27;Neil", "O'Connell O'Neil")]
     #[case("1 Olga Ave<br/>Horsham<BR>VIC</p>", "1 Olga Ave\nHorsham\nVIC\n")]
     #[case("1 Olga Ave\\nHorsham\\r\\nVIC", "1 Olga Ave\nHorsham\n\nVIC")]
-    #[case("1\\2 Olga Ave \\u00a0x", "1\\2 Olga Ave \u{a0}x")]
+    #[case("1\\2 Olga Ave \\u00a0x", "1\\2 Olga Ave  x")]
     #[case("O\u{e2}\u{20ac}\u{2122}Connell", "O'Connell")]
     #[case("5.0 Olga Ave, 3400.0", "5 Olga Ave, 3400")]
     #[case("5.05 No.07 v1.0.0", "5.05 No.07 v1.0.0")]
     #[case("12 Olga Ave, me@example.com", "12 Olga Ave,  ")]
     #[case("a < b & c > d", "a < b & c > d")]
+    #[case("9OlgaAveHorshamVIC3400", "9 Olga Ave Horsham VIC3400")]
+    #[case("McDonald", "McDonald")]
+    #[case("12..14 Olga Ave, 18(B) Olga Ave... (A) 5 (x)", "12-14 Olga Ave, 18B Olga Ave... (A) 5 (x)")]
+    #[case("5 Olga Ave (-33.12, 151.2)", "5 Olga Ave , ,")]
+    #[case("Suite 2.01, 5 Olga Ave", "Suite 2.01, 5 Olga Ave")]
     fn what_was_meant(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(clean(text), expected);
     }

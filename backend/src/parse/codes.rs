@@ -16,7 +16,7 @@ const FLAT_TYPES: &str =
 const LEVEL_TYPES: &str =
     include_str!("../../../data/gnaf-vic-sample/Authority Code/Authority_Code_LEVEL_TYPE_AUT_psv.psv");
 
-/// Everyday abbreviations that the authority tables don't have: form, then the codes it may stand for.
+/// Everyday abbreviations that the authority tables don't have: form (`_` for a blank), then the codes it may stand for.
 const SPOKEN_STREET_TYPES: &str = "ALY ALLEY|APPR APPROACH|AVE AVENUE|AVEN AVENUE|AVN AVENUE|BLVD BOULEVARD BOULEVARDE|\
     BOUL BOULEVARD|BVDE BOULEVARDE|BWAY BROADWAY|BYP BYPASS|CAUS CAUSEWAY|CEN CENTRE|CENTER CENTRE|CNTR CENTRE|CIRC CIRCUIT CIRCLE|\
     CRCT CIRCUIT|CCT CIRCUIT|CLS CLOSE|CRES CRESCENT|CRESC CRESCENT|CRS CRESCENT|CRT COURT|CRTS COURT|CV COVE|DRV DRIVE|DVE DRIVE|\
@@ -24,15 +24,19 @@ const SPOKEN_STREET_TYPES: &str = "ALY ALLEY|APPR APPROACH|AVE AVENUE|AVEN AVENU
     GRDNS GARDENS|GLD GLADE|GRV GROVE|GVE GROVE|GRO GROVE|HGTS HEIGHTS|HT HEIGHTS|HGWY HIGHWAY|HIWAY HIGHWAY|HWAY HIGHWAY|HL HILL|\
     JCT JUNCTION|JCN JUNCTION|LN LANE|LA LANE|LNE LANE|LNK LINK|LK LINK|LP LOOP|MWY MOTORWAY|MWAY MOTORWAY|MWS MEWS|PAR PARADE|PRD PARADE|\
     PRDE PARADE|PKWY PARKWAY|PKY PARKWAY|PK PARK|PLC PLACE|PT POINT|PRM PROMENADE|RDG RIDGE|RET RETREAT|RTRT RETREAT|RSE RISE|\
-    SQR SQUARE|STR STREET|STRE STREET|TER TERRACE|TERR TERRACE|TRCE TERRACE|TR TRAIL TRACK|VLY VALLEY|VIS VISTA|VST VISTA|VW VIEW|\
+    SQR SQUARE|STR STREET|STRE STREET|STRT STREET|TER TERRACE|TERR TERRACE|TRCE TERRACE|TR TRAIL TRACK|VLY VALLEY|VIS VISTA|VST VISTA|VW VIEW|\
     WHF WHARF|WLK WALK|WK WALK|WY WAY|CULDESAC CUL-DE-SAC";
 const SPOKEN_SUFFIXES: &str =
     "NTH N|STH S|NORTHEAST NE|NORTHWEST NW|SOUTHEAST SE|SOUTHWEST SW|EXT EX|EXTN EX|LWR LR|UPR UP|CENT CN|CTRL CN";
 const SPOKEN_FLAT_TYPES: &str = "U UNIT|UN UNIT|UNT UNIT|UNITS UNIT|APPT APT|APMT APT|F FLAT|FLT FLAT|FLATS FLAT|STE SE|SU SE|\
     SUIT SE|SHP SHOP|SH SHOP|SHOPS SHOP|OFF OFFC|OFFICES OFFC|FY FCTY|FAC FCTY|FACT FCTY|TH TNHS|THSE TNHS|TOWNHSE TNHS|VIL VLLA|\
-    WH WHSE|WHS WHSE|RM ROOM|PH PTHS|HOUSE HSE|STUD STU|TEN TNCY|CTG CTGE|DUP DUPL";
-const SPOKEN_LEVEL_TYPES: &str = "LVL L|LEV L|LVEL L|FLR FL|FLOOR FL|GF G|GRD G|GND G|GROUND FLOOR G|LGF LG|LOWER GROUND LG|UGF UG|\
-    UPPER GROUND UG|UPPER GROUND FLOOR UG|BSMT B|BASE B|MEZZ M|ROOF RT|SUB BASEMENT SB";
+    WH WHSE|WHS WHSE|RM ROOM|PH PTHS|HOUSE HSE|STUD STU|TEN TNCY|CTG CTGE|DUP DUPL|GRANNY_FLAT BNGW|GRANNYFLAT BNGW|ANNEXE BNGW|ANNEX BNGW|FRONT_HOUSE BNGW|BACK_HOUSE REAR|REAR_HOUSE REAR|\
+    BACK_UNIT REAR|REAR_UNIT REAR";
+const SPOKEN_LEVEL_TYPES: &str = "LVL L|LEV L|LVEL L|FLR FL|FLOOR FL|GF G|GRD G|GND G|GROUND_FLOOR G|LGF LG|LOWER_GROUND LG|UGF UG|\
+    UPPER_GROUND UG|UPPER_GROUND_FLOOR UG|BSMT B|BASE B|UPSTAIRS FL|DOWNSTAIRS FL|TOP_FLOOR FL|UPPER_FLOOR FL|LOWER_FLOOR FL|MEZZ M|ROOF RT|SUB_BASEMENT SB";
+const SPOKEN_STATES: &str = "NEW STH WALES NSW|VICT VIC|QLAND QLD|QLND QLD|SOUTH AUST SA|SOUTH AUS SA|STH AUSTRALIA SA|WEST AUSTRALIA WA|WESTERN AUST WA|\
+    WEST AUST WA|WESTERN AUS WA|TASM TAS|TASSIE TAS|NTHN TERRITORY NT|NORTHERN TERR NT|AUST CAPITAL TERRITORY ACT|\
+    AUSTRALIAN CAPITAL TERR ACT";
 const STATES: &str = "NSW NEW SOUTH WALES|VIC VICTORIA|QLD QUEENSLAND|SA SOUTH AUSTRALIA|WA WESTERN AUSTRALIA|TAS TASMANIA|\
     NT NORTHERN TERRITORY|ACT AUSTRALIAN CAPITAL TERRITORY|OT OTHER TERRITORIES";
 
@@ -56,18 +60,20 @@ impl Table {
             })
             .filter(|(code, _)| !code.is_empty())
             .collect();
-        // A code is never overruled by another row's name, nor a name by an everyday form.
+        // A code is never overruled by another row's name; an everyday form comes after both (`STRT` is STRAIGHT, and STREET).
         for &(code, name) in &rows {
             table.names.insert(code, name);
             table.add(code, &[code]);
         }
         for &(code, name) in &rows {
-            table.add(name, &[code]);
+            if table.codes(&search_form(name)).is_empty() {
+                table.add(name, &[code]);
+            }
         }
         for entry in spoken.split('|') {
-            let words: Vec<&'static str> = entry.split_whitespace().collect();
-            let at = words.iter().position(|&w| table.names.contains_key(w) && w != words[0]).unwrap_or(words.len());
-            table.add(&words[..at].join(" "), &words[at..]);
+            let mut words = entry.split_whitespace();
+            let form = words.next().unwrap_or_default().replace('_', " ");
+            table.add(&form, &words.collect::<Vec<_>>());
         }
         table
     }
@@ -75,9 +81,8 @@ impl Table {
     fn add(&mut self, form: &str, codes: &[&'static str]) {
         let form = search_form(form);
         self.longest = self.longest.max(form.split(' ').count());
-        if !codes.is_empty() {
-            self.forms.entry(form).or_insert_with(|| codes.to_vec());
-        }
+        let known = self.forms.entry(form).or_default();
+        known.extend(codes.iter().filter(|code| !known.contains(code)).collect::<Vec<_>>());
     }
 
     /// The codes that `form` (in search form) may stand for; empty when it stands for none.
@@ -128,8 +133,20 @@ pub(crate) static STATE: LazyLock<Table> = LazyLock::new(|| {
             table.add(name, &[code]);
         }
     }
+    for (form, code) in SPOKEN_STATES.split('|').filter_map(|entry| entry.rsplit_once(' ')) {
+        table.add(form, &[code]);
+    }
     table
 });
+
+/// `QUEENSAND` for Queensland: the state whose long name is one slip away, two where it is longer.
+pub(super) fn misspelt_state(name: &str) -> Option<&'static str> {
+    let near = |meant: &str| {
+        let allowed = if meant.len() < 12 { 1 } else { 2 };
+        meant.len() >= 8 && meant.len().abs_diff(name.len()) <= allowed && strsim::osa_distance(name, meant) <= allowed
+    };
+    STATE.names.iter().find(|(_, meant)| near(meant)).map(|(code, _)| *code)
+}
 
 #[cfg(test)]
 mod tests {

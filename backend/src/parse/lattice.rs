@@ -60,6 +60,8 @@ pub(super) enum Role {
     Contact,
     /// Says that there is nothing to say.
     Blank,
+    /// A preposition between the parts: `12 on Smith Street in Horsham`.
+    Joint,
     /// Digits that have no place.
     Stray,
     /// Any other word.
@@ -90,6 +92,7 @@ impl<'w> Lattice<'w> {
         let mut lattice = Self { words, open, spans: vec![Vec::new(); words.len()], claims: vec![false; words.len()] };
         for at in 0..words.len() {
             lattice.phrases(at);
+            lattice.prepositions(at);
             lattice.tail(at);
             lattice.names(at);
             for (span, claimed) in premises::spans(words, at) {
@@ -181,7 +184,7 @@ impl<'w> Lattice<'w> {
             if is.country && (whole || to == words.len() || at == 0) {
                 self.add(at, Span { to, role: Role::Country, cost: 0 }, false);
             }
-            if is.foreign && at > 0 && (whole || to == words.len()) {
+            if is.foreign && (whole || at > 0 && to == words.len()) {
                 self.add(at, Span { to, role: Role::Foreign, cost: 1 }, true);
             }
         }
@@ -206,6 +209,27 @@ impl<'w> Lattice<'w> {
                     self.add(at, Span { to: at + count, role: Role::Contact, cost: 1 }, false);
                 }
             }
+        }
+    }
+
+    /// `Two doors down from 12 Smith St` and `300 m north of` lead away from it, but not `Unit 3 of 12`; `on` and `in` join parts.
+    fn prepositions(&mut self, at: usize) {
+        let words = self.words;
+        let spaced = |at: usize| words.get(at).is_some_and(|w| w.mark == Mark::Space);
+        if at == 0 || !spaced(at) || !spaced(at + 1) {
+            return;
+        }
+        let before = words[at - 1].text.as_str();
+        match words[at].text.as_str() {
+            "FROM" | "OF" | "TOWARDS"
+                if !has_digit(before) && before != "CARE" && premises::begins_address(words, at + 1) =>
+            {
+                self.add(at, Span { to: at + 1, role: Role::Beside, cost: 0 }, true);
+            }
+            "IN" | "ON" if !has_digit(&words[at + 1].text) => {
+                self.add(at, Span { to: at + 1, role: Role::Joint, cost: 2 }, false);
+            }
+            _ => {}
         }
     }
 
@@ -295,6 +319,11 @@ impl<'w> Lattice<'w> {
             let digits = text.to_owned();
             self.add(at, Span { to: at + 1, role: Role::Postcode { digits, open: true }, cost: 4 }, false);
         }
+    }
+
+    /// Whether the word is our own country's name.
+    pub(super) fn is_country(&self, at: usize) -> bool {
+        self.words.get(at).and_then(|word| lists(&word.text)).is_some_and(|lists| lists.country)
     }
 
     fn closes_with_state(&self, at: usize) -> bool {

@@ -2,7 +2,7 @@
 
 use super::lattice::{Role, Span, begins, ends};
 use super::normal::{Mark, Word};
-use super::premises::{Unit, is_number};
+use super::premises::{Unit, is_number, may_be_range};
 
 /// Where words stand that are no part of the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) enum Left {
         at: Where,
         /// Commas, or the end of the address, set them apart.
         apart: bool,
-        /// They end in a number, so that they may name a part of a building.
+        /// They end in a number, are one letter or are joined to a number by a slash, so that they may name a part of a building.
         numbered: bool,
     },
     /// A second state.
@@ -46,8 +46,10 @@ pub(crate) enum Left {
     Digits(String),
     /// More than one unit or lot was named.
     Several,
-    /// `4-31` was taken for unit 4 of number 31.
+    /// `4-31` was taken for unit 4 of number 31; it may be a range as well.
     Guessed,
+    /// The same where it can be no range, or `14/16` was taken for a range.
+    Notation,
     /// The text is longer than any address.
     Cut,
 }
@@ -72,8 +74,21 @@ impl<'w> Lefts<'w> {
 
     /// Whether the unit was told by a hyphen alone, as the first of a range is.
     pub(super) fn guessed(&mut self, unit: &Unit, to: usize) {
-        if unit.kind.is_none() && self.words.get(to).is_some_and(|word| word.mark == Mark::Hyphen) {
-            self.list.push(((0, 0), Left::Guessed));
+        let Some(next) = self.words.get(to).filter(|word| unit.kind.is_none() && word.mark == Mark::Hyphen) else {
+            return;
+        };
+        let number = |text: &str| text.trim_end_matches(|c: char| c.is_ascii_uppercase()).parse::<u32>();
+        let range = match (unit.number.as_deref().map(number), number(&next.text)) {
+            (Some(Ok(first)), Ok(last)) => may_be_range(first, last),
+            _ => true,
+        };
+        self.list.push(((0, 0), if range { Left::Guessed } else { Left::Notation }));
+    }
+
+    /// Whether the range from `from` up to `to` was told by a slash, as a unit is.
+    pub(super) fn range(&mut self, from: usize, to: usize) {
+        if self.words[from + 1..to].iter().any(|word| word.mark == Mark::Slash) {
+            self.list.push(((0, 0), Left::Notation));
         }
     }
 
@@ -118,7 +133,9 @@ impl<'w> Lefts<'w> {
                     Where::Behind => begins(words, from),
                     Where::Inside => begins(words, from) && ends(words, to),
                 };
-                Left::Name { words: text, at, apart, numbered: is_number(&words[to - 1].text) }
+                let joined = words.get(to).is_some_and(|word| word.mark == Mark::Slash && is_number(&word.text));
+                let numbered = is_number(&words[to - 1].text) || text.len() == 1 || joined;
+                Left::Name { words: text, at, apart, numbered }
             }
             left => left,
         };

@@ -38,6 +38,8 @@ const COMMON: &[&str] = &[
     "WALK",
     "WAY",
 ];
+/// Suffixes that people put in front.
+const DIRECTIONS: &[&str] = &["N", "S", "E", "W", "NE", "NW", "SE", "SW"];
 /// Spellings of one stretch of words as a street.
 const MAX_STREETS: usize = 14;
 
@@ -56,6 +58,8 @@ pub(crate) struct Street {
     pub suffix: Option<&'static str>,
     /// The type as it was written, where it was misspelt.
     pub misspelt: Option<String>,
+    /// Not written as streets are: the suffix in front (`North Armstrong Street`), the type glued to the name.
+    pub unusual: bool,
 }
 
 /// A locality as written.
@@ -75,9 +79,20 @@ pub(super) fn misspelt_types(word: &str) -> Vec<&'static str> {
     }
     let allowed = if word.len() < 8 { 1 } else { 2 };
     let near = |meant: &&&str| {
-        meant.len() >= 4 && meant.len().abs_diff(word.len()) <= allowed && osa_distance(word, meant) <= allowed
+        let slip = meant.len().abs_diff(word.len()) <= allowed && osa_distance(word, meant) <= allowed;
+        meant.len() >= 4 && (slip || shortens(word, meant))
     };
     COMMON.iter().filter(near).copied().collect()
+}
+
+/// `CRSCNT` for CRESCENT: letters left out between the first and the last, at least half of them there.
+fn shortens(word: &str, meant: &str) -> bool {
+    let mut rest = meant.chars();
+    word.len() < meant.len()
+        && 2 * word.len() >= meant.len()
+        && word.chars().next() == meant.chars().next()
+        && word.chars().last() == meant.chars().last()
+        && word.chars().all(|c| rest.any(|other| other == c))
 }
 
 /// Every way to read `words` as a street alone, the likelier first.
@@ -107,6 +122,21 @@ pub(super) fn streets(words: &[Word], open: bool) -> Vec<Street> {
                 for name in names.clone() {
                     add(Street { name, types: exact.to_vec(), suffix, ..Street::default() });
                 }
+                // `North Armstrong Street` may be Armstrong Street North.
+                let front = texts[0];
+                if suffix.is_none()
+                    && stem - type_words > 1
+                    && let Some(suffix) = SUFFIX.code(front).filter(|code| DIRECTIONS.contains(code))
+                {
+                    let name = texts[1..stem - type_words].join(" ");
+                    add(Street {
+                        name,
+                        types: exact.to_vec(),
+                        suffix: Some(suffix),
+                        unusual: true,
+                        ..Street::default()
+                    });
+                }
                 // `Newton Road Rd`
                 let doubled = texts[..stem - type_words].split_last().filter(|(last, stem)| {
                     !stem.is_empty() && STREET_TYPE.codes(last).iter().any(|code| exact.contains(code))
@@ -130,6 +160,15 @@ pub(super) fn streets(words: &[Word], open: bool) -> Vec<Street> {
                     add(Street { name, types: begun.clone(), type_open: true, suffix, ..Street::default() });
                 }
             }
+        }
+        // `Yarrockstreet`
+        let last = texts[stem - 1];
+        let glued = COMMON.iter().filter(|kind| kind.len() >= 4 && last.len() >= kind.len() + 3);
+        if let Some((kind, begun)) = glued.filter_map(|kind| Some((*kind, last.strip_suffix(kind)?))).next()
+            && !stem_open
+        {
+            let name = [&texts[..stem - 1], &[begun]].concat().join(" ");
+            add(Street { name, types: vec![kind], suffix, unusual: true, ..Street::default() });
         }
         for name in spellings(&texts[..stem], stem_open) {
             // `Horsley Drive` for The Horsley Drive, and the reverse.

@@ -187,7 +187,26 @@ pub(super) fn spans(words: &[Word], at: usize) -> Vec<(Span, bool)> {
         }
     }
     numbers(words, at, &mut |to, role, cost| add(to, role, cost + if hash { 2 } else { 0 }));
+    // `Eight Smith Street`
+    if begins(words, at)
+        && !is_number(text(words, at + 1))
+        && let Some(first) = number_in_words(word)
+    {
+        add(at + 1, Role::Number { first, last: None }, 3);
+    }
+    // `14/16 Smith St`, where there is no unit 14
+    if let (Ok(first), Ok(last)) = (word.parse::<u32>(), text(words, at + 1).parse::<u32>())
+        && mark(words, at + 1) == Mark::Slash
+        && may_be_range(first, last)
+    {
+        add(at + 2, Role::Number { first: plain(word), last: Some(plain(text(words, at + 1))) }, 5);
+    }
     spans
+}
+
+/// Whether two numbers of a street may be the ends of one range: they rise, on one side of the street.
+pub(super) fn may_be_range(first: u32, last: u32) -> bool {
+    first < last && last - first <= 40 && (last - first).is_multiple_of(2)
 }
 
 /// House numbers that begin at `from`.
@@ -288,7 +307,8 @@ fn number_keyword(words: &[Word], at: usize) -> Vec<(Span, bool)> {
         let ends = ends(words, from) || from == words.len();
         let before_number = is_number(text(words, from)) || !number_keyword_begins(words, from).is_empty();
         let of = text(words, from) == "OF" && is_number(text(words, from + 1));
-        let level = is_level && !matches!(kind, "L" | "FL") && (word.len() > 1);
+        let floor = matches!(word, "UPSTAIRS" | "DOWNSTAIRS" | "TOP" | "UPPER" | "LOWER");
+        let level = is_level && (floor || !matches!(kind, "L" | "FL")) && word.len() > 1;
         let bare = level || (!is_level && OFTEN_BARE.contains(&kind));
         if bare && (before_number || of || (ends && begins(words, at))) {
             let to = if of { from + 1 } else { from };
@@ -360,7 +380,8 @@ fn fused(words: &[Word], at: usize, digits_from: usize, found: &mut Vec<(Span, b
     let several = connected(words, at + 1).filter(|&second| has_number(words, second + 1));
     let to = several.map_or(at + 1, |second| second + 1);
     let several = several.is_some();
-    if let Some(kind) = FLAT_TYPE.code(key).filter(|_| other) {
+    let shop = (key == "S" && slash).then_some("SHOP");
+    if let Some(kind) = FLAT_TYPE.code(key).or(shop).filter(|_| other) {
         let unit = Unit { kind: Some(kind), number: Some(number.clone()) };
         let role = if BLOCKS.contains(&kind) { Role::Block(unit) } else { Role::Flat { unit, several } };
         found.push((Span { to, role, cost: 0 }, true));

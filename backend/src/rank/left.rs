@@ -4,7 +4,7 @@
 use super::Known;
 use super::issue::Verdict;
 use crate::lookup::{Record, Spot};
-use crate::parse::{Left, QUALIFIERS, Reading, Where, streets_named};
+use crate::parse::{Left, QUALIFIERS, Reading, Street, Town, Where, is_city, is_foreign, state_named};
 
 /// Says that another place is meant: below valid whatever else is right.
 const CONTRADICTS: u16 = 30;
@@ -52,6 +52,7 @@ fn one(left: &Left, reading: &Reading, record: &Record, known: &Known) -> Verdic
         Left::Cut => Verdict::differs(CONTRADICTS, "The text has more words than an address"),
         // Found before the house, and not valid.
         Left::Guessed => Verdict::differs(DOUBTFUL - 2, "The first number was read as a unit"),
+        Left::Notation => Verdict::differs(6, "It is not usual to write the numbers so"),
         Left::Several => Verdict::differs(6, "More than one was named; the first was taken"),
         Left::Postal => Verdict::differs(1, "The post office box was passed over"),
         Left::Aside(words) => Verdict::differs(APART, passed_over(words)),
@@ -61,28 +62,30 @@ fn one(left: &Left, reading: &Reading, record: &Record, known: &Known) -> Verdic
             if reading.locality.is_none() && *at != Where::Front {
                 return said(DOUBTFUL);
             }
-            // The suburb said twice.
-            if *words == spot.asked_locality || search_name(spot) == *words {
-                return Verdict::quiet(1);
+            if let Some(verdict) = again(words, reading, spot, known) {
+                return verdict;
             }
             if let Some(street) = another_street(words, spot, known) {
                 return Verdict::differs(CONTRADICTS, format!("The street is {}, not {street}", spot.street_label()));
             }
-            if let Some(states) = known.localities.get(words) {
-                // A region's name is in the state; a town that only another state has is another place.
-                let here = states.contains(&spot.state);
-                let told = reading.tail.postcode.is_some() && reading.tail.postcode == record.postcode
-                    || reading.tail.states.contains(&spot.state.as_str());
-                // `Liverpool, Sydney NSW 2170`
-                return match at {
-                    Where::Behind | Where::Inside if told && here => {
-                        Verdict::differs(FRONT, format!("{words} was taken for the region"))
-                    }
-                    _ => Verdict::differs(
+            if let Some(towns) = known.localities.get(words) {
+                let region = *at != Where::Front && *at != Where::Sealed && is_region(words, towns, reading, record);
+                return match region {
+                    true => Verdict::differs(FRONT, format!("{words} was taken for the region")),
+                    false => Verdict::differs(
                         CONTRADICTS,
                         format!("The street is in {}, not in {words}", spot.locality_name),
                     ),
                 };
+            }
+            if let Some(state) = state_named(words) {
+                return match state == spot.state {
+                    true => Verdict::quiet(1),
+                    false => Verdict::differs(CONTRADICTS, format!("The state is {}", spot.state)),
+                };
+            }
+            if is_foreign(words) {
+                return Verdict::differs(CONTRADICTS, format!("The address is in Australia, not in {words}"));
             }
             let told = !reading.tail.states.is_empty() || reading.tail.postcode.is_some();
             // `Wetherill Park Sydney NSW 2164`, but not `Belmont North` for Belmont.
@@ -101,6 +104,38 @@ fn one(left: &Left, reading: &Reading, record: &Record, known: &Known) -> Verdic
     }
 }
 
+/// The suburb, a number or the street said again: nothing new. The street with another number is another address.
+fn again(words: &str, reading: &Reading, spot: &Spot, known: &Known) -> Option<Verdict> {
+    let head = &reading.head;
+    let number = |number: &Option<String>| number.as_deref() == Some(words);
+    if *words == spot.asked_locality
+        || search_name(spot) == words
+        || number(&head.number)
+        || head.flat.as_ref().is_some_and(|flat| number(&flat.number))
+    {
+        return Some(Verdict::quiet(1));
+    }
+    let (told, streets) = known.named.get(words)?;
+    let same_type = |street: &Street| spot.asked_type.as_deref().is_some_and(|kind| street.types.contains(&kind));
+    streets.iter().find(|street| street.name == spot.asked_name && same_type(street))?;
+    Some(match told {
+        Some(other) if head.number.as_ref() != Some(other) => {
+            Verdict::differs(CONTRADICTS, format!("There is a second number: {other}"))
+        }
+        _ => Verdict::quiet(1),
+    })
+}
+
+/// `Liverpool, Sydney NSW 2170`: a city, or the town that the post goes through, where state or postcode confirm the suburb.
+fn is_region(words: &str, towns: &[Town], reading: &Reading, record: &Record) -> bool {
+    let state = record.spot.state.as_str();
+    let confirmed = reading.tail.postcode.is_some() && reading.tail.postcode == record.postcode;
+    let here = |town: &&Town| town.state == state;
+    let by_post = |town: &Town| record.postcode.as_ref().is_some_and(|postcode| town.postcodes.contains(postcode));
+    (confirmed || reading.tail.states.contains(&state))
+        && towns.iter().filter(here).any(|town| is_city(words) || by_post(town))
+}
+
 /// The other street of the same locality that these words name.
 fn another_street(words: &str, spot: &Spot, known: &Known) -> Option<String> {
     let others: Vec<&Spot> = known
@@ -111,7 +146,7 @@ fn another_street(words: &str, spot: &Spot, known: &Known) -> Option<String> {
     if others.is_empty() {
         return None;
     }
-    let named = streets_named(words);
+    let (_, named) = known.named.get(words)?;
     let is_named = |other: &&&Spot| {
         named.iter().any(|street| {
             let same_type = other.asked_type.as_deref().is_some_and(|kind| street.types.contains(&kind));

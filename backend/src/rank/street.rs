@@ -14,7 +14,8 @@ const OTHER_TYPE: u16 = 28;
 /// The points `typed` costs for `spot`, none when it can't be meant. Misspellings count only when `tolerant`.
 pub(super) fn fit(typed: &Street, spot: &Spot, tolerant: bool) -> Option<Verdict> {
     if let Some(name) = name(typed, spot, tolerant) {
-        return Some(name.and(kind(typed, spot)).and(suffix(typed, spot)));
+        let unusual = Verdict::quiet(if typed.unusual { 3 } else { 0 });
+        return Some(name.and(kind(typed, spot)).and(suffix(typed, spot)).and(unusual));
     }
     if tolerant { with_corrected_type(typed, spot) } else { None }
 }

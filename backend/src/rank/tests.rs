@@ -46,18 +46,23 @@ fn confidence(text: &str, record: &Record) -> u8 {
     scored(text, record, &Known::default()).map_or(0, |score| score.confidence)
 }
 
+fn town() -> Town {
+    Town { state: "VIC".into(), postcodes: Vec::new() }
+}
+
 /// Towns of Victoria that are known to exist.
 fn towns(names: &[&str]) -> Known {
-    let localities = names.iter().map(|name| ((*name).to_owned(), vec!["VIC".to_owned()])).collect();
+    let localities = names.iter().map(|name| ((*name).to_owned(), vec![town()])).collect();
     Known { localities, ..Known::default() }
 }
 
 fn scored(text: &str, record: &Record, known: &Known) -> Option<Score> {
     let parsed = Parsed::new(text, Typing::Done);
     let mut localities = known.localities.clone();
-    localities.insert("MORDIALLOC".to_owned(), vec!["VIC".to_owned()]);
+    localities.insert("MORDIALLOC".to_owned(), vec![town()]);
     let names = Names { streets: HashSet::from(["COMO".to_owned()]), localities };
     let readings = [parsed.readings.clone(), parsed.familiar(parsed.possible(), &names)].concat();
+    let known = &Known { others: known.others.clone(), ..Known::of(&readings, known.localities.clone()) };
     best(&Readings::new(&readings, true).fits(&record.spot, known), record, known)
 }
 

@@ -1,6 +1,7 @@
--- Which of these names (search form) exist: of localities ($1), each with its states, and of streets ($2).
-SELECT ln.name, false AS is_street, array_agg(DISTINCT ln.state) AS states
+-- Which of these names (search form) exist: of localities ($1), each with its state and postcodes, and of streets ($2).
+SELECT ln.name, false AS is_street, ln.state,
+       ARRAY(SELECT lp.postcode FROM locality_postcode lp
+             WHERE lp.locality_pid = ln.locality_pid AND lp.postcode IS NOT NULL ORDER BY lp.postcode) AS postcodes
 FROM unnest($1::text[]) AS k (name) JOIN locality_name ln ON ln.name = k.name
-GROUP BY ln.name
 UNION ALL
-SELECT w.name, true, NULL FROM unnest($2::text[]) AS k (name) JOIN street_word w ON w.name = k.name
+SELECT w.name, true, NULL, NULL FROM unnest($2::text[]) AS k (name) JOIN street_word w ON w.name = k.name
