@@ -1,7 +1,9 @@
 //! How many requests an upstream gets at once: additive increase, multiplicative decrease, between a floor and a ceiling.
 //!
-//! The limit grows by one per round of good answers and shrinks by a tenth at most once per round of bad ones. A slow answer
-//! or a timeout counts only while at least half of the limit is in use: one among three requests says nothing about sixty.
+//! The limit grows by one per round of good responses and shrinks by a tenth at most once per round of bad ones. Below the
+//! last limit that was good it doubles per round (slow start, RFC 5681): what a freeze took is back in a few rounds. A slow
+//! response or a timeout counts only while at least half of the limit is in use: one among three requests says nothing about
+//! sixty.
 
 use std::time::Duration;
 
@@ -15,6 +17,10 @@ const BACKOFF: f64 = 0.9;
 #[derive(Debug)]
 pub(super) struct Limit {
     value: f64,
+    /// Up to here it doubles per round. What was found too high first, less a tenth, as long as no good response came since.
+    good: f64,
+    /// Whether it has grown since it last shrank.
+    grown: bool,
     floor: usize,
     ceiling: usize,
     /// When it last shrank. Calls begun before say nothing about the limit of now.
@@ -24,7 +30,7 @@ pub(super) struct Limit {
 impl Limit {
     /// Begins at the ceiling, which the operator has found bearable; a start from below would refuse the first burst.
     pub(super) fn new(floor: usize, ceiling: usize) -> Self {
-        Self { value: ceiling as f64, floor, ceiling, shrunk: None }
+        Self { value: ceiling as f64, good: ceiling as f64, grown: true, floor, ceiling, shrunk: None }
     }
 
     /// Whole requests.
@@ -38,6 +44,7 @@ impl Limit {
         let value = if self.now() == self.ceiling { ceiling as f64 } else { self.value };
         (self.floor, self.ceiling) = (floor, ceiling);
         self.value = value.clamp(floor as f64, ceiling as f64);
+        self.good = self.good.clamp(self.value, ceiling as f64);
     }
 
     /// What came of a call that began at `began`, with so many running, itself included. An answer after `slow` is bad.
@@ -56,14 +63,20 @@ impl Limit {
             Answered::Failed => return,
         };
         if !bad {
-            self.value = (self.value + 1.0 / self.value).min(self.ceiling as f64);
+            let step = if self.value < self.good { 1.0 } else { 1.0 / self.value };
+            self.value = (self.value + step).min(self.ceiling as f64);
+            self.grown = true;
             return;
         }
         // Such a response is quick and leaves few running, so that says nothing there.
         let used = matches!(answered, Answered::Throttled | Answered::Overloaded) || running as f64 >= self.value / 2.0;
         if used && self.shrunk.is_none_or(|shrunk| began >= shrunk) {
+            // Too much on the way up is no reason to crawl: half of the way is left.
+            if self.grown {
+                self.good = (self.value.max((self.value + self.good) / 2.0) * BACKOFF).max(self.floor as f64);
+            }
             self.value = (self.value * BACKOFF).max(self.floor as f64);
-            self.shrunk = Some(Instant::now());
+            (self.grown, self.shrunk) = (false, Some(Instant::now()));
         }
     }
 }
@@ -105,16 +118,41 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn never_below_the_floor_nor_above_the_ceiling_and_back_by_one_a_round() {
         let mut limit = Limit::new(4, 100);
+        limit.learn(Answered::Overloaded, MS, SLOW, Instant::now(), 100);
+        for round in 1..=10 {
+            (0..limit.now()).for_each(|_| limit.learn(Answered::Ok, MS, SLOW, Instant::now(), limit.now()));
+            assert!((90 + round * 3 / 4..=90 + round).contains(&limit.now()), "{} after {round}", limit.now());
+        }
         for _ in 0..100 {
             limit.learn(Answered::Overloaded, MS, SLOW, Instant::now(), 100);
         }
         assert_eq!(limit.now(), 4);
-        for round in 1..=20 {
-            (0..limit.now()).for_each(|_| limit.learn(Answered::Ok, MS, SLOW, Instant::now(), limit.now()));
-            assert!((4 + round * 3 / 4..=4 + round).contains(&limit.now()), "{} after {round}", limit.now());
-        }
         (0..100_000).for_each(|_| limit.learn(Answered::Ok, MS, SLOW, Instant::now(), 100));
         assert_eq!(limit.now(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_freeze_took_is_back_in_a_few_rounds_but_not_what_was_found_too_high() {
+        let mut limit = Limit::new(4, 100);
+        let freeze = |limit: &mut Limit| {
+            (0..100).for_each(|_| limit.learn(Answered::TimedOut, SLOW, SLOW, Instant::now(), 100));
+            assert_eq!(limit.now(), 4);
+        };
+        let round = |limit: &mut Limit| {
+            (0..limit.now()).for_each(|_| limit.learn(Answered::Ok, MS, SLOW, Instant::now(), 100));
+            limit.now()
+        };
+        freeze(&mut limit);
+        assert_eq!(
+            [(); 6].map(|()| round(&mut limit)),
+            [8, 16, 32, 64, 90, 91],
+            "less a tenth, and then by one a round"
+        );
+        freeze(&mut limit);
+        assert_eq!([(); 3].map(|()| round(&mut limit)), [8, 16, 32]);
+        limit.learn(Answered::Overloaded, MS, SLOW, Instant::now(), 32);
+        assert_eq!(limit.now(), 28);
+        assert_eq!([(); 3].map(|()| round(&mut limit)), [51, 52, 53], "half of the way is left");
     }
 
     #[tokio::test(start_paused = true)]

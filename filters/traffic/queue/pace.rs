@@ -29,8 +29,10 @@ impl Pace {
     pub(super) fn start(&mut self, held: Duration, limit: usize) -> Result<(), Instant> {
         let now = Instant::now();
         let interval = held.mul_f64(INTERVAL / limit as f64);
-        let early = self.0.saturating_duration_since(now);
         let tolerance = (interval * TOLERANCE).max(LEAST);
+        // What was planned when calls were slower does not hold up those that are quick now.
+        self.0 = self.0.min(now + tolerance + interval);
+        let early = self.0.saturating_duration_since(now);
         if early > tolerance {
             return Err(now + (early - tolerance));
         }
@@ -66,6 +68,14 @@ mod tests {
         assert_eq!(starts[4], Duration::ZERO, "a cluster of chance");
         assert!((70 * MS..=80 * MS).contains(&starts[29]), "{:?}", starts[29]);
         assert!((35..=42).contains(&starts.len()), "never slower than places come free: {}", starts.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_calls_hold_up_no_quick_ones() {
+        let mut pace = Pace::new();
+        while pace.start(4_000 * MS, 4).is_ok() {}
+        let next = pace.start(100 * MS, 4).unwrap_err();
+        assert!(next <= Instant::now() + 25 * MS, "{:?}", next.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

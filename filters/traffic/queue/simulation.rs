@@ -29,16 +29,18 @@ struct Seen {
 }
 
 /// An upstream that does up to `bears` requests at a time and refuses more.
-#[derive(Debug)]
 struct Upstream {
     bears: usize,
     running: AtomicUsize,
-    service: fn(f64) -> Duration,
+    /// How long a call takes: of this client, by a random number in [0, 1), asked so long after the beginning.
+    service: fn(&str, f64, Duration) -> Duration,
+    /// How long a call may take.
+    timeout: Duration,
 }
 
 /// 30 at a time in 100 ms each: 300 per second.
 fn steady() -> Upstream {
-    Upstream { bears: 30, running: AtomicUsize::new(0), service: |_| 100 * MS }
+    Upstream { bears: 30, running: AtomicUsize::new(0), service: |_, _, _| 100 * MS, timeout: 60 * SECOND }
 }
 
 /// A client's requests.
@@ -77,10 +79,16 @@ async fn request(queues: &Queues, upstream: &Upstream, load: &Load, random: f64,
     if refused.is_none() {
         let asked = Instant::now();
         let overloaded = upstream.running.fetch_add(1, Ordering::Relaxed) >= upstream.bears;
-        sleep(if overloaded { MS } else { (upstream.service)(random) }).await;
+        let service = (upstream.service)(load.client, random, begin.elapsed());
+        sleep(if overloaded { MS } else { service.min(upstream.timeout) }).await;
         upstream.running.fetch_sub(1, Ordering::Relaxed);
-        verdict.answered(if overloaded { Answered::Overloaded } else { Answered::Ok }, asked.elapsed());
-        refused = overloaded.then_some("upstream");
+        let (answered, failure) = match (overloaded, service < upstream.timeout) {
+            (true, _) => (Answered::Overloaded, Some("upstream")),
+            (false, false) => (Answered::TimedOut, Some("timeout")),
+            (false, true) => (Answered::Ok, None),
+        };
+        verdict.answered(answered, asked.elapsed());
+        refused = failure;
     }
     queues.finish(&mut verdict);
     Seen { at: begin.elapsed(), waited, took: came.elapsed(), refused }
@@ -118,6 +126,21 @@ async fn run(
     seen
 }
 
+/// So many requests at once.
+async fn at_once(queues: &Arc<Queues>, upstream: Upstream, count: usize) -> Vec<Seen> {
+    let (upstream, begin) = (Arc::new(upstream), Instant::now());
+    let load = Load { client: "all", class: Class::Normal, per_second: 0.0 };
+    let requests = (0..count).map(|_| {
+        let (queues, upstream, load) = (Arc::clone(queues), Arc::clone(&upstream), load.clone());
+        tokio::spawn(async move { request(&queues, &upstream, &load, 0.0, begin).await })
+    });
+    let mut seen = Vec::new();
+    for request in requests.collect::<Vec<_>>() {
+        seen.push(request.await.unwrap());
+    }
+    seen
+}
+
 fn served(seen: &[Seen]) -> Vec<&Seen> {
     seen.iter().filter(|seen| seen.refused.is_none()).collect()
 }
@@ -141,6 +164,8 @@ fn worst_goodput(seen: &[Seen], time: Duration) -> f64 {
     counts.min().unwrap() as f64 / 5.0
 }
 
+mod recovery;
+
 #[tokio::test(start_paused = true)]
 async fn at_five_times_the_capacity_it_goes_on_at_full_speed() {
     let queues = queues(30);
@@ -159,7 +184,7 @@ async fn at_five_times_the_capacity_it_goes_on_at_full_speed() {
 async fn uneven_answers_change_nothing_of_it() {
     let queues = queues(30);
     let load = Load { client: "all", class: Class::Normal, per_second: 1_500.0 };
-    let uneven = Upstream { service: |random| MS + (99 * MS).mul_f64(-(1.0 - random).ln()), ..steady() };
+    let uneven = Upstream { service: |_, random, _| MS + (99 * MS).mul_f64(-(1.0 - random).ln()), ..steady() };
     let seen = &run(&queues, uneven, &[load], 20 * SECOND).await["all"];
     let goodput = served(seen).iter().filter(|seen| seen.at < 20 * SECOND).count() as f64 / 20.0;
     let wait = p99(served(seen), |seen| seen.waited);
@@ -170,16 +195,7 @@ async fn uneven_answers_change_nothing_of_it() {
 async fn a_burst_is_absorbed() {
     for _warm in 0..2 {
         let queues = queues(30);
-        let (upstream, begin) = (Arc::new(steady()), Instant::now());
-        let load = Load { client: "all", class: Class::Normal, per_second: 0.0 };
-        let requests = (0..200).map(|_| {
-            let (queues, upstream, load) = (Arc::clone(&queues), Arc::clone(&upstream), load.clone());
-            tokio::spawn(async move { request(&queues, &upstream, &load, 0.0, begin).await })
-        });
-        let mut seen = Vec::new();
-        for request in requests.collect::<Vec<_>>() {
-            seen.push(request.await.unwrap());
-        }
+        let seen = at_once(&queues, steady(), 200).await;
         assert_eq!(served(&seen).len(), 200, "{:?}", seen.iter().find(|seen| seen.refused.is_some()));
         assert!(p99(&seen, |seen| seen.took) <= 800 * MS);
         sleep(10 * SECOND).await;
@@ -257,7 +273,7 @@ async fn a_frozen_upstream_costs_no_more_than_the_deadline_and_no_memory() {
         }
         most
     });
-    let frozen = Upstream { service: |_| 15 * SECOND, ..steady() };
+    let frozen = Upstream { service: |_, _, _| 15 * SECOND, ..steady() };
     let seen = run(&queues, frozen, &loads, 10 * SECOND).await;
     let all: Vec<Seen> = seen.into_values().flatten().collect();
     assert_eq!(served(&all).len(), 30, "those that it had taken");

@@ -10,20 +10,12 @@ use super::line::{Full, Line, Owner, WEIGHTS, Waiter};
 use super::pace::Pace;
 use crate::traffic::Class;
 
-/// Weight of one call in the average time that a place is held; a few hundred calls make it new.
-const NEWEST: f64 = 1.0 / 32.0;
-
-/// The same while a burst comes in: an upstream that was slow a moment ago must not be taken for one that is.
-const BURST: f64 = 1.0 / 8.0;
-
-/// The part of the longest wait that may be waited once a queue stands.
+/// The part of the longest wait that may be waited once a queue stands; and the longest that a permit is taken to be held by
+/// what came before the queue formed.
 const STANDING: f64 = 0.1;
 
 /// What the estimate of a wait is divided by while a burst comes in.
 const KINDER: u32 = 4;
-
-/// The part of the longest wait for which no permit came or went, after which the upstream counts as stuck.
-const STUCK: u32 = 4;
 
 /// Why a request can't wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,37 +52,58 @@ pub(super) struct State<T> {
     pub(super) config: Config,
     pub(super) limit: Limit,
     pub(super) line: Line<T>,
-    /// Places held, by class.
+    /// Permits held, by class.
     running: [usize; 5],
-    /// How long a place is held, in seconds, and of how many calls that is the average.
-    held: f64,
-    calls: u64,
-    /// The same of the last few.
-    held_lately: f64,
-    /// How long the last one was held.
+    /// How long a permit is held, by class: a batch holds one a hundred times as long as a search.
+    held: [Mean; 5],
+    /// The same of all classes.
+    held_by_all: Mean,
+    /// The same of each class since the queue formed, and when it did: a burst is judged by what the upstream does now, not
+    /// by what it did before.
+    held_now: [Mean; 5],
+    formed: Instant,
+    /// When the queue was empty last.
+    empty: Instant,
+    /// How long the last permit was held.
     last: Duration,
-    /// When a place was taken or given back last.
+    /// When a permit was given back last.
     moved: Instant,
     pace: Pace,
-    /// How long those waited who began lately, in seconds.
-    waited: f64,
+    /// How long those waited who began lately.
+    waited: Mean,
+}
+
+/// The average of the last few dozen values, in seconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mean {
+    value: f64,
+    count: u32,
+}
+
+impl Mean {
+    fn add(&mut self, time: Duration) {
+        self.count = (self.count + 1).min(32);
+        self.value += (time.as_secs_f64() - self.value) / f64::from(self.count);
+    }
 }
 
 impl<T> State<T> {
     pub(super) fn new(config: Config) -> Self {
-        let limit = Limit::new(config.floor, config.ceiling);
+        let (limit, now) = (Limit::new(config.floor, config.ceiling), Instant::now());
         Self {
             config,
             limit,
             line: Line::new(),
             running: [0; 5],
-            held: 0.0,
-            calls: 0,
-            held_lately: 0.0,
+            held: [Mean::default(); 5],
+            held_by_all: Mean::default(),
+            held_now: [Mean::default(); 5],
+            formed: now,
+            empty: now,
             last: Duration::ZERO,
-            moved: Instant::now(),
+            moved: now,
             pace: Pace::new(),
-            waited: 0.0,
+            waited: Mean::default(),
         }
     }
 
@@ -116,18 +129,17 @@ impl<T> State<T> {
     pub(super) fn begin(&mut self, class: Class, waited: Duration, now: Instant) {
         self.running[class as usize] += 1;
         self.moved = now;
-        self.waited += (waited.as_secs_f64() - self.waited) * NEWEST;
+        self.waited.add(waited);
     }
 
     /// Gives a place back that was taken at `began`.
     pub(super) fn end(&mut self, class: Class, began: Instant) {
         self.running[class as usize] -= 1;
         self.moved = Instant::now();
-        self.calls += 1;
         self.last = self.moved.saturating_duration_since(began);
-        let (held, calls) = (self.last.as_secs_f64(), self.calls as f64);
-        self.held += (held - self.held) * NEWEST.max(1.0 / calls);
-        self.held_lately += (held - self.held_lately) * BURST.max(1.0 / calls);
+        for held in [&mut self.held[class as usize], &mut self.held_now[class as usize], &mut self.held_by_all] {
+            held.add(self.last);
+        }
     }
 
     /// Who gets the next place, if there is one.
@@ -150,55 +162,67 @@ impl<T> State<T> {
     }
 
     /// Whether the request may wait, and until when at most.
-    pub(super) fn may_wait(&self, ask: &Ask) -> Result<Instant, No> {
+    pub(super) fn may_wait(&mut self, ask: &Ask) -> Result<Instant, No> {
         self.line.room(ask.class, &ask.owner, self.config.size).map_err(No::Full)?;
         let longest = self.config.patience(ask.left);
         if longest.is_zero() {
             return Err(No::Wait(Duration::ZERO));
         }
         let burst = self.config.deadline.map_or(longest, |deadline| deadline.0);
+        let soon = burst.mul_f64(STANDING);
+        if self.line.len() > 0 {
+            self.empty = ask.now;
+        } else if ask.now.saturating_duration_since(self.empty) >= soon {
+            (self.formed, self.held_now) = (ask.now, [Mean::default(); 5]);
+        }
         let stands = self.line.stands(ask.class, burst);
-        let bearable = if stands { longest.min(burst.mul_f64(STANDING)) } else { longest };
-        let still = self.moved.elapsed();
-        let wait = if stands || self.config.deadline.is_some() {
-            // A permit that has not come free for longer than usual will not do so at the usual rate.
-            self.wait(ask, self.held.max(still.as_secs_f64()))
-        } else {
-            // A thousand requests that come at once slow the calls by coming, and the first calls, of two rounds, are made on
-            // new connections: what follows is quicker, nobody knows by how much. Where no deadline is promised, they are
-            // let in by a kinder estimate, until the queue stands or the upstream is stuck.
-            let known = self.calls >= 2 * self.config.ceiling as u64;
-            let held = if known { self.held.min(self.held_lately) } else { 0.0 };
-            let stuck = if still >= longest / STUCK { still.as_secs_f64() } else { 0.0 };
-            self.wait(ask, held.max(stuck)) / KINDER
-        };
-        match wait.checked_sub(bearable) {
+        let bearable = if stands { longest.min(soon) } else { longest };
+        let wait = self.wait(ask, soon);
+        // A thousand requests that come at once slow the calls by coming, and the first calls, of two rounds, are made on new
+        // connections: what follows is quicker, nobody knows by how much. Where no deadline is promised, they are let in by a
+        // kinder estimate, until the queue stands.
+        let kinder = if stands || self.config.deadline.is_some() { 1 } else { KINDER };
+        // Where no permit has come free for so long, none is expected sooner.
+        match (wait / kinder).max(self.moved.elapsed()).checked_sub(bearable) {
             Some(excess) if !excess.is_zero() => Err(No::Wait(excess)),
             _ => Ok(ask.now + longest),
         }
     }
 
-    /// How long the request would wait where a permit is held for `held` seconds.
-    fn wait(&self, ask: &Ask, held: f64) -> Duration {
+    /// How long a request of this class is taken to hold its permit, in seconds: by those of its class that came back since
+    /// the queue formed. Until the first of them is back, by what was before it, but no longer than `soon` or than they
+    /// have held theirs by now.
+    fn holds(&self, class: Class, soon: Duration) -> f64 {
+        let (now, before) = (self.held_now[class as usize], self.held[class as usize]);
+        match self.running[class as usize] {
+            _ if now.count > 0 => now.value,
+            0 => before.value.min(soon.as_secs_f64()),
+            _ => before.value.min(soon.as_secs_f64()).max(self.formed.elapsed().as_secs_f64()),
+        }
+    }
+
+    /// How long the request would wait.
+    fn wait(&self, ask: &Ask, soon: Duration) -> Duration {
         let weight = |class: Class| WEIGHTS[class as usize] as f64;
         let own = (self.line.ahead(ask.class, &ask.owner) + 1) as f64;
+        let own_work = own * self.holds(ask.class, soon);
         let others = Class::ALL.into_iter().filter(|class| *class != ask.class);
         // Those of other classes that wait now and will be served before, in turn by weight,
         let before = |class: Class| (self.line.of_class(class) as f64).min(own * weight(class) / weight(ask.class));
-        let all = own + others.clone().map(before).sum::<f64>();
+        let all_work = own_work + others.clone().map(|class| before(class) * self.holds(class, soon)).sum::<f64>();
         let limit = self.limit.now() as f64;
-        // or its own class alone, with the places that higher classes leave it: those keep on coming.
+        // or its own class alone, with the permits that higher classes leave it: those keep on coming.
         let higher: usize =
             others.clone().filter(|class| *class > ask.class).map(|class| self.running[class as usize]).sum();
         let active = others.filter(|class| self.running[*class as usize] + self.line.of_class(*class) > 0);
         let share = weight(ask.class) / (weight(ask.class) + active.map(weight).sum::<f64>());
-        let places = (limit - higher as f64).max(limit * share);
-        Duration::try_from_secs_f64(held * (all / limit).max(own / places)).unwrap_or(Duration::MAX)
+        let permits = (limit - higher as f64).max(limit * share);
+        Duration::try_from_secs_f64((all_work / limit).max(own_work / permits)).unwrap_or(Duration::MAX)
     }
 
     /// How long requests wait now.
     pub(super) fn delay(&self) -> Duration {
-        let lately = Duration::from_secs_f64(self.waited);
+        let lately = Duration::from_secs_f64(self.waited.value);
         match self.line.oldest() {
             Some(since) => lately.max(since.elapsed()),
             None if self.running() < self.limit.now() => Duration::ZERO,
@@ -206,8 +230,8 @@ impl<T> State<T> {
         }
     }
 
-    /// How long a place is held on average.
+    /// How long a permit is held on average.
     pub(super) fn held(&self) -> Duration {
-        Duration::from_secs_f64(self.held)
+        Duration::from_secs_f64(self.held_by_all.value)
     }
 }
