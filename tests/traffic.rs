@@ -35,6 +35,8 @@ scenarios! {
     keys_at_half_their_limit_are_never_refused: "many-keys";
     at_five_times_the_capacity_it_goes_on_at_full_speed: "overload";
     a_burst_is_absorbed: "burst";
+    an_upstream_that_returns_from_a_freeze_is_used_at_once: "freeze";
+    slow_calls_refuse_no_burst_after_them: "burst-after-slow";
     a_thousand_at_once_with_one_key_are_all_served: "one-key";
     people_hardly_notice_a_batch: "classes";
     a_key_far_beyond_its_limit_leaves_the_others_alone: "noisy-key";

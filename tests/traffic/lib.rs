@@ -15,6 +15,7 @@ pub mod generator;
 pub mod limits;
 pub mod overload;
 pub mod profile;
+pub mod recovery;
 pub mod report;
 
 pub use report::{Report, Scale};
@@ -44,6 +45,8 @@ scenarios! {
     "many-keys", limits::many_keys, "thousands of keys at half their limit on two instances";
     "overload", overload::overload, "five times what the upstream can do";
     "burst", overload::burst, "200 requests that can't be cached at once on 30 places";
+    "freeze", recovery::freeze, "an upstream that was frozen returns under load";
+    "burst-after-slow", recovery::burst, "200 requests at once on 30 places, right after slow ones";
     "one-key", overload::one_key, "1,000 requests at once with one key on the configuration as it is shipped";
     "classes", fairness::classes, "people at a fifth of the capacity beside a batch at five times the capacity";
     "noisy-key", fairness::noisy_key, "one key far beyond its limit beside others";

@@ -58,15 +58,16 @@ pub(super) struct State<T> {
     held: [Mean; 5],
     /// The same of all classes.
     held_by_all: Mean,
-    /// The same of each class since the queue formed, and when it did: a burst is judged by what the upstream does now, not
+    /// The same of each class since the queue formed, how many calls of all came back since, and when it formed: a burst is judged by what the upstream does now, not
     /// by what it did before.
     held_now: [Mean; 5],
+    back_now: usize,
     formed: Instant,
     /// When the queue was empty last.
     empty: Instant,
     /// How long the last permit was held.
     last: Duration,
-    /// When a permit was given back last.
+    /// When a permit was taken or given back last.
     moved: Instant,
     pace: Pace,
     /// How long those waited who began lately.
@@ -98,6 +99,7 @@ impl<T> State<T> {
             held: [Mean::default(); 5],
             held_by_all: Mean::default(),
             held_now: [Mean::default(); 5],
+            back_now: 0,
             formed: now,
             empty: now,
             last: Duration::ZERO,
@@ -137,6 +139,7 @@ impl<T> State<T> {
         self.running[class as usize] -= 1;
         self.moved = Instant::now();
         self.last = self.moved.saturating_duration_since(began);
+        self.back_now += 1;
         for held in [&mut self.held[class as usize], &mut self.held_now[class as usize], &mut self.held_by_all] {
             held.add(self.last);
         }
@@ -173,17 +176,22 @@ impl<T> State<T> {
         if self.line.len() > 0 {
             self.empty = ask.now;
         } else if ask.now.saturating_duration_since(self.empty) >= soon {
-            (self.formed, self.held_now) = (ask.now, [Mean::default(); 5]);
+            (self.formed, self.held_now, self.back_now) = (ask.now, [Mean::default(); 5], 0);
         }
         let stands = self.line.stands(ask.class, burst);
         let bearable = if stands { longest.min(soon) } else { longest };
-        let wait = self.wait(ask, soon);
-        // A thousand requests that come at once slow the calls by coming, and the first calls, of two rounds, are made on new
-        // connections: what follows is quicker, nobody knows by how much. Where no deadline is promised, they are let in by a
-        // kinder estimate, until the queue stands.
-        let kinder = if stands || self.config.deadline.is_some() { 1 } else { KINDER };
+        let wait = if stands || self.config.deadline.is_some() {
+            self.wait(ask, soon)
+        } else if self.back_now < 2 * self.config.ceiling {
+            // A thousand requests that come at once slow the calls by coming, and the first calls, of two rounds, are made on
+            // new connections: what follows is quicker, nobody knows by how much. Where no deadline is promised, they are
+            // let in, and then by a kinder estimate, until the queue stands.
+            Duration::ZERO
+        } else {
+            self.wait(ask, soon) / KINDER
+        };
         // Where no permit has come free for so long, none is expected sooner.
-        match (wait / kinder).max(self.moved.elapsed()).checked_sub(bearable) {
+        match wait.max(self.moved.elapsed()).checked_sub(bearable) {
             Some(excess) if !excess.is_zero() => Err(No::Wait(excess)),
             _ => Ok(ask.now + longest),
         }
