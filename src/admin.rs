@@ -36,13 +36,13 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use crate::config::reload::reload;
-use crate::proxy::{livez, metrics, readyz};
+use crate::health::{livez, metrics, readyz};
 use crate::shared::Shared;
+use crate::status;
 use crate::upstream::answer;
 
 mod control;
 mod purge;
-pub(crate) mod status;
 mod warm;
 
 /// The service on its own listener and thread.

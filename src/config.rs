@@ -11,7 +11,7 @@ pub(crate) mod reload;
 mod tree;
 mod vars;
 
-pub(crate) use file::{Algorithm, Compression, Delay, File, Health, Limits, Shutdown, Upstream};
+pub(crate) use file::{Compression, Delay, File, Health, Limits, Shutdown, Upstream};
 pub(crate) use plan::Plan;
 
 /// What is wrong with a configuration, and where.

@@ -4,17 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use addrgate_filters::traffic::breaker::{Breaker, State};
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::sync::Mutex;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::shared::Shared;
-use crate::telemetry::METRICS;
+use crate::telemetry::{METRICS, breaker_changes, each_change};
 use crate::upstream::Pool;
 
 /// How often the signals are fed.
@@ -36,7 +35,7 @@ impl BackgroundService for Pressure {
             for pool in &plan.pools {
                 if let Some(breaker) = plan.filters.breaker.upstreams().get(pool.name()) {
                     running.spawn(Arc::clone(breaker).watch(probe(pool)));
-                    running.spawn(tell(Arc::clone(breaker)));
+                    running.spawn(breaker_changes(Arc::clone(breaker)));
                 }
             }
             running.spawn(tell_levels(Arc::clone(&self.0), plan.filters.degrade.changes()));
@@ -109,20 +108,6 @@ impl Squeeze {
     }
 }
 
-/// A line and a count for each change of a breaker.
-pub(crate) async fn tell(breaker: Arc<Breaker>) {
-    let changes = breaker.changes();
-    each(changes, |change| {
-        METRICS.breaker_changes.with_label_values(&[&**breaker.name(), change.to.as_str()]).inc();
-        let (from, to, why) = (change.from.as_str(), change.to.as_str(), change.why.as_str());
-        match change.to {
-            State::Open => tracing::warn!(breaker = &**breaker.name(), from, to, why, "a breaker opened"),
-            _ => tracing::info!(breaker = &**breaker.name(), from, to, why, "a breaker changed"),
-        }
-    })
-    .await;
-}
-
 /// Stale windows are as wide as the level says. With each beat too, because a change can be missed and a new plan can mean
 /// something else by the same level.
 fn widen(shared: &Shared) {
@@ -130,23 +115,12 @@ fn widen(shared: &Shared) {
 }
 
 async fn tell_levels(shared: Arc<Shared>, changes: Receiver<addrgate_filters::traffic::degrade::Change>) {
-    each(changes, |change| {
+    each_change(changes, |change| {
         widen(&shared);
         let by = if change.by_operator { "operator" } else { "signals" };
         tracing::warn!(from = change.from.as_str(), to = change.to.as_str(), by, "level of degradation");
     })
     .await;
-}
-
-/// Those that came while nobody listened are lost; the state itself is in the metrics.
-async fn each<T: Clone>(mut changes: Receiver<T>, tell: impl Fn(T)) {
-    loop {
-        match changes.recv().await {
-            Ok(change) => tell(change),
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
-        }
-    }
 }
 
 /// The share of its limit of memory that this process uses: its cgroup's limit where there is one, else the machine's.

@@ -43,7 +43,6 @@ mod status;
 
 pub(crate) use compression::{best, is_small};
 use forward::Denied;
-pub(crate) use own::{Services, livez, metrics, readyz};
 pub(crate) use respond::{Own, fields as common_fields};
 pub(crate) use shadow::Shadow;
 

@@ -15,12 +15,15 @@ use crate::config::{File, Plan};
 use crate::door::Connections;
 use crate::invalidation::Invalidation;
 use crate::polls::Polls;
-use crate::proxy::Services;
 use crate::redis::Redis;
 use crate::replay::Replays;
+use crate::services::Services;
 use crate::store::Writer;
 use crate::telemetry::{AccessLog, METRICS, Recent};
 use crate::warm::{Popular, Progress};
+
+/// A connection on which nothing has been asked for so long is idle: its client is not at work.
+pub(crate) const AT_WORK: Duration = Duration::from_secs(2);
 
 /// The handles. One per process.
 pub(crate) struct Shared {

@@ -19,11 +19,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use crate::config::Delay;
-use crate::shared::Shared;
+use crate::shared::{AT_WORK, Shared};
 use crate::telemetry::METRICS;
-
-/// A connection on which nothing has been asked for so long is idle: its client is not at work.
-pub(crate) const AT_WORK: Duration = Duration::from_secs(2);
 
 /// How far the stop is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

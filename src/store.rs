@@ -27,14 +27,16 @@ pub(crate) mod entry;
 mod envelope;
 mod filling;
 mod hit;
+mod id;
 mod miss;
 mod second;
 mod storage;
 
 use crate::coalesce::{Coalesce, End, LeadSlot};
-use crate::config::Algorithm;
 use crate::invalidation::{Invalidation, Validity};
-pub(crate) use entry::{Entry, Id, Kept, MAX_NAMES, Meta, names};
+pub(crate) use coded::Algorithm;
+pub(crate) use entry::{Entry, Kept, MAX_NAMES, Meta, NOTED, names};
+pub(crate) use id::Id;
 pub(crate) use second::{Second, Writer};
 pub(crate) use storage::{Tier, cache_key};
 

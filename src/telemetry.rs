@@ -4,12 +4,14 @@
 //! log holds no key, and no log blocks a thread that serves.
 
 mod access;
+mod changes;
 mod format;
 mod lines;
 mod metrics;
 mod recent;
 
 pub(crate) use access::{AccessLog, Line};
+pub(crate) use changes::{breaker_changes, each_change};
 use format::Json;
 use lines::Lines;
 pub(crate) use metrics::{CacheOutcome, CallOutcome, METRICS, RouteMetrics, UpstreamMetrics};

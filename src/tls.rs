@@ -5,7 +5,6 @@
 //! because a connection must hold its place among `limits.connections` before it costs anything.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,36 +12,16 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as Tcp;
 use pingora::protocols::{Peek, Stream};
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::time::timeout;
 
 use crate::shared::Shared;
 
-fn provider() -> CryptoProvider {
-    aws_lc_rs::default_provider()
-}
+mod certificate;
 
-/// Reads a certificate chain and its private key, both PEM.
-///
-/// # Errors
-/// A sentence, where a file can't be read or the key is not the certificate's.
-pub(crate) fn certificate(chain_file: &Path, key_file: &Path) -> Result<Arc<CertifiedKey>, String> {
-    let wrong = |file: &Path, e: &dyn fmt::Display| format!("{} can't be used: {e}", file.display());
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_file_iter(chain_file).and_then(Iterator::collect).map_err(|e| wrong(chain_file, &e))?;
-    if chain.is_empty() {
-        return Err(wrong(chain_file, &"it holds no certificate"));
-    }
-    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|e| wrong(key_file, &e))?;
-    CertifiedKey::from_der(chain, key, &provider()).map(Arc::new).map_err(|e| match e {
-        rustls::Error::InconsistentKeys(_) => wrong(key_file, &"it is not the key of the certificate"),
-        e => wrong(chain_file, &e),
-    })
-}
+pub(crate) use certificate::certificate;
+use certificate::provider;
 
 /// Shows every client the certificate of the plan in place, whatever name it asks for.
 struct Current(Arc<Shared>);

@@ -6,27 +6,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use addrgate_filters::traffic::budget::{self, Budget, Metered};
-use async_trait::async_trait;
 use pingora::protocols::ALPN;
-use pingora::server::ShutdownWatch;
-use pingora::services::background::BackgroundService;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use tokio::task::JoinSet;
 
 use crate::config::Upstream;
-use crate::shared::Shared;
 use crate::telemetry::{METRICS, UpstreamMetrics};
 
 mod addresses;
 pub(crate) mod answer;
 mod ask;
 mod check;
+mod checks;
 mod decode;
 mod hedge;
 use addresses::Addresses;
 pub(crate) use addresses::{Call, Fault};
 pub(crate) use ask::{LARGEST, connect};
 use check::Check;
+pub(crate) use checks::Checks;
 pub(crate) use decode::Decoder;
 pub(crate) use hedge::Hedge;
 pub(crate) mod location;
@@ -236,33 +234,6 @@ impl Names {
                 let known = known.get(address).cloned().unwrap_or_default();
                 tracing::warn!(address, %error, known = known.len(), "an address can't be resolved; the known ones stay");
                 known
-            }
-        }
-    }
-}
-
-/// Runs the checks of all upstreams of the current plan; a new plan brings its own.
-pub(crate) struct Checks(pub(crate) Arc<Shared>);
-
-#[async_trait]
-impl BackgroundService for Checks {
-    async fn start(&self, mut shutdown: ShutdownWatch) {
-        let mut changes = self.0.plan_changes();
-        loop {
-            let mut running = JoinSet::new();
-            for pool in self.0.plan().pools.iter().cloned() {
-                running.spawn(async move {
-                    let mut turn = tokio::time::interval(pool.config.health.interval.0);
-                    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-                    loop {
-                        turn.tick().await;
-                        pool.check().await;
-                    }
-                });
-            }
-            tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
-                _ = shutdown.changed() => return,
             }
         }
     }

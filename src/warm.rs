@@ -12,7 +12,7 @@
 //! path of any other, in the lowest class; with leases, instances that warm up together fetch each answer once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use addrgate_filters::cache_key::{Unkeyed, find};
@@ -26,81 +26,22 @@ use futures::StreamExt;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use rand::seq::SliceRandom;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tokio::sync::Mutex;
 use tokio::time::{interval, sleep};
 
 use crate::replay::Recipe;
 use crate::shared::Shared;
 use crate::telemetry::METRICS;
 
+mod config;
 mod popular;
+mod progress;
 mod shared;
 
-pub(crate) use popular::{NOTED, Popular};
-
-/// As written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Config {
-    /// How many of the most asked requests are remembered and asked again. Needs a restart.
-    pub(crate) keys: usize,
-    /// Requests of our own at a time.
-    pub(crate) at_once: usize,
-    /// What is asked at the start, besides.
-    pub(crate) targets: Vec<Target>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { keys: 1_000, at_once: 4, targets: Vec::new() }
-    }
-}
-
-/// A request to warm with, or to purge: a path with its query, or a whole request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum Target {
-    /// GET.
-    Url(String),
-    /// Any.
-    Request(Request),
-}
-
-/// A whole request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Request {
-    /// Path and query, or with the host where the route's key has it.
-    pub(crate) url: String,
-    /// The method.
-    #[serde(default = "get")]
-    pub(crate) method: String,
-    /// The body of a body-keyed one: its JSON, or that as text, whose numbers are then as they are written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) body: Option<Value>,
-}
-
-fn get() -> String {
-    "GET".to_owned()
-}
-
-/// The text of a body.
-pub(crate) fn text(body: &Value) -> String {
-    body.as_str().map_or_else(|| body.to_string(), str::to_owned)
-}
+pub(crate) use config::{Config, Target, text};
+pub(crate) use popular::Popular;
+pub(crate) use progress::Progress;
 
 impl Target {
-    /// Method, URL and body.
-    pub(crate) fn parts(&self) -> (&str, &str, Option<&Value>) {
-        match self {
-            Self::Url(url) => ("GET", url, None),
-            Self::Request(Request { url, method, body }) => (method, url, body.as_ref()),
-        }
-    }
-
     /// The request, as far as the configuration caches it; else the reason, in a sentence.
     pub(crate) fn recipe(&self, filters: &Filters) -> Result<Recipe, &'static str> {
         let (method, url, body) = self.parts();
@@ -185,30 +126,6 @@ const SPREAD: Duration = Duration::from_secs(1);
 
 /// How often the list is shared.
 const SHARE: Duration = Duration::from_secs(5);
-
-/// How far warming is. One per process.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    running: Mutex<()>,
-    /// Held by the run for the most asked that waits for its turn.
-    next: Mutex<()>,
-    total: AtomicUsize,
-    done: AtomicUsize,
-    failed: AtomicUsize,
-}
-
-impl Progress {
-    /// For status.
-    pub(crate) fn status(&self) -> Value {
-        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
-        serde_json::json!({
-            "running": self.running.try_lock().is_err(),
-            "total": count(&self.total),
-            "done": count(&self.done),
-            "failed": count(&self.failed),
-        })
-    }
-}
 
 /// Asks for all of these, a few at a time; one run after the other.
 pub(crate) async fn warm(shared: &Arc<Shared>, recipes: Vec<Recipe>, why: &'static str) {

@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::store::Algorithm;
 use crate::{caching, invalidation, redis, warm};
 
 /// The whole file.
@@ -368,29 +369,6 @@ impl Default for Compression {
             from: Size(1024),
             algorithms: vec![Algorithm::Zstd, Algorithm::Br, Algorithm::Gzip],
             level: 4,
-        }
-    }
-}
-
-/// A content coding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Algorithm {
-    /// RFC 8878.
-    Zstd,
-    /// RFC 7932.
-    Br,
-    /// RFC 1952.
-    Gzip,
-}
-
-impl Algorithm {
-    /// The word in `Accept-Encoding`.
-    pub(crate) fn token(self) -> &'static str {
-        match self {
-            Algorithm::Zstd => "zstd",
-            Algorithm::Br => "br",
-            Algorithm::Gzip => "gzip",
         }
     }
 }

@@ -13,9 +13,9 @@ use http::Version;
 use tokio::time::Instant;
 
 use super::write::{field, number};
-use crate::config::{Algorithm, Compression, Plan};
+use crate::config::{Compression, Plan};
 use crate::proxy::{Own, best, common_fields, is_small};
-use crate::store::{Entry, Store, entry};
+use crate::store::{Algorithm, Entry, Store, entry};
 
 /// An answer from memory for one request.
 pub(super) struct Hit<'a> {

@@ -22,7 +22,7 @@ use super::head::{Scan, Scanner, is_preface};
 use super::line::{Escaped, foreign};
 use super::spare::{self, ROOMY};
 use crate::config::Limits;
-use crate::shutdown::AT_WORK;
+use crate::shared::AT_WORK;
 
 /// What came next on a connection.
 pub(super) enum Arrived {

@@ -11,7 +11,8 @@ use pingora::modules::http::compression::ResponseCompression;
 use pingora::protocols::http::compression::ResponseCompressionCtx;
 use pingora::proxy::Session;
 
-use crate::config::{Algorithm, Compression};
+use crate::config::Compression;
+use crate::store::Algorithm;
 use crate::upstream::answer;
 
 /// Before the module sees the request: reduces `Accept-Encoding` to our choice.

@@ -1,22 +1,19 @@
 //! The gateway's own answers: whether it lives and is ready, how it is, and how those are that it asks.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use addrgate_filters::reply::{Cause, Code, Reply, render, timestamp};
+use addrgate_filters::reply::{Reply, timestamp};
 use addrgate_filters::route::Answer;
 use addrgate_filters::traffic::degrade::Level;
-use addrgate_filters::verdict::Verdict;
-use futures::future::{BoxFuture, FutureExt, Shared, join_all};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::admin::status;
 use crate::config::Plan;
 use crate::context::Context;
-use crate::shared::Shared as SharedState;
+use crate::health::{livez, metrics, readyz};
+use crate::services::{Health, Said};
+use crate::shared::Shared;
+use crate::status;
 use crate::telemetry::METRICS;
 use crate::upstream::Pool;
 
@@ -42,124 +39,8 @@ pub(super) async fn reply(ctx: &Context, kind: Answer) -> Reply {
     }
 }
 
-/// That the process runs.
-pub(crate) fn livez() -> Reply {
-    Reply::json(200, &json!({"alive": true}))
-}
-
-/// Whether load balancers should send traffic, as `peer` asks.
-pub(crate) fn readyz(shared: &SharedState, peer: Option<IpAddr>, verdict: &Verdict) -> Reply {
-    shared.polls.note(peer);
-    if shared.is_ready() {
-        return Reply::json(200, &json!({"ready": true}));
-    }
-    let cause = Cause::new(Code::ServiceUnavailable, "draining", "This instance takes no more traffic.");
-    render(&cause.retry_after(Duration::from_secs(1)), verdict, false, chrono::Utc::now())
-}
-
-/// Everything that is counted, for Prometheus.
-pub(crate) fn metrics(shared: &SharedState) -> Reply {
-    status::gather(shared);
-    let fields = [("content-type", "text/plain; version=0.0.4"), ("cache-control", "no-store")];
-    Reply {
-        status: 200,
-        fields: fields.map(|(name, value)| (name, value.to_owned())).into(),
-        body: METRICS.text().into(),
-        close: false,
-    }
-}
-
-/// What one upstream said of itself.
-#[derive(Debug)]
-struct Said {
-    upstream: String,
-    /// 0 where it did not answer in time.
-    status: u16,
-    /// Null where it is no JSON.
-    body: Value,
-}
-
-impl Said {
-    /// How it is, in its own word where it has one.
-    fn health(&self) -> Health {
-        match (self.status, self.body["status"].as_str()) {
-            (200, Some("degraded")) => Health::Degraded,
-            (200, Some("unhealthy")) => Health::Unhealthy,
-            (200, _) => Health::Healthy,
-            _ => Health::Unhealthy,
-        }
-    }
-}
-
-/// What the upstreams say of themselves. Anyone may ask, past queue and breaker, so each question is put to them once a
-/// second, by a task of its own: those who ask wait for that and for nobody else.
-#[derive(Default)]
-pub(crate) struct Services(Mutex<HashMap<(usize, String), Asked>>);
-
-struct Asked {
-    at: Instant,
-    said: Shared<BoxFuture<'static, Arc<[Said]>>>,
-}
-
-impl Services {
-    /// What they say on the path of this route.
-    async fn ask(&self, pools: &[Arc<Pool>], route: usize, path: &str) -> Arc<[Said]> {
-        const KEPT: Duration = Duration::from_secs(1);
-        const TIME: Duration = Duration::from_millis(800);
-        /// A route may have paths without end.
-        const MOST: usize = 16;
-        let said = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            all.retain(|_, asked| asked.at.elapsed() < KEPT);
-            let key = (route, path.to_owned());
-            if all.len() >= MOST && !all.contains_key(&key) {
-                return Arc::default();
-            }
-            let asked = all.entry(key).or_insert_with(|| {
-                let (pools, path) = (pools.to_vec(), path.to_owned());
-                let calls = tokio::spawn(async move {
-                    let calls = pools.iter().map(async |pool| {
-                        let (status, body) = pool.get(&path, TIME).await.unwrap_or_default();
-                        let body = serde_json::from_slice(&body).unwrap_or_default();
-                        Said { upstream: pool.name().to_owned(), status, body }
-                    });
-                    join_all(calls).await.into()
-                });
-                // A task that broke off has said nothing.
-                let said = calls.map(Result::unwrap_or_default).boxed().shared();
-                Asked { at: Instant::now(), said }
-            });
-            asked.said.clone()
-        };
-        said.await
-    }
-}
-
-/// How well something does its work; the worst of its parts is the whole's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Health {
-    Healthy,
-    Degraded,
-    Unhealthy,
-}
-
-impl Health {
-    fn word(self) -> &'static str {
-        match self {
-            Health::Healthy => "healthy",
-            Health::Degraded => "degraded",
-            Health::Unhealthy => "unhealthy",
-        }
-    }
-
-    /// Whoever watches acts on the status.
-    fn status(self) -> u16 {
-        if self == Health::Unhealthy { 503 } else { 200 }
-    }
-}
-
 /// How the gateway's own parts are: it serves without Redis and at a lower level, but not as well.
-fn own_health(shared: &SharedState, plan: &Plan) -> Health {
+fn own_health(shared: &Shared, plan: &Plan) -> Health {
     match shared.is_redis_well() && plan.filters.degrade.level() == Level::Normal {
         true => Health::Healthy,
         false => Health::Degraded,

@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::command::{Command, Failed};
 use super::connect::Seeds;
 use super::node::Node;
-use super::{Command, Failed};
 
 /// Hash slots of a cluster.
 const SLOTS: u16 = 16_384;

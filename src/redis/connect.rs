@@ -13,7 +13,8 @@ use redis::{
 };
 use tokio::sync::{Mutex, Notify};
 
-use super::{Command, Config, Mode};
+use super::command::Command;
+use super::config::{Config, Mode};
 
 /// Longer than any deadline of ours: those are kept outside of the client, which then only has to give up at last.
 const ANSWER: Duration = Duration::from_secs(5);

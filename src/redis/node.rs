@@ -9,9 +9,10 @@ use redis::{FromRedisValue, cmd};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::command::{Command, Failed};
 use super::connect::{self, Connector, Link};
 use super::rights;
-use super::{Command, Failed};
+use crate::telemetry::breaker_changes;
 
 /// The pause after the first failure or loss; doubled with each further one up to the longest.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -72,7 +73,7 @@ impl Node {
     /// connects at the start, again when the connection broke, and never gives up.
     pub(super) async fn keep(self: Arc<Self>) {
         let watch = Arc::clone(&self.breaker).watch(|| self.answers());
-        tokio::join!(self.stay_connected(), watch, crate::pressure::tell(Arc::clone(&self.breaker)));
+        tokio::join!(self.stay_connected(), watch, breaker_changes(Arc::clone(&self.breaker)));
     }
 
     async fn stay_connected(&self) {

@@ -7,7 +7,31 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use bytes::{Bytes, BytesMut};
 use pingora::protocols::http::compression::Algorithm as Coder;
 
-use crate::config::Algorithm;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A content coding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Algorithm {
+    /// RFC 8878.
+    Zstd,
+    /// RFC 7932.
+    Br,
+    /// RFC 1952.
+    Gzip,
+}
+
+impl Algorithm {
+    /// The word in `Accept-Encoding`.
+    pub(crate) fn token(self) -> &'static str {
+        match self {
+            Algorithm::Zstd => "zstd",
+            Algorithm::Br => "br",
+            Algorithm::Gzip => "gzip",
+        }
+    }
+}
 
 /// The codings of one answer.
 #[derive(Debug, Default)]

@@ -25,31 +25,12 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use memchr::memmem;
 use pingora::{cache::CacheMeta, http::ResponseHeader};
 
-use super::coded::Codings;
-use crate::config::Algorithm;
+use super::coded::{Algorithm, Codings};
+use super::id::Id;
 use crate::invalidation::{Clock, Name};
-use crate::warm::NOTED;
 
-/// Names one stored answer: the key of the request and, where the answer has `Vary`, the digest of the selecting fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Id {
-    /// The canonical request's digest.
-    pub(crate) key: Key,
-    /// Which variant; `None` for answers without `Vary`.
-    pub(crate) variance: Option<[u8; 16]>,
-}
-
-impl Id {
-    /// The slot of answers without `Vary`, and of the index of variants.
-    pub(crate) fn primary(key: Key) -> Self {
-        Self { key, variance: None }
-    }
-
-    /// The slot of the last part (206) that came of an answer without `Vary`.
-    pub(crate) fn part(key: Key) -> Self {
-        Self { key, variance: Some(*b"part of a whole.") }
-    }
-}
+/// Uses from which an answer is noted, and again at each doubling.
+pub(crate) const NOTED: u32 = 4;
 
 /// What is known of a kept answer besides its bytes. Travels through Pingora in the extensions of its `CacheMeta`.
 #[derive(Debug, Clone)]

@@ -12,7 +12,8 @@ use addrgate_filters::http::cache_policy::{freshness::Windows, reuse::Times};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderName;
 
-use super::entry::{Entry, Id, Kept, MAX_NAMES, Meta};
+use super::entry::{Entry, Kept, MAX_NAMES, Meta};
+use super::id::Id;
 use crate::invalidation::{Clock, Name};
 
 /// Changed whenever the form changes: other versions don't understand each other.

@@ -15,7 +15,8 @@ use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::entry::{Id, Meta};
+use super::entry::Meta;
+use super::id::Id;
 
 /// A reader that takes nothing for this long, while the fetch waits for it, is left behind.
 const STALLED: Duration = Duration::from_secs(10);

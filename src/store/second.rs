@@ -15,8 +15,9 @@ use pingora::services::background::BackgroundService;
 use redis::{Script, cmd};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::entry::{Entry, Id};
+use super::entry::Entry;
 use super::envelope::{self, Value};
+use super::id::Id;
 use crate::redis::{Failed, Redis};
 use crate::telemetry::METRICS;
 

@@ -22,9 +22,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     End, Held, PoisonError, Request, Second, Slot, Store, Variants, View,
-    entry::{Entry, Id, Meta},
+    entry::{Entry, Meta},
     envelope::Value,
     hit::{Joined, Whole},
+    id::Id,
     miss::Writing,
     second::{LOOK, Lease},
 };

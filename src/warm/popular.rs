@@ -8,10 +8,7 @@ use addrgate_filters::verdict::Verdict;
 use http::HeaderName;
 
 use crate::replay::Recipe;
-use crate::store::Entry;
-
-/// Uses from which an answer is noted, and again at each doubling.
-pub(crate) const NOTED: u32 = 4;
+use crate::store::{Entry, NOTED};
 
 /// A request and how much it is asked.
 #[derive(Debug, Clone)]

@@ -24,7 +24,7 @@ const CRATES: [Crate; 3] = [
 ];
 
 /// The largest circle that is left in a crate. To be lowered with each cut, and never raised; two files may know each other.
-const LARGEST: [(&str, usize); 3] = [("src/", 57), ("filters/", 2), ("backend/", 4)];
+const LARGEST: [(&str, usize); 3] = [("src/", 22), ("filters/", 2), ("backend/", 4)];
 
 /// A part of the code, what it must not use, and why.
 struct Never(&'static str, &'static [&'static str], &'static str);

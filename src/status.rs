@@ -8,7 +8,7 @@ use crate::store::Second;
 use crate::telemetry::METRICS;
 
 /// Everything at a glance.
-pub(super) fn status(shared: &Shared) -> Value {
+pub(crate) fn status(shared: &Shared) -> Value {
     let plan = shared.plan();
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),

@@ -1,0 +1,37 @@
+//! Runs active health checks.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use tokio::task::JoinSet;
+
+use crate::shared::Shared;
+
+/// Runs the checks of all upstreams of the current plan; a new plan brings its own.
+pub(crate) struct Checks(pub(crate) Arc<Shared>);
+
+#[async_trait]
+impl BackgroundService for Checks {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut changes = self.0.plan_changes();
+        loop {
+            let mut running = JoinSet::new();
+            for pool in self.0.plan().pools.iter().cloned() {
+                running.spawn(async move {
+                    let mut turn = tokio::time::interval(pool.config.health.interval.0);
+                    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                    loop {
+                        turn.tick().await;
+                        pool.check().await;
+                    }
+                });
+            }
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                _ = shutdown.changed() => return,
+            }
+        }
+    }
+}
