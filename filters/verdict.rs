@@ -89,7 +89,8 @@ impl Verdict {
 
     fn tell(&mut self, answered: Answered, elapsed: Duration) {
         if let Some(slot) = &self.slot {
-            slot.tell(answered, elapsed, self.slow());
+            let route = self.route.as_ref().map_or(usize::MAX, |route| route.index);
+            slot.tell(route, answered, elapsed, self.slow());
         }
         match (self.breaker.take(), answered) {
             (Some(permit), Answered::Ok | Answered::Throttled) => permit.success(elapsed),

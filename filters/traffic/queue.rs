@@ -10,10 +10,10 @@
 //!   size: 2048         # most that wait, per class
 //! ```
 //!
-//! **How many are let through.** Between `floor` and `ceiling` the limit grows by one per round of good answers and shrinks
-//! by a tenth on a timeout, on an overload answer (429, 503), and on an answer that took 80 % of the route's timeout. AIMD was chosen over gradient methods (Vegas, Gradient2) because it
-//! has no baseline of latency that drifts while the upstream is sick or when the mix of routes changes
-//! (docs/decisions/0010).
+//! **How many are let through.** Between `floor` and `ceiling` the limit grows by one per round of good responses, doubles
+//! below the last good one, and shrinks by a tenth on a timeout, on an overload response (429, 503), and on a response that
+//! took 80 % of the route's timeout (AIMD with slow start). While it is in use, trials at half of it tell whether the upper
+//! half does any work; it goes no higher than it does (docs/decisions/0017).
 //!
 //! **Who is next.** Classes that wait at the same time are served 128 (critical) : 16 (high) : 8 (normal) : 2 (low) : 1
 //! (background), so that a critical request practically never waits behind others and no class is starved. Inside a class
@@ -32,7 +32,6 @@
 //! ends its wait, and whoever waits for its answer can lend it a higher class ([`Lend`]).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +45,7 @@ use crate::traffic::Class;
 use crate::traffic::Mode;
 
 mod config;
+mod knee;
 mod limit;
 mod line;
 mod pace;
@@ -60,6 +60,7 @@ pub(crate) use line::Full;
 pub(crate) use slot::{Gone, Waiting};
 pub(crate) use state::{Ask, No};
 
+use self::limit::Call;
 use self::line::Waiter;
 use self::state::{Next, State};
 
@@ -110,8 +111,6 @@ struct Counts {
 pub struct Queue {
     name: String,
     state: Mutex<(State<oneshot::Sender<Slot>>, Counts)>,
-    /// Whether places are given out later by themselves.
-    timer: AtomicBool,
 }
 
 /// What a request gets.
@@ -126,7 +125,7 @@ impl Queue {
     #[must_use]
     pub fn new(name: &str, config: &Config) -> Arc<Self> {
         let state = Mutex::new((State::new(*config), Counts::default()));
-        Arc::new(Self { name: name.to_owned(), state, timer: AtomicBool::new(false) })
+        Arc::new(Self { name: name.to_owned(), state })
     }
 
     /// Other settings, from now on; who runs and who waits stays.
@@ -215,12 +214,12 @@ impl Queue {
         Slot::new(Arc::clone(self), class, waited, began)
     }
 
-    fn learn(&self, class: Class, answered: Answered, elapsed: Duration, slow: Duration, began: Instant) {
+    fn learn(&self, class: Class, call: &Call) {
         let (state, counts) = &mut *self.lock();
-        let good = matches!(answered, Answered::Ok | Answered::Throttled);
+        let good = matches!(call.answered, Answered::Ok | Answered::Throttled);
         counts.failed += u64::from(!good && class >= Class::Normal);
         let running = state.running();
-        state.limit.learn(answered, elapsed, slow, began, running);
+        state.limit.learn(call, running);
     }
 
     fn give_back(self: &Arc<Self>, class: Class, began: Instant) {
@@ -245,15 +244,17 @@ impl Queue {
         }
     }
 
-    /// The same, later. One that is set already comes no later than this one.
+    /// The same, later, unless a timer is set that comes no later.
     fn hand_out_at(self: &Arc<Self>, at: Instant) {
         // Places that are given back while the process ends, beyond the runtime, go to nobody.
         let Ok(runtime) = Handle::try_current() else { return };
-        if !self.timer.swap(true, Ordering::AcqRel) {
+        let timer = &mut self.lock().0.timer;
+        if timer.is_none_or(|set| set > at) {
+            *timer = Some(at);
             let queue = Arc::clone(self);
             runtime.spawn(async move {
                 sleep_until(at).await;
-                queue.timer.store(false, Ordering::Release);
+                queue.lock().0.timer.take_if(|set| *set == at);
                 queue.hand_out();
             });
         }

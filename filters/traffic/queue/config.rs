@@ -14,9 +14,11 @@ use crate::traffic::units::Span;
 pub struct Config {
     /// Whether requests wait and are refused, or are only counted.
     pub mode: Mode,
-    /// Most requests at the upstream at a time; 1 to 100000. The limit begins here.
+    /// Most requests at the upstream at a time; 1 to 100000. The limit begins here, and finds by itself how many of them do
+    /// any work.
     pub ceiling: usize,
-    /// The limit never goes below; 1 to `ceiling`. Below what the upstream bears on a bad day.
+    /// The limit never goes below; 1 to `ceiling`. Below what the upstream bears on a bad day. The same as `ceiling`: the limit
+    /// is fixed.
     pub floor: usize,
     /// The longest wait for a permit. Left out: four fifths of the time that the request has left, by its route's `timeout`;
     /// the rest is the upstream's.

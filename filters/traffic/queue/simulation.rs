@@ -1,13 +1,18 @@
 //! The queue in front of a simulated upstream, on paused time: what clients would see under load.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::json;
+
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, sleep_until};
 
 use super::*;
 use crate::client::Client;
 use crate::queue::Queues;
+use crate::route::{Route, Routes};
 use crate::traffic::units::Span;
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
@@ -36,11 +41,32 @@ struct Upstream {
     service: fn(&str, f64, Duration) -> Duration,
     /// How long a call may take.
     timeout: Duration,
+    /// Where all calls share so many processors; else each takes its time beside the others.
+    processors: Option<Semaphore>,
+}
+
+impl Upstream {
+    /// So much work, in turns of 2 ms with the others.
+    async fn work(&self, mut left: Duration) {
+        let Some(processors) = &self.processors else { return sleep(left).await };
+        while !left.is_zero() {
+            let turn = left.min(2 * MS);
+            let _processor = processors.acquire().await.unwrap();
+            sleep(turn).await;
+            left -= turn;
+        }
+    }
 }
 
 /// 30 at a time in 100 ms each: 300 per second.
 fn steady() -> Upstream {
-    Upstream { bears: 30, running: AtomicUsize::new(0), service: |_, _, _| 100 * MS, timeout: 60 * SECOND }
+    Upstream {
+        bears: 30,
+        running: AtomicUsize::new(0),
+        service: |_, _, _| 100 * MS,
+        timeout: 60 * SECOND,
+        processors: None,
+    }
 }
 
 /// A client's requests.
@@ -61,6 +87,17 @@ impl Random {
     }
 }
 
+/// Each client has a route of its own.
+fn route(client: &str) -> Option<Arc<Route>> {
+    static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
+        let config = |name: &&str| {
+            serde_json::from_value(json!({"name": name, "paths": [format!("/{name}")], "timeout": "60s"})).unwrap()
+        };
+        Routes::new(["all", "search", "batch"].iter().map(config).collect()).unwrap()
+    });
+    ROUTES.list().iter().find(|route| route.name() == client).cloned()
+}
+
 fn queues(ceiling: usize) -> Arc<Queues> {
     let config = Config { ceiling, deadline: Some(Span(DEADLINE)), ..Config::default() };
     Arc::new(Queues::new(&BTreeMap::from([("service".to_owned(), config)])).unwrap())
@@ -69,7 +106,8 @@ fn queues(ceiling: usize) -> Arc<Queues> {
 async fn request(queues: &Queues, upstream: &Upstream, load: &Load, random: f64, begin: Instant) -> Seen {
     let came = Instant::now();
     let client = Client { name: load.client.into(), ..Client::default() };
-    let mut verdict = Verdict { client: Some(Arc::new(client)), class: load.class, ..Verdict::default() };
+    let mut verdict =
+        Verdict { client: Some(Arc::new(client)), class: load.class, route: route(load.client), ..Verdict::default() };
     let flow = queues.forward(&mut verdict).await;
     let waited = came.elapsed();
     let mut refused = match flow {
@@ -80,7 +118,7 @@ async fn request(queues: &Queues, upstream: &Upstream, load: &Load, random: f64,
         let asked = Instant::now();
         let overloaded = upstream.running.fetch_add(1, Ordering::Relaxed) >= upstream.bears;
         let service = (upstream.service)(load.client, random, begin.elapsed());
-        sleep(if overloaded { MS } else { service.min(upstream.timeout) }).await;
+        upstream.work(if overloaded { MS } else { service.min(upstream.timeout) }).await;
         upstream.running.fetch_sub(1, Ordering::Relaxed);
         let (answered, failure) = match (overloaded, service < upstream.timeout) {
             (true, _) => (Answered::Overloaded, Some("upstream")),
@@ -164,6 +202,7 @@ fn worst_goodput(seen: &[Seen], time: Duration) -> f64 {
     counts.min().unwrap() as f64 / 5.0
 }
 
+mod knee;
 mod recovery;
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +216,8 @@ async fn at_five_times_the_capacity_it_goes_on_at_full_speed() {
     assert!(wait <= DEADLINE * 5 / 4, "{wait:?}");
     let refused: Vec<&Seen> = seen.iter().filter(|seen| seen.refused.is_some()).collect();
     let late = refused.iter().filter(|seen| seen.took > 5 * MS).count();
-    assert!(late * 1_000 <= refused.len(), "{late} of {} were refused late", refused.len());
+    // Those that were let in for a whole deadline just before a trial of half the limit.
+    assert!(late * 1_000 <= refused.len() * 3, "{late} of {} were refused late", refused.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,8 +269,9 @@ async fn one_flooding_client_leaves_the_others_alone() {
     flooded.push(Load { client: "noisy", class: Class::Normal, per_second: 60.0 * 15.0 });
     let seen = run(&queues(30), steady(), &flooded, 20 * SECOND).await;
     let (served_share, beside) = took(&seen);
-    assert!(served_share >= 0.999, "{served_share}");
-    assert!(beside <= alone * 3 / 2, "{alone:?} alone, {beside:?} beside a flood");
+    assert!(served_share >= 0.998, "{served_share}");
+    // A trial takes half of the permits for a moment.
+    assert!(beside <= alone * 7 / 4, "{alone:?} alone, {beside:?} beside a flood");
     assert!(served(&seen["noisy"]).len() >= 20 * 130, "what is left is the noisy client's");
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::Queue;
+use super::limit::Call;
 use crate::traffic::Answered;
 use crate::traffic::Class;
 
@@ -31,9 +32,10 @@ impl Slot {
         self.waited
     }
 
-    /// Tells the limit what came of a call; from `slow` on, an answer is a bad sign.
-    pub fn tell(&self, answered: Answered, elapsed: Duration, slow: Duration) {
-        self.queue.learn(self.class, answered, elapsed, slow, self.began);
+    /// Tells the limit what came of a call; from `slow` on, a response is a bad sign. `route` is any number for what the
+    /// call was about: latencies are compared within one.
+    pub fn tell(&self, route: usize, answered: Answered, elapsed: Duration, slow: Duration) {
+        self.queue.learn(self.class, &Call { route, answered, elapsed, slow, began: self.began });
     }
 }
 

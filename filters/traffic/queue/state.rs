@@ -70,6 +70,8 @@ pub(super) struct State<T> {
     /// When a permit was taken or given back last.
     moved: Instant,
     pace: Pace,
+    /// When permits are given out by themselves.
+    pub(super) timer: Option<Instant>,
     /// How long those waited who began lately.
     waited: Mean,
 }
@@ -105,6 +107,7 @@ impl<T> State<T> {
             last: Duration::ZERO,
             moved: now,
             pace: Pace::new(),
+            timer: None,
             waited: Mean::default(),
         }
     }
@@ -120,6 +123,7 @@ impl<T> State<T> {
 
     /// Takes a place, where there is one that nobody waits for.
     pub(super) fn take(&mut self, class: Class, now: Instant) -> bool {
+        self.limit.look(self.running());
         let free = self.running() < self.limit.now() && self.line.len() == 0;
         if free {
             self.begin(class, Duration::ZERO, now);
@@ -147,11 +151,15 @@ impl<T> State<T> {
 
     /// Who gets the next place, if there is one.
     pub(super) fn next(&mut self) -> Next<T> {
-        if self.running() >= self.limit.now() || self.line.len() == 0 {
+        let until = self.limit.look(self.running());
+        if self.line.len() == 0 {
             return Next::Nobody;
         }
+        if self.running() >= self.limit.now() {
+            return until.map_or(Next::Nobody, Next::NotBefore);
+        }
         // The last one may be the first quick one after a slow time.
-        if let Err(at) = self.pace.start(self.held().min(self.last), self.limit.now()) {
+        if let Err(at) = self.pace.start(self.held().min(self.last), self.limit.usual()) {
             return Next::NotBefore(at);
         }
         match self.line.pop() {
@@ -218,7 +226,7 @@ impl<T> State<T> {
         // Those of other classes that wait now and will be served before, in turn by weight,
         let before = |class: Class| (self.line.of_class(class) as f64).min(own * weight(class) / weight(ask.class));
         let all_work = own_work + others.clone().map(|class| before(class) * self.holds(class, soon)).sum::<f64>();
-        let limit = self.limit.now() as f64;
+        let limit = self.limit.usual() as f64;
         // or its own class alone, with the permits that higher classes leave it: those keep on coming.
         let higher: usize =
             others.clone().filter(|class| *class > ask.class).map(|class| self.running[class as usize]).sum();

@@ -2,7 +2,7 @@ use rstest::rstest;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::client::Client;
