@@ -11,24 +11,27 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::components::Asked;
 use crate::degrade::with_mark;
 use crate::error::ApiError;
 use crate::input::{BatchJson, Deadline, Fields, refuse};
 use crate::rank::Kind;
 use crate::reply::Reply;
 use crate::tags::Tags;
-use crate::validate::{ADDRESS, FLAG, GNAF, Options, Validation, judge};
+use crate::validate::{FLAG, GNAF, Options, Validation, judge};
 
 /// Addresses of one batch.
 const MOST: usize = 1_000;
 /// Addresses of one batch that are looked up at a time; the pool is shared with everyone else.
 const AT_ONCE: usize = 6;
 
-/// One item as it came, and its address where it has one that can be looked up.
+/// One item as it came, and what it asks about where that can be looked up.
 struct Item {
     id: Value,
+    /// `address` and `components` as they came.
     written: Value,
-    address: Result<String, ApiError>,
+    parts: Option<Value>,
+    asked: Result<Asked, ApiError>,
 }
 
 impl Item {
@@ -36,15 +39,15 @@ impl Item {
     fn read(index: usize, value: &Value) -> Self {
         let Value::Object(object) = value else {
             let error = ApiError::bad_request("INVALID_ADDRESS", "An item must be an object with `id` and `address`");
-            return Self { id: index.to_string().into(), written: value.clone(), address: Err(error) };
+            return Self { id: index.to_string().into(), written: value.clone(), parts: None, asked: Err(error) };
         };
         let id = match object.get("id") {
             Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
             _ => index.to_string().into(),
         };
         let written = object.get("address").cloned().unwrap_or(Value::Null);
-        let address = Fields::from_object(object.clone()).required_text("address", "MISSING_ADDRESS", ADDRESS);
-        Self { id, written, address }
+        let parts = object.get("components").cloned();
+        Self { id, written, parts, asked: Asked::read(&Fields::from_object(object.clone())) }
     }
 }
 
@@ -67,10 +70,10 @@ pub(crate) async fn validate(
     BatchJson(fields): BatchJson,
 ) -> Result<Response, ApiError> {
     let batch = Batch::read(&fields, &headers)?;
-    let judge = move |address: String, options: Options| {
+    let judge = move |asked: Asked, options: Options| {
         let app = app.clone();
         // A batch is not kept by caches: its tags are of no use.
-        async move { judge(&app, deadline, &address, options, &mut Tags::default()).await }
+        async move { judge(&app, deadline, &asked, options, &mut Tags::default()).await }
     };
     batch.answer(AT_ONCE, GNAF, judge).await
 }
@@ -96,7 +99,7 @@ impl Batch {
 
     /// Different addresses in it.
     pub(crate) fn distinct(&self) -> usize {
-        self.items.iter().filter_map(|item| item.address.as_ref().ok()).collect::<HashSet<_>>().len()
+        self.items.iter().filter_map(|item| item.asked.as_ref().ok()).collect::<HashSet<_>>().len()
     }
 
     /// Has every address judged, `at_once` at a time.
@@ -107,7 +110,7 @@ impl Batch {
         &self,
         at_once: usize,
         source: &'static str,
-        judge: impl Fn(String, Options) -> F + Sync,
+        judge: impl Fn(Asked, Options) -> F + Sync,
     ) -> Result<Response, ApiError>
     where
         F: Future<Output = Result<Validation, ApiError>> + Send,
@@ -118,7 +121,12 @@ impl Batch {
             .items
             .iter()
             .zip(&validations)
-            .map(|(item, validation)| json!({"id": item.id, "address": item.written, "validation": validation}))
+            .map(|(item, validation)| match &item.parts {
+                None => json!({"id": item.id, "address": item.written, "validation": validation}),
+                Some(parts) => json!({
+                    "id": item.id, "address": item.written, "components": parts, "validation": validation,
+                }),
+            })
             .collect();
         let valid = validations.iter().filter(|validation| validation.is_valid).count();
         let body = json!({
@@ -140,17 +148,17 @@ impl Batch {
         &self,
         at_once: usize,
         source: &'static str,
-        judge: impl Fn(String, Options) -> F + Sync,
+        judge: impl Fn(Asked, Options) -> F + Sync,
     ) -> Result<Vec<Validation>, ApiError>
     where
         F: Future<Output = Result<Validation, ApiError>> + Send,
     {
         // An address that comes twice is looked up once.
-        let mut first: HashMap<&str, usize> = HashMap::new();
-        let tasks = self.items.iter().enumerate().map(|(index, item)| match &item.address {
-            Ok(address) => match *first.entry(address).or_insert(index) {
+        let mut first: HashMap<&Asked, usize> = HashMap::new();
+        let tasks = self.items.iter().enumerate().map(|(index, item)| match &item.asked {
+            Ok(asked) => match *first.entry(asked).or_insert(index) {
                 same if same != index => Task::SameAs(same),
-                _ => Task::Judge(address.clone()),
+                _ => Task::Judge(asked.clone()),
             },
             Err(error) => Task::Bad(error.clone()),
         });
@@ -158,7 +166,7 @@ impl Batch {
         let (judge, options) = (&judge, self.options);
         let verdict = move |task: Task| async move {
             match task {
-                Task::Judge(address) => judge(address, options).await.map(Verdict::New),
+                Task::Judge(asked) => judge(asked, options).await.map(Verdict::New),
                 Task::SameAs(index) => Ok(Verdict::SameAs(index)),
                 Task::Bad(error) => {
                     let missing = error.code == "MISSING_ADDRESS";
@@ -186,7 +194,7 @@ impl Batch {
 
 /// What to do for one item.
 enum Task {
-    Judge(String),
+    Judge(Asked),
     /// As the item with this index, which comes before.
     SameAs(usize),
     Bad(ApiError),
@@ -210,6 +218,10 @@ mod tests {
     #[case(json!({"address": "12 Smith St"}), json!("3"), None)]
     #[case(json!({"id": ["a"], "address": "12 Smith St"}), json!("3"), None)]
     #[case(json!({"id": "a"}), json!("a"), Some("MISSING_ADDRESS"))]
+    #[case(json!({"id": "a", "components": {"streetNumber": "12", "street": "Smith St"}}), json!("a"), None)]
+    #[case(json!({"id": "a", "address": "12 Smith St", "components": {"postcode": 3400}}), json!("a"), None)]
+    #[case(json!({"id": "a", "components": {}}), json!("a"), Some("MISSING_ADDRESS"))]
+    #[case(json!({"id": "a", "components": "12 Smith St"}), json!("a"), Some("INVALID_COMPONENTS"))]
     #[case(json!({"id": "a", "address": " "}), json!("a"), Some("MISSING_ADDRESS"))]
     #[case(json!({"id": "a", "address": 12}), json!("a"), Some("INVALID_ADDRESS"))]
     #[case(json!({"id": "a", "address": "x".repeat(501)}), json!("a"), Some("ADDRESS_TOO_LONG"))]
@@ -218,6 +230,6 @@ mod tests {
     fn a_bad_item_keeps_its_place(#[case] item: Value, #[case] id: Value, #[case] code: Option<&str>) {
         let item = Item::read(3, &item);
         assert_eq!(item.id, id);
-        assert_eq!(item.address.err().map(|error| error.code), code);
+        assert_eq!(item.asked.err().map(|error| error.code), code);
     }
 }

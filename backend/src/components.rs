@@ -10,7 +10,7 @@ const CODE: &str = "INVALID_COMPONENTS";
 const PART: Text = Text { max: 100, invalid: CODE, too_long: CODE };
 
 /// The parts that are given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Components {
     unit: Option<String>,
     number: Option<String>,
@@ -21,7 +21,7 @@ struct Components {
 }
 
 /// What is asked about: a text, parts, or both.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     /// The address as one text.
     pub(crate) text: String,
@@ -53,11 +53,20 @@ impl Asked {
         let parts = self.parts.as_ref()?;
         let differs =
             |part: &Option<String>, fits: &dyn Fn(&str) -> bool| part.as_deref().is_some_and(|part| !fits(part));
+        match () {
+            () if differs(&parts.unit, &|unit| is_unit(unit, record)) => Some("unit"),
+            () if differs(&parts.number, &|number| is_number(number, record)) => Some("streetNumber"),
+            () => self.other_place(record),
+        }
+    }
+
+    /// The same without number and unit: for a street or a locality.
+    pub(crate) fn other_place(&self, record: &Record) -> Option<&'static str> {
+        let parts = self.parts.as_ref()?;
+        let differs =
+            |part: &Option<String>, fits: &dyn Fn(&str) -> bool| part.as_deref().is_some_and(|part| !fits(part));
         let spot = &record.spot;
-        let checks: [(&'static str, bool); 6] = [
-            ("unit", differs(&parts.unit, &|unit| is_unit(unit, record))),
-            ("streetNumber", differs(&parts.number, &|number| is_number(number, record))),
-            ("street", self.both && differs(&parts.street, &|street| is_street(street, record))),
+        let checks: [(&'static str, bool); 4] = [
             (
                 "suburb",
                 self.both
@@ -70,6 +79,8 @@ impl Asked {
                 "postcode",
                 differs(&parts.postcode, &|postcode| record.postcode.as_deref() == Some(&*format!("{postcode:0>4}"))),
             ),
+            // The last, since a locality that stands for an address has none.
+            ("street", self.both && differs(&parts.street, &|street| is_street(street, record))),
         ];
         checks.into_iter().find(|(_, differs)| *differs).map(|(name, _)| name)
     }

@@ -13,9 +13,9 @@ use crate::degrade::{no_fuzzy, with_mark};
 use crate::error::ApiError;
 use crate::input::coordinates::{CoordinateSystem, Position};
 use crate::input::{Deadline, Fields, QueryOrJson};
-use crate::lookup::{Found, Wanted, find};
+use crate::lookup::{Found, Part, Wanted, find, find_part};
 use crate::parse::Typing;
-use crate::place::Place;
+use crate::place::{Place, Precision};
 use crate::rank::VALID;
 use crate::reply::{Lifetime, Reply};
 use crate::tags::Tags;
@@ -32,6 +32,8 @@ pub(crate) struct Geocoded {
     /// 0 to 100, of the best match.
     pub confidence: u8,
     found: Found,
+    /// The locality of a street or a locality that stands for the address.
+    part_of: Option<String>,
 }
 
 impl Geocoded {
@@ -53,7 +55,7 @@ impl Geocoded {
         };
         // The answer shows, and is tagged with, one at most.
         found.page.truncate(1);
-        Self { place, confidence, found }
+        Self { place, confidence, found, part_of: None }
     }
 
     /// The answer, fresh for `longest` if there is such a place.
@@ -74,6 +76,23 @@ impl Geocoded {
         Ok(with_mark(reply.into_response(), self.degraded()))
     }
 
+    /// The street or the locality in place of an address that there is not, where `question` takes one.
+    async fn or_part(self, database: &Database, deadline: Instant, question: &Question) -> Result<Self, ApiError> {
+        let Question { asked, system, coarsest, .. } = question;
+        if self.place.is_some() || self.found.postal || *coarsest == Precision::Property {
+            return Ok(self);
+        }
+        let agrees = |part: &Part| match asked.other_place(&part.record) {
+            None => true,
+            Some(name) => name == "street" && part.record.spot.street_pid.is_empty(),
+        };
+        let part = find_part(database, deadline, &asked.text, *coarsest).await?;
+        let Some(Part { record, confidence }) = part.filter(agrees) else { return Ok(self) };
+        let part_of = Some(record.spot.locality_pid.clone());
+        let place = in_datum(database, deadline, record.place(), *system).await?;
+        Ok(Self { place: Some(place), confidence, part_of, ..self })
+    }
+
     /// Without the place where the parts that were asked for are others.
     pub(crate) fn agreed(self, asked: &Asked) -> Self {
         let differs = self.found.page.first().is_some_and(|best| asked.disagreement(&best.record).is_some());
@@ -88,6 +107,7 @@ impl Geocoded {
     /// Adds the tags of an answer that was made with it.
     pub(crate) fn tag(&self, tags: &mut Tags) {
         self.found.tag(tags);
+        self.part_of.iter().for_each(|pid| _ = tags.need("locality", pid));
     }
 }
 
@@ -105,20 +125,23 @@ pub(crate) async fn geocode(
     let found = find(database, deadline, address, &Geocoded::wanted(second_stage)).await?;
     let geocoded = Geocoded::of(found);
     let place = match geocoded.place {
-        // PostGIS takes WGS84 and GDA2020 for one datum, as EPSG does at this precision (transformation 8450, null).
-        Some(place) if system == CoordinateSystem::Gda94 => Some(moved(database, deadline, place, system).await?),
-        place => place,
+        Some(place) => Some(in_datum(database, deadline, place, system).await?),
+        None => None,
     };
     Ok(Geocoded { place, ..geocoded })
 }
 
-/// The place with its position in another datum than the stored one.
-async fn moved(
+/// The place with its position in the datum that was asked for.
+async fn in_datum(
     database: &Database,
     deadline: Instant,
     place: Place,
     system: CoordinateSystem,
 ) -> Result<Place, ApiError> {
+    // PostGIS takes WGS84 and GDA2020 for one datum, as EPSG does at this precision (transformation 8450, null).
+    if system != CoordinateSystem::Gda94 {
+        return Ok(place);
+    }
     let Some(Position { latitude, longitude }) = place.point else { return Err(ApiError::internal()) };
     let moved = database.query_opt(deadline, POINT, &[&latitude, &longitude, &system.srid()]).await?;
     let row = moved.ok_or_else(ApiError::internal)?;
@@ -130,6 +153,8 @@ async fn moved(
 pub(crate) struct Question {
     pub(crate) asked: Asked,
     pub(crate) system: CoordinateSystem,
+    /// The coarsest position that is taken.
+    coarsest: Precision,
     precision: bool,
     components: bool,
 }
@@ -139,11 +164,12 @@ impl Question {
     ///
     /// # Errors
     /// `MISSING_ADDRESS`, `INVALID_ADDRESS`, `ADDRESS_TOO_LONG`, `INVALID_COMPONENTS`, `INVALID_COORDINATE_SYSTEM`,
-    /// `INVALID_BOOLEAN_FLAG`.
+    /// `INVALID_PRECISION`, `INVALID_BOOLEAN_FLAG`.
     pub(crate) fn read(fields: &Fields) -> Result<Self, ApiError> {
         Ok(Self {
             asked: Asked::read(fields)?,
             system: CoordinateSystem::read(fields)?,
+            coarsest: Precision::read(fields)?,
             precision: fields.flag("includePrecision", true, FLAG)?,
             components: fields.flag("includeComponents", true, FLAG)?,
         })
@@ -162,9 +188,11 @@ pub(crate) async fn answer(
 ) -> Result<Response, ApiError> {
     let question = Question::read(&fields)?;
     let mut tags = Tags::new(&app.facts.release());
-    let found = geocode(&app.database, deadline, &question.asked.text, question.system, !no_fuzzy(&headers)).await?;
+    let Question { asked, system, .. } = &question;
+    let found = geocode(&app.database, deadline, &asked.text, *system, !no_fuzzy(&headers)).await?;
+    let found = found.agreed(asked).or_part(&app.database, deadline, &question).await?;
     found.tag(&mut tags);
-    found.agreed(&question.asked).answer(&question, Lifetime::GEOCODE, tags)
+    found.answer(&question, Lifetime::GEOCODE, tags)
 }
 
 fn body(place: &Place, confidence: u8, question: &Question) -> Value {

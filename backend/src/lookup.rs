@@ -5,6 +5,7 @@
 
 mod addresses;
 mod keys;
+mod part;
 mod record;
 mod streets;
 
@@ -15,6 +16,7 @@ use futures::future::try_join;
 use tokio::time::Instant;
 
 use self::addresses::{Along, Fitting, along, fitting, nearest, numbered, off_street};
+pub(crate) use self::part::{Part, find_part};
 pub(crate) use self::record::{Record, Spot};
 use self::streets::Streets;
 use crate::db::Database;
@@ -164,11 +166,10 @@ impl Wanted {
     }
 }
 
-/// Whether it is the place that was typed. The one name that a text without a suburb has may be the suburb, and what stands in front
-/// the street, misspelt.
+/// Whether it is the place that was typed. A name without a street type may be the suburb, or the type of what stands in front of it,
+/// misspelt.
 fn sure(fit: &Fit<'_>) -> bool {
-    let Reading { street, locality, .. } = fit.reading;
-    let bare = locality.is_none() && street.as_ref().is_some_and(|street| street.types.is_empty());
+    let bare = fit.reading.street.as_ref().is_some_and(|street| street.types.is_empty());
     fit.verdict.points <= SURE && !fit.reading.leaves_parts() && !(bare && fit.reading.leaves_names())
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::error::ApiError;
 use crate::input::coordinates::Position;
+use crate::input::{Fields, Text};
 use crate::tags::Tags;
 
 /// The parts of an address, words spelled out (`UNIT`, `LEVEL`, `STREET`, `NORTH`).
@@ -67,6 +69,24 @@ impl Precision {
             Self::Street => "STREET",
             Self::Locality => "LOCALITY",
         }
+    }
+
+    /// The field `acceptPrecision`: how coarse a position may be, PROPERTY when absent; case does not matter.
+    ///
+    /// # Errors
+    /// `INVALID_PRECISION`.
+    pub(crate) fn read(fields: &Fields) -> Result<Self, ApiError> {
+        const CODE: &str = "INVALID_PRECISION";
+        let Some(word) = fields.text("acceptPrecision", Text { max: 20, invalid: CODE, too_long: CODE })? else {
+            return Ok(Self::Property);
+        };
+        [Self::Property, Self::Street, Self::Locality]
+            .into_iter()
+            .find(|precision| word.eq_ignore_ascii_case(precision.name()))
+            .ok_or_else(|| {
+                ApiError::bad_request(CODE, "`acceptPrecision` must be PROPERTY, STREET or LOCALITY")
+                    .with_details(json!({"allowed": ["PROPERTY", "STREET", "LOCALITY"]}))
+            })
     }
 
     /// From G-NAF's codes. Sources that give neither publish one point per property.

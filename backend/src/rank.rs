@@ -16,6 +16,7 @@ pub(crate) use self::issue::{Issue, Kind, Severity, Verdict};
 pub(crate) use self::order::{Scored, ranked};
 use crate::lookup::{Record, Spot};
 use crate::parse::{Left, Reading, Street, Town, streets_named};
+use crate::place::Precision;
 
 /// Confidence from which an address counts as valid.
 pub(crate) const VALID: u8 = 80;
@@ -185,6 +186,31 @@ pub(crate) fn score(fit: &Fit<'_>, record: &Record, known: &Known) -> Score {
     let confidence = 100_u16.saturating_sub(verdict.points) as u8;
     let (leaves_names, leaves_parts) = (reading.leaves_names(), reading.leaves_parts());
     Score { confidence, issues: verdict.issues, oddity: reading.oddity, leaves_names, leaves_parts }
+}
+
+/// How well a street or a locality, as a record without a number, fits a reading: what number and unit say is passed over. None
+/// where it can't be meant.
+pub(crate) fn part_confidence(reading: &Reading, record: &Record, known: &Known, precision: Precision) -> Option<u8> {
+    let spot = &record.spot;
+    // Digits beside what is hardly a street are no house number, but a postcode or another's number.
+    if reading.head.has_number() && reading.street.as_ref().is_none_or(|street| street.types.is_empty()) {
+        return None;
+    }
+    let street = match precision {
+        Precision::Locality => Verdict::good(),
+        _ => street::fit(reading.street.as_ref()?, spot, true)?,
+    };
+    let locality = match (&reading.locality, precision) {
+        (Some(locality), _) => area::locality(locality, spot, true)?,
+        (None, Precision::Locality) => return None,
+        (None, _) => area::no_locality(&reading.tail),
+    };
+    let verdict = street
+        .and(locality)
+        .and(area::state(&reading.tail, spot))
+        .and(area::postcode(&reading.tail, record))
+        .and(left::verdict(reading, record, known));
+    Some(100_u16.saturating_sub(verdict.points) as u8)
 }
 
 /// The best score of `record` among the readings its place fits.

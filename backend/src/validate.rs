@@ -125,13 +125,13 @@ pub(crate) async fn validate(
 pub(crate) async fn judge(
     app: &App,
     deadline: Instant,
-    address: &str,
+    asked: &Asked,
     options: Options,
     tags: &mut Tags,
 ) -> Result<Validation, ApiError> {
-    let found = find(&app.database, deadline, address, &options.wanted()).await?;
+    let found = find(&app.database, deadline, &asked.text, &options.wanted()).await?;
     found.tag(tags);
-    Ok(verdict(found, options, GNAF))
+    Ok(verdict_on(found, asked, options, GNAF))
 }
 
 /// The answer for what was found in `source`; where the parts that were asked for are others, it is not valid.

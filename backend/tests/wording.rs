@@ -115,6 +115,72 @@ async fn nobody_leaves_empty_handed() {
     service.stop(&[]).await;
 }
 
+/// A client may take the street's or the town's position where there is no such address; nobody gets one unasked.
+#[tokio::test]
+async fn a_street_or_a_town_is_located_for_who_asks() {
+    let service = Service::over(&shared_url(), &[], &[]).await;
+    let street = "FIREBRACE STREET, HORSHAM VIC 3400";
+    let town = "HORSHAM VIC 3400";
+    for (text, accepted, expected) in [
+        ("Firebrace Street, Horsham VIC 3400", "PROPERTY", None),
+        ("Firebrace Street, Horsham VIC 3400", "STREET", Some(("STREET", street))),
+        ("9991 Firebrace St, Horsham", "street", Some(("STREET", street))),
+        ("Unit 99, 9991 Firebrace Street, Horsham VIC 3400", "LOCALITY", Some(("STREET", street))),
+        ("9991 Firebrcae Street, Horsham VIC 3400", "STREET", Some(("STREET", street))),
+        ("12 Xyzzyplugh Street, Horsham VIC 3400", "STREET", None),
+        ("12 Xyzzyplugh Street, Horsham VIC 3400", "LOCALITY", Some(("LOCALITY", town))),
+        ("Horsham VIC 3400", "LOCALITY", Some(("LOCALITY", town))),
+        // Another state, another country, a second town; a box; a name that many places have.
+        ("Firebrace Street, Horsham NSW 3400", "LOCALITY", None),
+        ("9991 Firebrace Street, Horsham VIC 3400, New Zealand", "LOCALITY", None),
+        ("9991 Firebrace Street, Horsham VIC 3400, Hamilton", "LOCALITY", None),
+        ("PO Box 12, Horsham VIC 3400", "LOCALITY", None),
+        ("RMB 12 Firebrace Street, Horsham VIC 3400", "LOCALITY", None),
+        ("High Street", "LOCALITY", None),
+        ("xyzzyplugh", "LOCALITY", None),
+    ] {
+        let question = json!({"address": text, "acceptPrecision": accepted});
+        let body = service.client.post("/api/v1/addresses/geocode", &question).await.json();
+        let (precision, label) = (body["coordinates"]["precision"].as_str(), body["formattedAddress"].as_str());
+        assert_eq!(precision.zip(label), expected, "{text}, {accepted}: {body}");
+        assert_eq!(body["success"], expected.is_some(), "{text}, {accepted}: {body}");
+    }
+    let parts = "street=Firebrace+Street&suburb=Horsham&state=VIC&acceptPrecision=STREET&coordinateSystem=GDA94";
+    let body = service.client.get(&format!("/api/v1/addresses/geocode?{parts}")).await.json();
+    assert_eq!(
+        (&body["formattedAddress"], &body["coordinates"]["coordinateSystem"]),
+        (&json!(street), &json!("GDA94"))
+    );
+    let other = json!({"address": "Firebrace Street, Horsham", "components": {"suburb": "Hamilton"}, "acceptPrecision": "STREET"});
+    assert_eq!(service.client.post("/api/v1/addresses/geocode", &other).await.json()["success"], false);
+    let wrong = json!({"address": "Firebrace Street, Horsham", "acceptPrecision": "HOUSE"});
+    let reply = service.client.post("/api/v1/addresses/geocode", &wrong).await;
+    assert_eq!((reply.status, &reply.json()["error"]["code"]), (400, &json!("INVALID_PRECISION")), "{}", reply.text());
+    service.stop(&[]).await;
+}
+
+/// The items of a batch may be in parts, as single addresses may.
+#[tokio::test]
+async fn a_batch_takes_parts() {
+    let service = Service::over(&shared_url(), &[], &[]).await;
+    let parts = json!({"streetNumber": "100", "street": "Greenoaks Drive", "suburb": "Coolum Beach", "state": "QLD"});
+    let other = json!({"streetNumber": "100", "street": "Greenoaks Drive", "suburb": "Coolum Beach", "state": "NSW"});
+    let items = json!([
+        {"id": 1, "components": parts},
+        {"id": 2, "address": "100 Greenoaks Drive, Coolum Beach", "components": parts},
+        {"id": 3, "address": "100 Greenoaks Drive, Coolum Beach", "components": other},
+        {"id": 4, "components": parts},
+        {"id": 5, "components": {"street": ["Greenoaks Drive"]}},
+    ]);
+    let reply = service.client.post("/api/v1/addresses/batch/validate", &json!({"addresses": items})).await;
+    let body = reply.json();
+    let valid: Vec<bool> =
+        body["results"].as_array().unwrap().iter().map(|one| one["validation"]["isValid"] == true).collect();
+    assert_eq!(valid, [true, true, false, true, false], "{body}");
+    assert_eq!(body["results"][0]["components"], parts, "{body}");
+    service.stop(&[]).await;
+}
+
 /// No text takes long, however its words may be read.
 #[tokio::test]
 async fn the_worst_texts_are_bounded() {

@@ -11,6 +11,7 @@ use super::shape::Address;
 use super::{App, SOURCE};
 use crate::address;
 use crate::batch::Batch;
+use crate::components::Asked;
 use crate::degrade::no_fuzzy;
 use crate::error::ApiError;
 use crate::geocode::{self, Geocoded};
@@ -20,7 +21,7 @@ use crate::lookup::Found;
 use crate::reply::{Lifetime, Reply};
 use crate::search::Question;
 use crate::tags::Tags;
-use crate::validate::{Options, Validation, verdict, verdict_on};
+use crate::validate::{Options, Validation, verdict_on};
 
 /// Addresses of one batch that are looked up at a time; each takes two calls.
 const AT_ONCE: usize = 2;
@@ -48,10 +49,10 @@ pub(super) async fn search(
     question.answer(&found, begun, Lifetime::FALLBACK, tags(&found))
 }
 
-async fn judge(app: &App, deadline: Instant, address: &str, options: Options) -> Result<Validation, ApiError> {
-    let (found, asked) = find(&app.client, deadline, address, &options.wanted()).await?;
+async fn judge(app: &App, deadline: Instant, question: &Asked, options: Options) -> Result<Validation, ApiError> {
+    let (found, asked) = find(&app.client, deadline, &question.text, &options.wanted()).await?;
     let found = detailed(&app.client, deadline, found, &asked).await?;
-    Ok(verdict(found, options, SOURCE))
+    Ok(verdict_on(found, question, options, SOURCE))
 }
 
 pub(super) async fn validate(
@@ -80,9 +81,9 @@ pub(super) async fn batch(
         let error = ApiError::unavailable("The budget of calls to the fallback source is too small for the batch", 60);
         return Err(error.with_details(json!({"calls": needed, "budget": left})));
     }
-    let judge = move |address: String, options: Options| {
+    let judge = move |asked: Asked, options: Options| {
         let app = app.clone();
-        async move { judge(&app, deadline, &address, options).await }
+        async move { judge(&app, deadline, &asked, options).await }
     };
     batch.answer(AT_ONCE, SOURCE, judge).await
 }

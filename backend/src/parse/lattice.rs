@@ -251,7 +251,11 @@ impl<'w> Lattice<'w> {
                 self.add(at, Span { to, role: Role::Postal, cost: 0 }, true);
             }
         } else if !matches!(form, "BOX" | "BAG") || self.begins(at) {
-            self.add(at, Span { to: to + 1, role: Role::Postal, cost: 0 }, true);
+            // `PO Box 90-106 Smith Road` has no house number.
+            let joined =
+                words.get(to + 1).is_some_and(|w| matches!(w.mark, Mark::Hyphen | Mark::Slash) && has_digit(&w.text));
+            let to = if joined { to + 2 } else { to + 1 };
+            self.add(at, Span { to, role: Role::Postal, cost: 0 }, true);
         }
     }
 

@@ -135,8 +135,13 @@ fn unglued(word: Word) -> Vec<Word> {
     let is_postcode = back.len() == 4 && back.bytes().all(|b| digit(&b));
     let of_a_place = front.len() > 6 || STATE.code(front).is_some();
     let postcode = letters_first >= 2 && is_postcode && of_a_place && FLAT_TYPE.code(front).is_none();
-    // `158Mt Napier Rd`; with other two letters it is a number's own, or an ordinal.
-    let street = digits_first > 0 && (back.len() >= 3 || back == "MT") && back.bytes().all(|b| !digit(&b));
+    // `158Mt Napier Rd`, `22De Castella Dr`; with other two letters it is a number's own, or an ordinal.
+    let begins = match back {
+        "MT" | "DE" | "DU" | "LA" | "LE" | "MC" => true,
+        "ST" => !front.ends_with('1') || front.ends_with("11"),
+        _ => back.len() >= 3,
+    };
+    let street = digits_first > 0 && begins && back.bytes().all(|b| !digit(&b));
     if !(postcode || street) {
         return vec![word];
     }

@@ -262,7 +262,9 @@ fn keyword(words: &[Word], at: usize, table: &Table) -> Option<(&'static str, us
             return None;
         }
         let form = phrase.iter().map(|w| w.text.as_str()).collect::<Vec<_>>().join(" ");
-        Some((table.code(&form)?, count))
+        // `Villas 7 & 8`
+        let one = || table.code(form.strip_suffix('S').filter(|one| one.len() > 3)?);
+        Some((table.code(&form).or_else(one)?, count))
     })
 }
 
