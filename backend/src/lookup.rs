@@ -119,7 +119,13 @@ pub(crate) async fn find(
     let mut readings = wanted.added_to(parsed.readings.clone());
     let mut found = search.exact(&readings, &Known::default()).await?;
     let mut known = Known::default();
-    if !found.is_settled() {
+    if !found.is_settled() && found.best() >= VALID {
+        // Most names left over are a company's: it is enough to know that they are no other place's.
+        known = Known::of(&readings, search.streets.towns(&readings).await?);
+        known.others = search.streets.left_over(&readings, &known).await?;
+        found = search.judged_again(&readings, &known, found).await?;
+    }
+    if !found.is_settled() && found.best() < VALID {
         // Which of the names exist tells what the words are that are left, and the likelier readings.
         let possible = parsed.possible();
         let names = search.streets.known(&possible).await?;
@@ -204,10 +210,14 @@ impl Collected {
         confidence >= VALID || (self.sure_spot && settled)
     }
 
-    /// Every word of the text has a role in an address that exists, or in a street if it names no number.
+    /// Every word of the text has a role in an address that exists, or in one of which only the unit is another, or in a street if it
+    /// names no number.
     fn is_settled(&self) -> bool {
-        let valid = |scored: &Scored| scored.score.confidence >= VALID && !scored.score.leaves_names;
-        self.scored.iter().any(valid) || (self.sure_spot && self.numbers.is_empty())
+        let enough = if self.sure_spot { SETTLED } else { VALID };
+        let explained = |scored: &Scored| scored.score.confidence >= enough && !scored.score.leaves_names;
+        let best = self.best();
+        self.scored.iter().any(|scored| explained(scored) && (best < VALID || scored.score.confidence >= VALID))
+            || (self.sure_spot && self.numbers.is_empty())
     }
 
     fn add(&mut self, fitting: &[Fitting<'_>]) {
@@ -247,6 +257,15 @@ impl Search<'_> {
         }
         self.collect(readings, spots, known, false, &mut collected).await?;
         Ok(collected)
+    }
+
+    /// What was found, judged with what is known by now.
+    async fn judged_again(&self, readings: &[Reading], known: &Known, found: Collected) -> Result<Collected, ApiError> {
+        let Collected { mut numbered, unnumbered, more, .. } = found;
+        numbered.extend(unnumbered.into_iter().filter(|spot| !numbered.contains(spot)).collect::<Vec<_>>());
+        let mut again = Collected { more, ..Collected::default() };
+        self.collect(readings, numbered, known, false, &mut again).await?;
+        Ok(again)
     }
 
     /// Whether one of these spots is what was typed, so that no wider look is needed.

@@ -24,6 +24,7 @@ pub(crate) use self::middle::{Locality, Street};
 use self::normal::{Words, words};
 pub(crate) use self::premises::{Head, Unit};
 pub(crate) use self::words::QUALIFIERS;
+use crate::input::coordinates::Position;
 
 /// Readings kept of one text, the likeliest.
 pub(crate) const MAX_READINGS: usize = 128;
@@ -79,18 +80,19 @@ impl Reading {
 }
 
 /// Names in search form.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub(crate) struct Names {
     pub streets: HashSet<String>,
     pub localities: HashMap<String, Vec<Town>>,
 }
 
 /// A locality of some name.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub(crate) struct Town {
     pub state: String,
     /// Of its addresses.
     pub postcodes: Vec<String>,
+    pub point: Option<Position>,
 }
 
 /// A text, read.

@@ -1,5 +1,7 @@
 //! The statements that find streets: by exact name, by a beginning, by a like name, in a neighbouring locality.
 
+use std::collections::HashMap;
+
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
@@ -7,7 +9,8 @@ use super::Spot;
 use super::keys::{Anywhere, Begun, LeftOver, Pairs, distinct, postcode, state, streets_by_postcode};
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::parse::{Names, Possible, Reading, Town};
+use crate::input::coordinates::Position;
+use crate::parse::{Left, Names, Possible, Reading, Town};
 use crate::rank::Known;
 
 const HERE: &str = include_str!("../sql/lookup/streets_here.sql");
@@ -30,6 +33,23 @@ pub(super) struct Streets<'a> {
 
 fn spots(rows: &[Row]) -> Vec<Spot> {
     rows.iter().map(Spot::from_row).collect()
+}
+
+fn names_of(rows: &[Row]) -> Names {
+    let mut names = Names::default();
+    for row in rows {
+        let name = row.get("name");
+        match row.get("is_street") {
+            true => _ = names.streets.insert(name),
+            false => {
+                let (latitude, longitude): (Option<f64>, Option<f64>) = (row.get("latitude"), row.get("longitude"));
+                let point = latitude.zip(longitude).map(|(latitude, longitude)| Position { latitude, longitude });
+                let town = Town { state: row.get("state"), postcodes: row.get("postcodes"), point };
+                names.localities.entry(name).or_default().push(town);
+            }
+        }
+    }
+    names
 }
 
 /// Whether the statement had more to give than it may.
@@ -130,18 +150,19 @@ impl Streets<'_> {
     pub(super) async fn known(&self, possible: &Possible) -> Result<Names, ApiError> {
         let (streets, localities) = possible.names();
         let rows = self.database.query(self.deadline, KNOWN, &[&localities, &streets]).await?;
-        let mut names = Names::default();
-        for row in &rows {
-            let name = row.get("name");
-            match row.get("is_street") {
-                true => _ = names.streets.insert(name),
-                false => {
-                    let town = Town { state: row.get("state"), postcodes: row.get("postcodes") };
-                    names.localities.entry(name).or_default().push(town);
-                }
-            }
-        }
-        Ok(names)
+        Ok(names_of(&rows))
+    }
+
+    /// The localities that words left over name.
+    pub(super) async fn towns(&self, readings: &[Reading]) -> Result<HashMap<String, Vec<Town>>, ApiError> {
+        let left = readings.iter().flat_map(|reading| reading.left.iter());
+        let names = left.filter_map(|left| match left {
+            Left::Name { words, .. } => Some(words.as_str()),
+            _ => None,
+        });
+        let none: [&str; 0] = [];
+        let rows = self.database.query(self.deadline, KNOWN, &[&distinct(names), &none.as_slice()]).await?;
+        Ok(names_of(&rows).localities)
     }
 
     /// The streets, in the localities or the postcode of the readings, that words left over name.

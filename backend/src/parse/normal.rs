@@ -5,7 +5,8 @@
 //! below holds the two together.
 
 use super::clean::clean;
-use super::codes::{FLAT_TYPE, STATE};
+use super::codes::{FLAT_TYPE, LEVEL_TYPE, STATE};
+use super::words::lists;
 
 /// Characters considered of one input; the endpoints refuse more before they get here.
 pub(crate) const MAX_CHARS: usize = 500;
@@ -129,12 +130,19 @@ pub(crate) fn words(text: &str) -> Words {
 fn unglued(word: Word) -> Vec<Word> {
     let text = word.text.as_str();
     let digit = |b: &u8| b.is_ascii_digit();
+    // `NSW2170Australia`
+    if let Some(stem) = text.strip_suffix("AUSTRALIA").filter(|stem| stem.as_bytes().last().is_some_and(digit)) {
+        let country = Word { text: "AUSTRALIA".to_owned(), mark: Mark::Space, hash: false, thousands: false };
+        let stem = Word { text: stem.to_owned(), ..word };
+        return unglued(stem).into_iter().chain([country]).collect();
+    }
     let letters_first = text.bytes().take_while(|b| !digit(b)).count();
     let digits_first = text.bytes().take_while(digit).count();
     let (front, back) = text.split_at(letters_first.max(digits_first));
     let is_postcode = back.len() == 4 && back.bytes().all(|b| digit(&b));
-    let of_a_place = front.len() > 6 || STATE.code(front).is_some();
-    let postcode = letters_first >= 2 && is_postcode && of_a_place && FLAT_TYPE.code(front).is_none();
+    let no_keyword = || FLAT_TYPE.code(front).is_none() && LEVEL_TYPE.code(front).is_none() && lists(front).is_none();
+    let of_a_place = front.len() >= 3 && front != "LOT" && no_keyword();
+    let postcode = letters_first >= 2 && is_postcode && (STATE.code(front).is_some() || of_a_place);
     // `158Mt Napier Rd`, `22De Castella Dr`; with other two letters it is a number's own, or an ordinal.
     let begins = match back {
         "MT" | "DE" | "DU" | "LA" | "LE" | "MC" => true,

@@ -42,6 +42,10 @@ const BESIDE: &[&str] = &[
     "OFF",
     "NOT",
     "NOT AT",
+    "FACING",
+    "OVERLOOKING",
+    "ABUTTING",
+    "BORDERING",
     "FORMERLY",
     "FORMERLY AT",
     "PREVIOUSLY",
@@ -289,6 +293,10 @@ const FIELDS: &[&str] = &[
     "STREET NAME",
     "SUBURB OF",
     "THE SUBURB OF",
+    "TOWN OF",
+    "THE TOWN OF",
+    "TOWNSHIP OF",
+    "VILLAGE OF",
 ];
 /// Words that make another locality of a locality's name when they follow it.
 pub(crate) const QUALIFIERS: &[&str] = &[

@@ -17,6 +17,11 @@ const APART: u16 = 5;
 /// All the names together, none of which says otherwise.
 const NAMES: u16 = 10;
 
+/// From the middle of a city to its last suburb, in kilometres.
+const CITY: f64 = 80.0;
+/// A degree of latitude.
+const KILOMETRES: f64 = 111.2;
+
 /// Types that no building or company has in its name, so that a street is meant even where its type is another.
 const ROADS: &[&str] = &["AVENUE", "CRESCENT", "DRIVE", "HIGHWAY", "LANE", "ROAD", "STREET"];
 
@@ -117,7 +122,15 @@ fn again(words: &str, reading: &Reading, spot: &Spot, known: &Known) -> Option<V
     }
     let (told, streets) = known.named.get(words)?;
     let same_type = |street: &Street| spot.asked_type.as_deref().is_some_and(|kind| street.types.contains(&kind));
-    streets.iter().find(|street| street.name == spot.asked_name && same_type(street))?;
+    let mut same_name = streets.iter().filter(|street| street.name == spot.asked_name).peekable();
+    let first = same_name.peek()?;
+    // `Patrick Street, Patrick Avenue`; a building may be called Patrick Court.
+    if first.types.iter().any(|kind| ROADS.contains(kind))
+        && !first.types.iter().any(|kind| spot.asked_type.as_deref() == Some(*kind))
+    {
+        return Some(Verdict::differs(CONTRADICTS, format!("The street is {}, not {words}", spot.street_label())));
+    }
+    same_name.find(|street| same_type(street))?;
     Some(match told {
         Some(other) if head.number.as_ref() != Some(other) => {
             Verdict::differs(CONTRADICTS, format!("There is a second number: {other}"))
@@ -133,7 +146,15 @@ fn is_region(words: &str, towns: &[Town], reading: &Reading, record: &Record) ->
     let here = |town: &&Town| town.state == state;
     let by_post = |town: &Town| record.postcode.as_ref().is_some_and(|postcode| town.postcodes.contains(postcode));
     (confirmed || reading.tail.states.contains(&state))
-        && towns.iter().filter(here).any(|town| is_city(words) || by_post(town))
+        && towns.iter().filter(here).any(|town| (is_city(words) && is_near(town, record)) || by_post(town))
+}
+
+/// Whether a city is so near that the address may be in a suburb of it, as far as is known where they are.
+fn is_near(town: &Town, record: &Record) -> bool {
+    let (Some(city), Some(address)) = (town.point, record.point) else { return true };
+    let north = (city.latitude - address.latitude) * KILOMETRES;
+    let east = (city.longitude - address.longitude) * KILOMETRES * address.latitude.to_radians().cos();
+    north.hypot(east) < CITY
 }
 
 /// The other street of the same locality that these words name.

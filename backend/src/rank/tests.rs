@@ -47,7 +47,7 @@ fn confidence(text: &str, record: &Record) -> u8 {
 }
 
 fn town() -> Town {
-    Town { state: "VIC".into(), postcodes: Vec::new() }
+    Town { state: "VIC".into(), ..Town::default() }
 }
 
 /// Towns of Victoria that are known to exist.
