@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// For how many rounds the limit is in use before a trial: a burst passes without one.
+/// For how many rounds, or how long where calls are slow, the limit is in use before a trial: a burst passes without one.
 const BUSY: usize = 8;
+const SLOW: Duration = Duration::from_secs(3);
 /// A leg lasts for a round, never for fewer calls than this, and where calls are quick for so long.
 const LEAST: usize = 20;
 const QUICK: Duration = Duration::from_millis(100);
@@ -32,8 +33,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Knee {
-    /// Calls that came back while the limit was in use, less others.
+    /// Calls that came back while the limit was in use, less others; and since when there are any.
     used: usize,
+    since: Instant,
     trial: Option<Trial>,
     next: Instant,
 }
@@ -108,7 +110,7 @@ impl Trial {
 
 impl Knee {
     pub(super) fn new() -> Self {
-        Self { used: 0, trial: None, next: Instant::now() }
+        Self { used: 0, since: Instant::now(), trial: None, next: Instant::now() }
     }
 
     /// The limit while a trial says so.
@@ -158,10 +160,14 @@ impl Knee {
         let Some(trial) = &mut self.trial else {
             let is_used = running as f64 >= limit * 0.75;
             let enough = BUSY * limit as usize;
+            if self.used == 0 {
+                self.since = now;
+            }
             self.used = if is_used { self.used + 1 } else { self.used.saturating_sub(1) }.min(enough);
             let low = (limit as usize / 2).max(floor).max(2);
             let high = (limit as usize).max(low + low.div_ceil(2)).min(ceiling);
-            if is_used && self.used == enough && now >= self.next && low < high {
+            let is_busy = self.used == enough || self.used >= limit as usize && now - self.since >= SLOW;
+            if is_used && is_busy && now >= self.next && low < high {
                 let legs = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
                 let (since, first) = (Some(now), Duration::ZERO);
                 self.trial = Some(Trial { high, low, begun: now, legs, leg: 0, since, until: None, first });
