@@ -143,6 +143,13 @@ impl Knee {
         }
     }
 
+    /// The limit has shrunk. Calls that take too long now and then are no reason against a trial, which may find out why.
+    pub(super) fn trouble(&mut self, slow: bool) {
+        let used = if slow { self.used * 3 / 4 } else { 0 };
+        self.give_up();
+        self.used = used;
+    }
+
     fn rest(&mut self, trial: Duration, times: u32) {
         self.next = Instant::now() + (trial * times).min(LONGEST);
     }
@@ -169,8 +176,8 @@ impl Knee {
             let is_busy = self.used == enough || self.used >= limit as usize && now - self.since >= SLOW;
             if is_used && is_busy && now >= self.next && low < high {
                 let legs = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
-                let (since, first) = (Some(now), Duration::ZERO);
-                self.trial = Some(Trial { high, low, begun: now, legs, leg: 0, since, until: None, first });
+                let (since, until, first) = (Some(now), Some(now + SLOW), Duration::ZERO);
+                self.trial = Some(Trial { high, low, begun: now, legs, leg: 0, since, until, first });
             }
             return None;
         };

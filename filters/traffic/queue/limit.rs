@@ -87,7 +87,9 @@ impl Limit {
             // Quick failures say nothing about how much it can bear; the breaker counts them.
             Answered::Failed => return,
         };
-        if !bad {
+        // In a trial a call that took too long is what is looked for, not a reason to end it.
+        let counts = bad && matches!(answered, Answered::Ok | Answered::TimedOut) && self.knee.limit().is_some();
+        if !bad || counts {
             // On the way back up nothing is tried out.
             if self.value >= self.good.min(self.bound) || self.knee.limit().is_some() {
                 let bounds = (self.floor, self.ceiling);
@@ -103,13 +105,13 @@ impl Limit {
                 let step = if self.value < self.good { 1.0 } else { 1.0 / self.value };
                 self.value = (self.value + step).min(self.bound);
             }
-            self.grown = true;
+            self.grown |= !bad;
             return;
         }
         // Such a response is quick and leaves few running, so that says nothing there.
         let used = matches!(answered, Answered::Throttled | Answered::Overloaded) || running as f64 >= self.value / 2.0;
         if used && self.shrunk.is_none_or(|shrunk| began >= shrunk) {
-            self.knee.give_up();
+            self.knee.trouble(matches!(answered, Answered::Ok | Answered::TimedOut));
             // Too much on the way up is no reason to crawl: half of the way is left.
             if self.grown {
                 self.good = (self.value.max((self.value + self.good) / 2.0) * BACKOFF).max(self.floor as f64);
