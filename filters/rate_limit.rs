@@ -44,9 +44,10 @@ mod standing;
 use account::{Account, Owner};
 use budget::{Answer, Budget, Of, Taken, Tokens};
 
+pub use crate::traffic::gcra::check;
 pub use account::Accounts;
 pub use budget::{Budgets, Waiting};
-pub use config::{Config, Fields, Limits, check};
+pub use config::{Config, Fields, Limits};
 pub use standing::Standing;
 
 /// The filter.

@@ -5,7 +5,7 @@
 //! `[A-Za-z0-9._:-]`, else replaced by the request id. It has no settings.
 
 use crate::http::head::Head;
-use crate::http::request_id::RequestId;
+use crate::http::request_id::{RequestId, is_usable};
 use crate::verdict::Verdict;
 use crate::{Filter, Flow};
 
@@ -23,12 +23,6 @@ impl Filter for NameRequest {
         verdict.correlation = head.headers.text("x-correlation-id").filter(|id| is_usable(id)).map(Box::from);
         Flow::Continue
     }
-}
-
-/// Whether an id of a client's may be echoed: it goes into headers and logs.
-#[must_use]
-pub fn is_usable(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
 }
 
 #[cfg(test)]

@@ -39,7 +39,6 @@ mod body;
 mod canonical;
 mod chunks;
 mod conn;
-mod connections;
 mod date;
 mod head;
 mod hit;
@@ -53,7 +52,6 @@ mod write;
 
 use admit::Admitted;
 use body::{Body, asks};
-pub(crate) use connections::Connections;
 pub(crate) use date::DateSlot;
 use hit::Hit;
 use parse::{FIELDS, Request, parse};

@@ -9,6 +9,7 @@ mod admin;
 mod caching;
 mod coalesce;
 mod config;
+mod connections;
 mod context;
 mod door;
 mod edit;

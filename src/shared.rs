@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::caching::Caching;
 use crate::config::{File, Plan};
-use crate::door::Connections;
+use crate::connections::Connections;
 use crate::invalidation::Invalidation;
 use crate::polls::Polls;
 use crate::redis::Redis;

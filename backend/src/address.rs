@@ -7,8 +7,8 @@ use tokio_postgres::Row;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::input::Deadline;
-use crate::lookup::Record;
 use crate::place::Place;
+use crate::record::Record;
 use crate::reply::{Lifetime, Reply};
 use crate::tags::Tags;
 

@@ -8,14 +8,13 @@ mod shape;
 
 use std::sync::Arc;
 
-use addrgate_filters::traffic::units::Rate;
 use anyhow::{Context, bail};
 use axum::extract::State;
-use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub(crate) use self::client::AddressrArgs;
 use self::client::Client;
 use crate::error::ApiError;
 use crate::health;
@@ -24,20 +23,6 @@ use crate::routes::{Class, Endpoint, GET, POST, endpoint};
 
 /// The source, as answers name it.
 pub(crate) const SOURCE: &str = "addressr";
-
-/// Which instance, and how much it may be asked.
-#[derive(Debug, clap::Args)]
-pub(crate) struct AddressrArgs {
-    /// Where the addressr instance is, with --source addressr, like https://addressr.example
-    #[arg(long, value_name = "URL", env = "ADDRESS_SERVICE_ADDRESSR_URL")]
-    addressr_url: Option<Url>,
-    /// Most calls to it in a time, as hosted instances are metered; a validation takes two
-    #[arg(long, value_name = "CALLS/TIME", default_value = "1000/1h")]
-    addressr_budget: Rate,
-    /// Most calls to it at a time
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    addressr_calls: u32,
-}
 
 /// What the handlers are given.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use crate::error::ApiError;
 use crate::input::{Fields, Text, refuse};
-use crate::lookup::Record;
+use crate::record::Record;
 use crate::state;
 use crate::validate::ADDRESS;
 
@@ -166,7 +166,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::lookup::Spot;
+    use crate::record::Spot;
 
     fn asked(body: Value) -> Result<Asked, &'static str> {
         let Value::Object(values) = body else { panic!("not an object") };

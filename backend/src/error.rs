@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use addrgate_filters::reply::timestamp;
+use addrgate_filters::http::response::timestamp;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use http::{HeaderValue, StatusCode, header};

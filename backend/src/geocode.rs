@@ -220,8 +220,8 @@ fn body(place: &Place, confidence: u8, question: &Question) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lookup::Record;
     use crate::rank::{Score, Scored};
+    use crate::record::Record;
 
     #[rstest::rstest]
     #[case::one(&[(90, 1.0)], true)]

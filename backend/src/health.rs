@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use addrgate_filters::reply::timestamp;
+use addrgate_filters::http::response::timestamp;
 use axum::extract::State;
 use chrono::Utc;
 use http::StatusCode;

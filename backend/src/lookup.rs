@@ -6,7 +6,6 @@
 mod addresses;
 mod keys;
 mod part;
-mod record;
 mod streets;
 
 use std::collections::BTreeSet;
@@ -17,12 +16,12 @@ use tokio::time::Instant;
 
 use self::addresses::{Along, Fitting, along, fitting, nearest, numbered, off_street};
 pub(crate) use self::part::{Part, find_part};
-pub(crate) use self::record::{Record, Spot};
 use self::streets::Streets;
 use crate::db::Database;
 use crate::error::ApiError;
 use crate::parse::{Parsed, Reading, Typing};
 use crate::rank::{Fit, Known, Readings, Scored, VALID, ranked};
+use crate::record::{Record, Spot};
 use crate::tags::Tags;
 
 /// Addresses of one street and number, or without a street, that are looked at.

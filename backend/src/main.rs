@@ -27,6 +27,7 @@ mod place;
 mod proximity;
 mod purge;
 mod rank;
+mod record;
 mod reply;
 mod reverse;
 mod routes;

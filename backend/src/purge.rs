@@ -9,7 +9,7 @@ mod outbox;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use addrgate_filters::reply::timestamp;
+use addrgate_filters::http::response::timestamp;
 use chrono::{DateTime, Utc};
 use rand::Rng;
 use serde_json::{Value, json};

@@ -14,9 +14,9 @@ use std::collections::{HashMap, HashSet};
 
 pub(crate) use self::issue::{Issue, Kind, Severity, Verdict};
 pub(crate) use self::order::{Scored, ranked};
-use crate::lookup::{Record, Spot};
 use crate::parse::{Left, Reading, Street, Town, streets_named};
 use crate::place::Precision;
+use crate::record::{Record, Spot};
 
 /// Confidence from which an address counts as valid.
 pub(crate) const VALID: u8 = 80;

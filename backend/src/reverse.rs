@@ -7,8 +7,8 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::input::coordinates::{CoordinateSystem, Position};
 use crate::input::{Deadline, QueryOrJson};
-use crate::lookup::Record;
 use crate::place::{Place, Precision, distinct, number, round};
+use crate::record::Record;
 use crate::reply::{Lifetime, Reply};
 use crate::tags::Tags;
 

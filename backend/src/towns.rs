@@ -8,8 +8,9 @@ use tokio_postgres::Row;
 
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::lookup::{MOST, Record};
+use crate::lookup::MOST;
 use crate::place::Place;
+use crate::record::Record;
 use crate::state;
 use crate::tags::Tags;
 

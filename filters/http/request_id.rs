@@ -51,3 +51,9 @@ impl fmt::Debug for RequestId {
         f.write_str(self.as_str())
     }
 }
+
+/// Whether an id of a client's may be echoed: it goes into headers and logs.
+#[must_use]
+pub fn is_usable(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
+}

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::config::{Config, LONGEST};
-use crate::traffic::gcra::Bucket;
+use super::config::Config;
+use crate::traffic::gcra::{Bucket, LONGEST};
 use crate::traffic::leases::{Ask, Lease, Leases};
 use crate::traffic::units::Rate;
 

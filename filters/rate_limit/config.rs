@@ -1,16 +1,11 @@
 //! Settings of limits.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::traffic::Mode;
 use crate::traffic::leases::OnError;
 use crate::traffic::units::{Rate, Span};
-
-/// The longest time that a budget may take to fill; an account that was idle so long is as good as new.
-pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Limits, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -82,17 +77,4 @@ pub enum Fields {
     Both,
     /// None.
     Off,
-}
-
-/// Whether limits can be counted; the error is a sentence.
-pub fn check<'a>(rates: impl Iterator<Item = &'a Rate>) -> Result<(), String> {
-    for rate in rates {
-        if rate.per.0 > LONGEST {
-            return Err(format!("`{rate}`: a budget that takes longer than a day to fill is not kept"));
-        }
-        if u128::from(rate.count) > rate.per.0.as_nanos() {
-            return Err(format!("`{rate}` is more than one request in a nanosecond"));
-        }
-    }
-    Ok(())
 }

@@ -16,7 +16,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::rate_limit;
 use crate::traffic::gcra::{self, Bucket, Decision};
 use crate::traffic::units::{Percent, Rate, Span};
 
@@ -127,7 +126,7 @@ pub struct Metered {
 impl Metered {
     /// The whole budget is there; the error is a sentence.
     pub fn new(rate: Rate) -> Result<Self, String> {
-        rate_limit::check([&rate].into_iter())?;
+        gcra::check([&rate].into_iter())?;
         Ok(Self { rate, bucket: Bucket::default() })
     }
 

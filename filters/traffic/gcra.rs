@@ -12,6 +12,9 @@ use tokio::time::Instant;
 
 use crate::traffic::units::Rate;
 
+/// The longest time that a budget may take to fill; an account that was idle so long is as good as new.
+pub(crate) const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// From here the buckets count.
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -92,6 +95,19 @@ impl Bucket {
         let _always_some =
             self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |tat| Some(tat.saturating_sub(interval)));
     }
+}
+
+/// Whether limits can be counted; the error is a sentence.
+pub fn check<'a>(rates: impl Iterator<Item = &'a Rate>) -> Result<(), String> {
+    for rate in rates {
+        if rate.per.0 > LONGEST {
+            return Err(format!("`{rate}`: a budget that takes longer than a day to fill is not kept"));
+        }
+        if u128::from(rate.count) > rate.per.0.as_nanos() {
+            return Err(format!("`{rate}` is more than one request in a nanosecond"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

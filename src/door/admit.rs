@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use super::Door;
-use super::connections::Place;
+use crate::connections::Place;
 
 /// A connection that may stay.
 pub(super) struct Admitted {

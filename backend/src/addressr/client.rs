@@ -11,8 +11,21 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::AddressrArgs;
 use crate::error::ApiError;
+
+/// Which instance, and how much it may be asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddressrArgs {
+    /// Where the addressr instance is, with --source addressr, like https://addressr.example
+    #[arg(long, value_name = "URL", env = "ADDRESS_SERVICE_ADDRESSR_URL")]
+    pub(super) addressr_url: Option<Url>,
+    /// Most calls to it in a time, as hosted instances are metered; a validation takes two
+    #[arg(long, value_name = "CALLS/TIME", default_value = "1000/1h")]
+    addressr_budget: Rate,
+    /// Most calls to it at a time
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    addressr_calls: u32,
+}
 
 /// The largest answer seen is 6 KiB.
 const MOST_BYTES: usize = 256 << 10;

@@ -5,9 +5,10 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::shape::{Address, Line};
 use crate::error::ApiError;
-use crate::lookup::{Found, Record, Wanted};
+use crate::lookup::{Found, Wanted};
 use crate::parse::{Parsed, Reading, Typing};
 use crate::rank::{Known, Readings, Scored, VALID, best, ranked};
+use crate::record::Record;
 
 /// Pages of eight that one search may cost. What is written out is on the first.
 const PAGES: usize = 3;

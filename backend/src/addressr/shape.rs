@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::input::coordinates::Position;
-use crate::lookup::{Record, Spot};
 use crate::parse::codes::{FLAT_TYPE, LEVEL_TYPE, SUFFIX, Table};
 use crate::parse::normal::search_form;
 use crate::parse::{Parsed, Reading, Typing};
+use crate::record::{Record, Spot};
 
 /// One line of a list of addresses.
 #[derive(Debug, Deserialize)]

@@ -3,14 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::lattice::{Lattice, Role, Span};
+use super::lattice::{LONG, Lattice, Role, Span};
 use super::normal::Mark;
 
 /// Paths kept per state.
 const PER_STATE: usize = 3;
-/// More words than this make no address: fewer paths are kept, and shorter names.
-pub(super) const LONG: usize = 24;
-
 /// How much is kept of what a text may mean.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Width {

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use super::characters::plain;
-use super::normal::MAX_CHARS;
+
+/// Characters considered of one input; the endpoints refuse more before they get here.
+pub(crate) const MAX_CHARS: usize = 500;
 
 /// Letters of the longest entity or tag that is undone.
 const LONGEST: usize = 24;

@@ -1,11 +1,13 @@
 //! Every stretch of words that may play one part of an address, as a lattice: from code tables, closed word lists and the
 //! shape of words. Names of streets and localities are any words here; which of them exist only the data knows.
 
-use super::best::LONG;
 use super::codes::{STATE, STREET_TYPE, SUFFIX};
 use super::normal::{Mark, Word};
 use super::premises::{self, Unit, is_digits};
 use super::words::{Lists, lists};
+
+/// More words than this make no address: fewer paths are kept, and shorter names.
+pub(super) const LONG: usize = 24;
 
 /// Words of the longest street name and of the longest locality name.
 pub(super) const STREET_WORDS: usize = 7;

@@ -8,8 +8,6 @@ use super::clean::clean;
 use super::codes::{FLAT_TYPE, LEVEL_TYPE, STATE};
 use super::words::lists;
 
-/// Characters considered of one input; the endpoints refuse more before they get here.
-pub(crate) const MAX_CHARS: usize = 500;
 /// Words considered of one input. The longest address of the country has about fifteen; people write about as many around it.
 pub(crate) const MAX_WORDS: usize = 40;
 
@@ -78,7 +76,7 @@ fn mark(c: char) -> Mark {
     }
 }
 
-/// The words of `text`, bounded by [`MAX_CHARS`] and [`MAX_WORDS`].
+/// The words of `text`, bounded by [`super::clean::MAX_CHARS`] and [`MAX_WORDS`].
 pub(crate) fn words(text: &str) -> Words {
     let text = clean(text);
     let mut list: Vec<Word> = Vec::new();

@@ -3,8 +3,8 @@
 use super::issue::Verdict;
 use super::spelling::{edits, prefix_edits};
 use super::street::corrected;
-use crate::lookup::{Record, Spot};
 use crate::parse::{Locality, Tail};
+use crate::record::{Record, Spot};
 
 /// A neighbouring locality was written: about 75 points are left.
 const NEIGHBOUR: u16 = 25;

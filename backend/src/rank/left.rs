@@ -3,8 +3,8 @@
 
 use super::Known;
 use super::issue::Verdict;
-use crate::lookup::{Record, Spot};
 use crate::parse::{Left, QUALIFIERS, Reading, Street, Town, Where, is_city, is_foreign, state_named};
+use crate::record::{Record, Spot};
 
 /// Says that another place is meant: below valid whatever else is right.
 const CONTRADICTS: u16 = 30;

@@ -4,7 +4,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 
 use super::Score;
-use crate::lookup::Record;
+use crate::record::Record;
 
 /// An address with its score and its label.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! How well number, unit and level of the data fit those written. Numbers match exactly or not at all.
 
 use super::issue::Verdict;
-use crate::lookup::Record;
 use crate::parse::{Head, Unit};
+use crate::record::Record;
 
 /// Not the number that was asked for: never an answer, at most a suggestion.
 const OTHER_NUMBER: u16 = 50;

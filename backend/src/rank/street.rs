@@ -2,8 +2,8 @@
 
 use super::issue::Verdict;
 use super::spelling::{edits, prefix_edits};
-use crate::lookup::Spot;
 use crate::parse::Street;
+use crate::record::Spot;
 
 /// What one corrected word costs; a further edit costs [`EDIT`] more.
 const CORRECTED: u16 = 14;

@@ -3,8 +3,8 @@
 use std::panic::AssertUnwindSafe;
 
 use addrgate_filters::http::head::Headers;
-use addrgate_filters::reply::wants_problem;
-use addrgate_filters::request_id::is_usable;
+use addrgate_filters::http::request_id::is_usable;
+use addrgate_filters::http::response::wants_problem;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};

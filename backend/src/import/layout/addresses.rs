@@ -1,7 +1,7 @@
 //! Addresses, with their points, mesh blocks and links among each other.
 
-use super::Out::{Field, Joined};
-use super::{CONFIDENCE_COLUMN, CREATED, LATITUDE, LONGITUDE, Layout, RETIRED, date, must, text, whole};
+use super::file::Out::{Field, Joined};
+use super::file::{CONFIDENCE_COLUMN, CREATED, LATITUDE, LONGITUDE, Layout, RETIRED, date, must, text, whole};
 
 pub(super) const LAYOUTS: &[Layout] = &[
     Layout {

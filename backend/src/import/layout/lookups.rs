@@ -1,7 +1,7 @@
 //! Look-up tables that come beside a release.
 
-use super::Out::Field;
-use super::{Layout, must, text};
+use super::file::Out::Field;
+use super::file::{Layout, must, text};
 
 /// Mesh blocks 2021 with the areas above them, as the denormalised tables of a G-NAF loader have them.
 pub(crate) const MESH_BLOCKS: Layout = Layout {

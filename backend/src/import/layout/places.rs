@@ -1,7 +1,7 @@
 //! Localities and streets, with their points, aliases and neighbours.
 
-use super::Out::Field;
-use super::{CREATED, LATITUDE, LONGITUDE, Layout, RETIRED, must, text, whole};
+use super::file::Out::Field;
+use super::file::{CREATED, LATITUDE, LONGITUDE, Layout, RETIRED, must, text, whole};
 
 pub(super) const LAYOUTS: &[Layout] = &[
     Layout {

@@ -14,7 +14,7 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// A place among all; `None` where there are so many already.
-    pub(super) fn enter(&self, most: usize) -> Option<Place> {
+    pub(crate) fn enter(&self, most: usize) -> Option<Place> {
         let before = self.all.fetch_add(1, Ordering::AcqRel);
         let place = Place { connections: self.clone(), address: None };
         // Dropping the place takes it off again.
@@ -33,14 +33,14 @@ impl Connections {
 
 /// A connection's place, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     connections: Connections,
     address: Option<IpAddr>,
 }
 
 impl Place {
     /// Counts it under its address; `false` where that has so many already.
-    pub(super) fn of(&mut self, address: IpAddr, most: usize) -> bool {
+    pub(crate) fn of(&mut self, address: IpAddr, most: usize) -> bool {
         let mut by_address = self.connections.by_address();
         let count = by_address.entry(address).or_default();
         if *count >= most {
