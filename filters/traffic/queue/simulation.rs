@@ -33,12 +33,14 @@ struct Seen {
     refused: Option<&'static str>,
 }
 
+type Service = fn(&str, f64, Duration) -> Duration;
+
 /// An upstream that does up to `bears` requests at a time and refuses more.
 struct Upstream {
     bears: usize,
     running: AtomicUsize,
     /// How long a call takes: of this client, by a random number in [0, 1), asked so long after the beginning.
-    service: fn(&str, f64, Duration) -> Duration,
+    service: Service,
     /// How long a call may take.
     timeout: Duration,
     /// Where all calls share so many processors; else each takes its time beside the others.

@@ -3,7 +3,7 @@
 use super::*;
 
 /// So many processors that all calls share.
-fn shared(processors: usize, service: fn(&str, f64, Duration) -> Duration) -> Upstream {
+fn shared(processors: usize, service: Service) -> Upstream {
     Upstream { bears: usize::MAX, service, processors: Some(Semaphore::new(processors)), ..steady() }
 }
 

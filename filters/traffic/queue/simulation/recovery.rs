@@ -29,7 +29,7 @@ async fn an_upstream_that_returns_from_a_freeze_is_used_at_once() {
 /// Slow calls say nothing about the burst after them, whether it follows at once or later.
 #[tokio::test(start_paused = true)]
 async fn a_burst_after_slow_calls_is_absorbed() {
-    let slow: [(fn(&str, f64, Duration) -> Duration, usize); 3] =
+    let slow: [(Service, usize); 3] =
         [(|_, _, _| 900 * MS, 30), (|_, _, _| 4 * SECOND, 30), (|_, _, _| 10 * SECOND, 10)];
     for (service, calls) in slow {
         for pause in [Duration::ZERO, SECOND, 60 * SECOND] {
