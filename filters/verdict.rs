@@ -12,7 +12,7 @@ use crate::cache_key::Key;
 use crate::client::Client;
 use crate::http::request_id::RequestId;
 use crate::route::Route;
-use crate::traffic::breaker::Permit;
+use crate::traffic::breaker::{Permit, State};
 use crate::traffic::queue::{Lend, Slot};
 use crate::traffic::{Answered, Class};
 
@@ -79,6 +79,17 @@ impl Verdict {
         self.slot = None;
     }
 
+    /// The head of the answer is there, and the body is passed on at a client's speed: tells the queue, and gives the place
+    /// back. The breaker hears of it once the body is there ([`Verdict::answered`]); where it lets through only calls that try
+    /// whether the upstream works again, now, so that nobody who reads slowly keeps it from being found well.
+    pub fn head_answered(&mut self, answered: Answered, elapsed: Duration) {
+        if self.breaker.as_ref().is_some_and(|permit| permit.breaker().state() != State::Closed) {
+            return self.answered(answered, elapsed);
+        }
+        self.tell_queue(answered, elapsed);
+        self.slot = None;
+    }
+
     /// Whether a try that failed may be repeated: the breaker has not opened meanwhile. The place and the permit are kept for
     /// the next try, and what comes of that is told.
     #[must_use]
@@ -87,11 +98,15 @@ impl Verdict {
         breaker.is_none_or(|breaker| !(breaker.enforces() && breaker.state().refuses()))
     }
 
-    fn tell(&mut self, answered: Answered, elapsed: Duration) {
+    fn tell_queue(&self, answered: Answered, elapsed: Duration) {
         if let Some(slot) = &self.slot {
             let route = self.route.as_ref().map_or(usize::MAX, |route| route.index);
             slot.tell(route, answered, elapsed, self.slow());
         }
+    }
+
+    fn tell(&mut self, answered: Answered, elapsed: Duration) {
+        self.tell_queue(answered, elapsed);
         match (self.breaker.take(), answered) {
             (Some(permit), Answered::Ok | Answered::Throttled) => permit.success(elapsed),
             (Some(permit), Answered::Overloaded | Answered::TimedOut | Answered::Failed) => permit.failure(),

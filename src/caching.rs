@@ -1,7 +1,6 @@
 //! What the cache is made of: the store, and who fetches for whom. One per process; a reload changes none of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use addrgate_filters::traffic::units::{Size, Span};
 use schemars::JsonSchema;
@@ -13,7 +12,7 @@ use crate::redis::Redis;
 use crate::store::{Limits, Second, Store, Writer};
 use crate::uses::Uses;
 
-/// Memory and patience of the cache. Needs a restart.
+/// Memory of the cache. Needs a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
@@ -21,8 +20,9 @@ pub(crate) struct Config {
     pub(crate) memory: Size,
     /// The largest body that is kept.
     pub(crate) entry: Size,
-    /// How long a request waits for another one that is fetching the same answer, before it fetches by itself.
-    pub(crate) wait: Span,
+    /// Without effect: a request waits for a fetch to its own deadline. Taken until the next version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wait: Option<Span>,
     /// With Redis: one instance at a time fetches an answer, and the others wait for it so long at most. Left out: each
     /// instance fetches for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +31,7 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { memory: Size::kib(256 << 10), entry: Size::kib(1 << 10), wait: Span::millis(2_000), lease: None }
+        Self { memory: Size::kib(256 << 10), entry: Size::kib(1 << 10), wait: None, lease: None }
     }
 }
 
@@ -41,8 +41,6 @@ pub(crate) struct Caching {
     pub(crate) store: &'static Store,
     /// One fetch for many.
     pub(crate) coalesce: Coalesce,
-    /// How long a request waits for another one's fetch.
-    pub(crate) wait: Duration,
     /// How often keys are asked for.
     pub(crate) uses: Uses,
 }
@@ -58,6 +56,6 @@ impl Caching {
         let lease = config.lease.map(|lease| lease.0);
         let (second, writer) = redis.map(|redis| Second::new(redis, limits.entry, lease)).unzip();
         let store = Box::leak(Box::new(Store::new(limits, invalidation, second)));
-        (Self { store, coalesce: Coalesce::new(), wait: config.wait.0, uses: Uses::new() }, writer)
+        (Self { store, coalesce: Coalesce::new(), uses: Uses::new() }, writer)
     }
 }

@@ -1,8 +1,8 @@
 //! What one request carries from phase to phase of Pingora's path.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::http::cache_policy::directives::RequestDirectives;
@@ -13,20 +13,22 @@ use addrgate_filters::http::cache_status::Forward;
 use addrgate_filters::http::meta::Stamp;
 use addrgate_filters::reply::Cause;
 use addrgate_filters::request_body::Inflate;
+use addrgate_filters::traffic::Answered;
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Stop, http::head::Head};
+use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::coalesce::{End, LeadSlot};
 use crate::config::Plan;
 use crate::door::DateSlot;
+use crate::fetch::{Facts, Fetch};
 use crate::invalidation::Clock;
 use crate::proxy::Shadow;
 use crate::shared::{InFlight, Shared};
-use crate::store::Held;
-use crate::telemetry::{CacheOutcome, Line, METRICS};
+use crate::store::{Brought, Fill, Filled, Given, Held};
+use crate::telemetry::{CacheOutcome, CallOutcome, Line, METRICS};
 use crate::upstream::{Call, Decoder};
 
 /// One request.
@@ -52,6 +54,10 @@ pub(crate) struct Context {
     pub(crate) cache: CacheOutcome,
     /// What it needs to know.
     pub(crate) cached: Cached,
+    /// It is the fetch that others wait for.
+    pub(crate) fetch: Option<Fetch>,
+    /// Where the body of a fetch goes that is not stored.
+    pub(crate) relay: Option<Arc<Fill>>,
     /// What is copied to another upstream.
     pub(crate) shadow: Option<Box<Shadow>>,
     /// `meta` on its way out.
@@ -60,7 +66,9 @@ pub(crate) struct Context {
     pub(crate) memory: Option<OwnedSemaphorePermit>,
     /// Body bytes read so far.
     pub(crate) body_read: u64,
-    /// Whether the canonical body was sent in this try.
+    /// All of the body, where Pingora has only the beginning.
+    pub(crate) whole_body: Option<Bytes>,
+    /// Whether that, or the canonical body, was sent in this try.
     pub(crate) body_sent: bool,
     /// Whether the body is none for the upstream, although the client announced or sent one.
     pub(crate) body_dropped: bool,
@@ -82,6 +90,8 @@ pub(crate) struct Context {
     pub(crate) call: Option<Call>,
     /// The head of its response is there.
     pub(crate) responded: bool,
+    /// What that says of the upstream, told once all of the body is there; and how long it took to the head.
+    pub(crate) pending: Option<(CallOutcome, Answered, Duration)>,
     /// Decodes the body.
     pub(crate) decoder: Option<Decoder>,
     /// The request was sent, whole or in part, in any try.
@@ -93,7 +103,8 @@ pub(crate) struct Context {
     /// What the log says at the end, also where the client is gone before.
     seen: Seen,
     finished: bool,
-    _in_flight: InFlight<Arc<Shared>>,
+    /// It counts among those whose clients wait; a fetch does not.
+    pub(crate) in_flight: Option<InFlight<Arc<Shared>>>,
 }
 
 /// The cache's part of a request.
@@ -109,10 +120,22 @@ pub(crate) struct Cached {
     pub(crate) wanted: Option<Wanted>,
     /// The invalidation clock when the fetch began.
     pub(crate) clock: Clock,
-    /// The lead of those who wait for this request's fetch.
-    pub(crate) lead: LeadSlot,
+    /// What a fetch brought, its own or another request's.
+    pub(crate) given: Option<Given>,
+    /// Whether that is being stored, or is.
+    pub(crate) unstored: bool,
+    /// How the fetch went that this request caused.
+    pub(crate) facts: Option<Facts>,
+    /// What is stored went out because the fetch failed.
+    pub(crate) failed: bool,
+    /// What came of the fetch, where this is one.
+    pub(crate) brought: Arc<Mutex<Option<Brought>>>,
     /// Nobody is known to keep it, so the second tier is not asked.
     pub(crate) passing: bool,
+    /// Another instance fetches the same.
+    pub(crate) contended: Arc<AtomicBool>,
+    /// It was found in the second tier.
+    pub(crate) second: bool,
     /// It waited for another's fetch.
     pub(crate) waited: bool,
     /// What is kept is stale, and goes out while it is refreshed.
@@ -156,10 +179,13 @@ impl Context {
             refused: None,
             cache: CacheOutcome::Own,
             cached: Cached::default(),
+            fetch: None,
+            relay: None,
             shadow: None,
             stamp: None,
             memory: None,
             body_read: 0,
+            whole_body: None,
             body_sent: false,
             body_dropped: false,
             inflate: None,
@@ -172,13 +198,14 @@ impl Context {
             tries: 0,
             call: None,
             responded: false,
+            pending: None,
             decoder: None,
             sent: false,
             fresh: false,
             failed_at: Vec::new(),
             seen: Seen::default(),
             finished: false,
-            _in_flight: Shared::enter(Arc::clone(shared)),
+            in_flight: Some(Shared::enter(Arc::clone(shared))),
             shared: Arc::clone(shared),
         }
     }
@@ -201,13 +228,29 @@ impl Context {
         self.seen.peer.is_some_and(|peer| trusted.contain(peer))
     }
 
+    /// Counts a call of the upstream.
+    pub(crate) fn count(&self, outcome: CallOutcome, elapsed: Option<Duration>) {
+        if let Some(pool) = self.plan.pool_of(&self.verdict) {
+            pool.metrics.count(outcome, elapsed);
+        }
+    }
+
     /// Ends the request: filters, metrics, log line. Once, whatever happens.
     pub(crate) fn finish(&mut self, status: u16, bytes: u64) {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
-        // Where the answer was kept or not, that was said already.
-        self.cached.lead.end(if self.asked.is_some() { End::Unkept } else { End::Abandoned });
+        if let Some(relay) = self.relay.take() {
+            // Where it ended well, that was said already.
+            relay.end(Filled::Broken);
+        }
+        if let Some(fetch) = self.fetch.take() {
+            fetch.over(self.shared.caching.store.largest());
+        }
+        if let Some((outcome, _, elapsed)) = self.pending.take() {
+            // The client left before all of it was there: that says nothing more of the upstream.
+            self.count(outcome, Some(elapsed));
+        }
         self.plan.filters.finish(&mut self.verdict);
         self.call = None;
         if self.verdict.background {

@@ -24,9 +24,9 @@ use pingora::server::ShutdownWatch;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::coalesce::Lead;
 use crate::config::{Limits, Plan};
 use crate::context::record;
+use crate::fetch::Fetch;
 use crate::proxy::Gateway;
 use crate::replay::Recipe;
 use crate::shared::Shared;
@@ -82,8 +82,8 @@ pub(crate) struct Carried {
     pub(crate) last: bool,
     /// Takes the origin's `Date`.
     pub(crate) date: Arc<DateSlot>,
-    /// The lead that was taken for it, where it is a request of the gateway's own.
-    pub(crate) lead: Option<Lead>,
+    /// It is the fetch that others wait for.
+    pub(crate) fetch: Option<Fetch>,
 }
 
 /// What becomes of a request once its head, or its body, is there.
@@ -225,7 +225,7 @@ impl Door {
                         last: last || close || self.shared.is_stopping(),
                         date: visit.date(),
                         plan: Arc::clone(plan),
-                        lead: None,
+                        fetch: None,
                     };
                     let mut session = ServerSession::new_http1(visit.lend(head, used, lent, write_time)?);
                     session.set_connection_user_context(Some(Box::new(carried)));

@@ -14,6 +14,7 @@ mod context;
 mod door;
 mod edit;
 mod explain;
+mod fetch;
 mod health;
 mod invalidation;
 mod leases;

@@ -27,10 +27,12 @@ use crate::context::Context;
 use crate::door::Carried;
 use crate::edit::edit;
 use crate::shared::Shared;
+use crate::store::Filled;
 use crate::telemetry::CacheOutcome;
 use crate::upstream::{answer, location, request, single};
 
 mod body;
+mod brought;
 mod cache;
 mod compression;
 mod downstream;
@@ -40,6 +42,7 @@ mod own;
 mod respond;
 mod shadow;
 mod status;
+mod wait;
 
 pub(crate) use compression::{best, is_small};
 use forward::Denied;
@@ -79,9 +82,9 @@ impl ProxyHttp for Gateway {
     /// A connection that the door hands over brings the verdict.
     fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Self::CTX, carried: Box<dyn std::any::Any + Send + Sync>) {
         if let Ok(carried) = carried.downcast::<Carried>() {
-            let Carried { verdict, stop, plan, started, last, date, lead } = *carried;
-            if let Some(lead) = lead {
-                ctx.cached.lead.hold(lead);
+            let Carried { verdict, stop, plan, started, last, date, fetch } = *carried;
+            if fetch.is_some() {
+                (ctx.fetch, ctx.begun, ctx.in_flight) = (fetch, started, None);
             }
             (ctx.verdict, ctx.plan, ctx.started, ctx.last, ctx.date) = (verdict, plan, started, last, Some(date));
             ctx.judged = Some(stop);
@@ -89,7 +92,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
-        connection_bounds(session, ctx);
+        respond::connection_bounds(session, ctx);
         compression::prepare(session, &ctx.plan.file.compression);
         Ok(())
     }
@@ -120,9 +123,13 @@ impl ProxyHttp for Gateway {
             return respond::refuse(session, ctx, "cache_key", cause).await.map(|()| true);
         }
         ctx.cache = CacheOutcome::Pass;
-        ctx.begun = Instant::now();
-        cache::prepare(session, ctx, &route).await?;
-        Ok(false)
+        if ctx.fetch.is_none() {
+            ctx.begun = Instant::now();
+        }
+        match cache::prepare(session, ctx, &route).await? {
+            Ok(()) => Ok(false),
+            Err((by, cause)) => respond::refuse(session, ctx, by, cause).await.map(|()| true),
+        }
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
@@ -180,8 +187,13 @@ impl ProxyHttp for Gateway {
             let cause = Cause::new(Code::GatewayTimeout, "only_if_cached", "Nothing is kept that answers the request.");
             return respond::refuse(session, ctx, "cache", cause).await.map(|()| false);
         }
+        // What a fetch brought is gone by now: this request is on its own.
+        ctx.cached.facts = None;
         match forward::admit(session, ctx).await {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                wait::look_for_other(session, ctx);
+                Ok(true)
+            }
             Err(Denied::Gone(e)) => Err(e),
             // What is kept may go out instead: Pingora asks for that after a failure to reach the upstream.
             Err(Denied::Refused(by, cause)) if session.cache.can_serve_stale_error() => {
@@ -321,10 +333,6 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        if end {
-            // It is in flight no more, however slowly the client reads.
-            ctx.call = None;
-        }
         if let Some(decoder) = &mut ctx.decoder {
             let plain = decoder.piece(piece.as_deref().unwrap_or_default(), end)?;
             *piece = (!plain.is_empty()).then_some(plain);
@@ -334,6 +342,9 @@ impl ProxyHttp for Gateway {
             if let Some(shadow) = &mut ctx.shadow {
                 shadow.piece(piece);
             }
+        }
+        if end {
+            forward::completed(ctx);
         }
         let more = Duration::from_secs(ctx.received / SLOWEST);
         match ctx.verdict.deadline.is_none_or(|deadline| deadline + more <= Instant::now()) {
@@ -351,6 +362,9 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         if upstream_response.status.is_informational() {
             return Ok(());
+        }
+        if ctx.fetch.is_some() {
+            return brought::tell(session, upstream_response, ctx);
         }
         respond::keep_or_close(session, ctx);
         if session.req_header().version == http::Version::HTTP_10 {
@@ -374,6 +388,10 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
+        if ctx.fetch.is_some() {
+            brought::piece(ctx, body, end);
+            return Ok(None);
+        }
         if session.req_header().method == http::Method::HEAD {
             // On a cached route the upstream was asked with GET. Pingora would send the body on over HTTP/2.
             *body = None;
@@ -443,25 +461,15 @@ impl ProxyHttp for Gateway {
         if let Some(shadow) = ctx.shadow.take().filter(|_| e.is_none()) {
             shadow.send();
         }
+        if e.is_none() {
+            forward::completed(ctx);
+            if let Some(relay) = ctx.relay.take() {
+                relay.end(Filled::Complete);
+            }
+        }
         let status = session.response_written().map_or(0, |answer| answer.status.as_u16());
         ctx.finish(status, u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX));
     }
-}
-
-/// Pingora would keep connections for ever and let clients choose how long; both are set on every request.
-fn connection_bounds(session: &mut Session, ctx: &Context) {
-    let limits = &ctx.plan.file.limits;
-    let keep = !ctx.last && !ctx.shared.is_stopping();
-    let keep = keep.then_some(limits.keepalive.0.as_secs().max(1));
-    session.set_keepalive(keep);
-    session.set_read_timeout(Some(limits.body_time.0));
-    session.set_write_timeout(Some(limits.write_time.0));
-    session.set_total_drain_timeout(Some(Duration::from_secs(1)));
-    session.set_close_on_response_before_downstream_finish(true);
-    // Who reads slowly holds up neither the fetch nor those who wait for it.
-    session.set_proxy_tasks_enabled(true);
-    // Passed on by `respond::interim`.
-    session.as_downstream_mut().set_ignore_info_resp(true);
 }
 
 /// The borrowed view that the filters judge.

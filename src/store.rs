@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -32,10 +32,10 @@ mod miss;
 mod second;
 mod storage;
 
-use crate::coalesce::{Coalesce, End, LeadSlot};
 use crate::invalidation::{Invalidation, Validity};
 pub(crate) use coded::Algorithm;
 pub(crate) use entry::{Entry, Kept, MAX_NAMES, Meta, NOTED, names};
+pub(crate) use filling::{End as Filled, Fill};
 pub(crate) use id::Id;
 pub(crate) use second::{Second, Writer};
 pub(crate) use storage::{Tier, cache_key};
@@ -59,7 +59,7 @@ pub(crate) struct Held {
     pub(crate) id: Id,
     /// [`Store::changes`] before the look.
     pub(crate) changes: u32,
-    entry: Option<Arc<Entry>>,
+    pub(crate) entry: Option<Arc<Entry>>,
 }
 
 /// A request's part in its cache key, carried through Pingora.
@@ -69,14 +69,20 @@ pub(crate) struct Request {
     pub(crate) held: Held,
     /// Its fields, where the second tier may know better which of them select a variant.
     pub(crate) headers: Option<Arc<HeaderMap>>,
-    /// Who waits for its fetch.
-    pub(crate) lead: LeadSlot,
-    /// All who wait for others.
-    pub(crate) coalesce: Coalesce,
+    /// What another request's fetch, or its own, brought already.
+    pub(crate) given: Option<Given>,
+    /// What came of the fetch that it makes for all.
+    pub(crate) brought: Arc<Mutex<Option<Brought>>>,
+    /// It fetches for all.
+    pub(crate) for_all: bool,
+    /// The second tier was asked, and had nothing that will do.
+    pub(crate) looked: bool,
     /// The right to fetch for all instances.
     pub(crate) lease: Arc<Mutex<Option<second::Lease>>>,
-    /// So long it may wait for what another instance fetches.
+    /// So long it waits for what another instance fetches before it fetches, too.
     pub(crate) until: tokio::time::Instant,
+    /// Set where another instance fetches still.
+    pub(crate) contended: Arc<AtomicBool>,
     /// What is kept may be used stale while it is refreshed, so the second tier need not be asked.
     pub(crate) stale_will_do: bool,
     /// The second tier may have it.
@@ -85,6 +91,24 @@ pub(crate) struct Request {
     pub(crate) wanted: Option<Wanted>,
     /// To be set with the last piece of a body that is still coming in, where the request needs to know it.
     pub(crate) last: Option<Arc<AtomicBool>>,
+}
+
+/// A response that a request got without looking for it.
+#[derive(Debug, Clone)]
+pub(crate) enum Given {
+    /// Stored, and found there.
+    Entry(Arc<Entry>, Tier),
+    /// Coming in.
+    Fill(Arc<Fill>),
+}
+
+/// What came of a fetch, once the head is there.
+#[derive(Debug, Clone)]
+pub(crate) enum Brought {
+    /// A new response that is being stored.
+    Fill(Arc<Fill>),
+    /// The stored one was validated.
+    Entry(Arc<Entry>),
 }
 
 #[derive(Debug, Clone)]
@@ -121,7 +145,8 @@ pub(crate) struct Store {
     memory: Cache<Id, Slot, foldhash::fast::RandomState>,
     changes: changes::Changes,
     second: Option<Second>,
-    fills: filling::Fills,
+    /// Responses being stored.
+    filling: AtomicUsize,
     limits: Limits,
     invalidation: Arc<Invalidation>,
     /// Stale windows are so many times as long; 1: as the answers say.
@@ -140,8 +165,8 @@ impl Store {
             .expire_after(Usefulness)
             .build_with_hasher(foldhash::fast::RandomState::default());
         let (stretch, room) = (AtomicU32::new(1), AtomicU64::new(limits.total));
-        let (changes, fills) = (changes::Changes::default(), filling::Fills::default());
-        Self { memory, changes, second, fills, limits, invalidation, stretch, room }
+        let (changes, filling) = (changes::Changes::default(), AtomicUsize::new(0));
+        Self { memory, changes, second, filling, limits, invalidation, stretch, room }
     }
 
     /// From now on no more than this share of the memory is used; what is too much goes, what was used least first. Gives the
@@ -226,16 +251,6 @@ impl Store {
         Held { id, changes, entry }
     }
 
-    /// Whether a request can be answered without a fetch, or along with one.
-    pub(crate) fn serves(&self, held: &Held) -> bool {
-        let serves = |view: View| {
-            let now = SystemTime::now();
-            view.times.is_fresh(now) || view.is_servable_stale(now)
-        };
-        held.entry.as_ref().and_then(|entry| self.view(&entry.kept)).is_some_and(serves)
-            || self.joinable(&held.id).is_some()
-    }
-
     /// How a kept answer may be used; `None` where it was purged.
     pub(crate) fn view(&self, kept: &Kept) -> Option<View> {
         let mut view =
@@ -278,30 +293,26 @@ impl Store {
         }
     }
 
-    /// An answer that is coming in and holds.
-    fn joinable(&self, id: &Id) -> Option<Arc<filling::Fill>> {
-        self.fills.join(id).filter(|fill| self.holds(&fill.meta.kept))
-    }
-
-    fn holds(&self, kept: &Kept) -> bool {
+    /// Whether nothing of a response was purged since its fetch began.
+    pub(crate) fn holds(&self, kept: &Kept) -> bool {
         self.invalidation.judge(&kept.names, kept.clock) == Validity::Valid
     }
 
-    /// Keeps an answer in both tiers, and gives the lease back once it is in the second. Says whether: not what was purged
-    /// while it was fetched.
-    async fn keep(&self, entry: Entry, lease: Option<second::Lease>) -> bool {
+    /// Keeps an answer in both tiers, and gives the lease back once it is in the second. `None` for what was purged while it
+    /// was fetched.
+    async fn keep(&self, entry: Entry, lease: Option<second::Lease>) -> Option<Arc<Entry>> {
         if !self.holds(&entry.kept) {
-            return false;
+            return None;
         }
         let entry = Arc::new(entry);
         self.insert(Arc::clone(&entry));
         match &self.second {
-            Some(second) if self.has_memory() => second.keep(entry, lease),
+            Some(second) if self.has_memory() => second.keep(Arc::clone(&entry), lease),
             // Without memory nobody would find an answer that is written behind the reply.
             Some(second) => second.keep_now(&entry).await,
             None => {}
         }
-        true
+        Some(entry)
     }
 
     /// Keeps an answer in memory, for as long as it is of use.
@@ -328,6 +339,11 @@ impl Store {
         if held.is_none_or(|held| held.kept.stored <= entry.kept.stored) {
             self.insert(entry);
         }
+    }
+
+    /// The bytes of the largest body that is stored.
+    pub(crate) fn largest(&self) -> usize {
+        self.limits.entry
     }
 
     /// Whether a body of this length is not kept.
@@ -392,7 +408,11 @@ impl Store {
     pub(crate) fn size(&self) -> Size {
         // Without traffic nothing else would count what was written last.
         self.memory.run_pending_tasks();
-        Size { entries: self.memory.entry_count(), bytes: self.memory.weighted_size(), filling: self.fills.count() }
+        Size {
+            entries: self.memory.entry_count(),
+            bytes: self.memory.weighted_size(),
+            filling: self.filling.load(Ordering::Relaxed),
+        }
     }
 }
 

@@ -282,8 +282,7 @@ async fn with_a_lease_one_instance_fetches_for_all() {
 #[tokio::test]
 async fn a_lease_is_waited_for_while_it_lasts_and_while_the_request_has_time() {
     let (origin, redis) = (counting().await, Redis::start().await);
-    let config =
-        shared(&origin.place, &format!("\"{}\"", redis.url()), "cache: { lease: 60s, wait: 60s }\nwarm: { keys: 0 }\n");
+    let config = shared(&origin.place, &format!("\"{}\"", redis.url()), "cache: { lease: 60s }\nwarm: { keys: 0 }\n");
     let config = config.replace("cache: { methods: [GET]", "timeout: 5s\n    cache: { methods: [GET]");
     let gateway = Gateway::start(&config).await;
     ready(&gateway).await;

@@ -84,3 +84,27 @@ async fn an_upgrade_loses_no_request() {
     new.assert_clean(&["transfer_fd"]);
     old.process.assert_clean(&["transfer_fd"]);
 }
+
+#[tokio::test]
+async fn a_signal_that_comes_at_the_start_is_handled_as_any_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    let config = plain("127.0.0.1:1").replace("{listen}", "127.0.0.1:0").replace("{admin}", "127.0.0.2:0");
+    std::fs::write(&file, config.replace("{token}", "a-token-of-enough-length")).unwrap();
+    for signals in [&["TERM"][..], &["HUP", "TERM"], &["INT"], &["TERM"], &["HUP", "TERM"]] {
+        let mut command = Command::new(program("addrgate"));
+        command.args(["run", "--config"]).arg(&file);
+        let mut process = Process::start("addrgate", command);
+        // At once, before all that it starts with is at work.
+        while !process.lines().iter().any(|line| line.contains("addrgate starts")) {
+            assert!(process.is_running());
+            tokio::task::yield_now().await;
+        }
+        for signal in signals {
+            process.signal(signal);
+        }
+        let ended = process.end().await;
+        assert!(ended.success(), "{signals:?}: {ended}");
+        process.assert_clean(&[]);
+    }
+}

@@ -146,6 +146,9 @@ impl Plan {
         if admin_token.is_none() {
             warnings.push("no admin token: metrics and /admin/v1 answer 403".to_owned());
         }
+        if file.cache.wait.is_some() {
+            warnings.push("`cache.wait` has no effect: a request waits for a fetch to its own deadline".to_owned());
+        }
         warnings.extend(routes.list().iter().flat_map(|route| check::shared(&route.config)));
         let names = routes.list().iter().map(|route| route.name()).chain(["none"]);
         let metrics = names.map(|name| METRICS.route(name)).collect();

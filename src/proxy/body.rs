@@ -1,5 +1,6 @@
 //! Request bodies: bounded, in time, and for body-keyed routes read before anything else.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use addrgate_filters::route::{Kind, Route};
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
 use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::forward::refusal;
 use super::head_of;
@@ -20,9 +22,9 @@ use crate::context::Context;
 /// What Pingora's retry buffer takes, from which it replays what was read here.
 const REPLAYED: u64 = 64 << 10;
 
-/// On body-keyed routes (which allow no larger bodies than are replayed) reads the body and finds the key. Any other body that
-/// can be replayed is read, too, so that who sends slowly holds no place at the upstream, and who leaves is heard. What the
-/// route takes no body for is read, and goes nowhere.
+/// Reads the body before anything waits for it, so that a client that sends slowly holds no place at the upstream, and one
+/// that leaves is heard. Over HTTP/1 the door has read it, or holds what is too large to be replayed. On body-keyed routes
+/// finds the key. What the route takes no body for is read, and goes nowhere.
 pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Route) -> Result<Result<(), Cause>> {
     let request = session.req_header();
     let is_http2 = request.version == Version::HTTP_2;
@@ -40,8 +42,8 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
         }
     }
     let length = length.unwrap_or(most);
-    // What is passed on while it comes in is kept as far as it can be replayed. Over HTTP/1 the door holds it.
-    let held = if is_http2 { length.min(REPLAYED) } else { 0 };
+    // Over HTTP/1 the door holds it.
+    let held = if is_http2 { length.min(most) } else { 0 };
     let inflated = if ctx.verdict.gzip { most } else { 0 };
     if held + inflated > 0 && !session.is_body_empty() {
         match ctx.shared.reserve(usize::try_from(held + inflated).unwrap_or(usize::MAX)) {
@@ -49,7 +51,7 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
             Err(cause) => return Ok(Err(cause)),
         }
     }
-    if session.is_body_empty() || !(by_body || length <= REPLAYED) {
+    if session.is_body_empty() || !(by_body || is_http2 || length <= REPLAYED) {
         return Ok(Ok(()));
     }
     session.as_mut().enable_retry_buffering();
@@ -67,6 +69,7 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
         // HTTP/2 may announce a body, and then end without a byte of it.
         ctx.body_dropped = !goes_on || body.is_empty();
         if !by_body || ctx.body_dropped {
+            ctx.whole_body = Some(body).filter(|_| is_http2);
             return Ok(());
         }
         let plan = Arc::clone(&ctx.plan);
@@ -79,13 +82,25 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
 
 async fn read(session: &mut Session, most: u64) -> Result<Result<Bytes, Cause>> {
     let mut body = BytesMut::new();
-    while let Some(piece) = session.read_request_body().await.map_err(Error::into_down)? {
+    while let Some(piece) = piece(session, body.is_empty()).await? {
         if (body.len() + piece.len()) as u64 > most {
             return Ok(Err(too_large(most)));
         }
         body.extend_from_slice(&piece);
     }
     Ok(Ok(body.freeze()))
+}
+
+/// The next piece. Over HTTP/2 only the `first` goes into Pingora's retry buffer, which a whole body might overflow: it is
+/// there to have the body asked for, which is then sent from what was read ([`forward`]).
+async fn piece(session: &mut Session, first: bool) -> Result<Option<Bytes>> {
+    match session.as_downstream_mut() {
+        ServerSession::H2(stream) if !first => match poll_fn(|cx| stream.poll_read_body_bytes(cx)).await {
+            Some(piece) => piece.map(Some).or_err(ErrorType::ReadError, "reading the body").map_err(|e| e.into_down()),
+            None => Ok(None),
+        },
+        _ => session.read_request_body().await.map_err(Error::into_down),
+    }
 }
 
 /// Before each try: from the first piece on. What the upstream hears of a body that was dropped: that there is none.
@@ -118,6 +133,9 @@ pub(super) fn forward(ctx: &mut Context, method: &str, piece: &mut Option<Bytes>
     if let Some(canonical) = &ctx.verdict.body {
         *piece = (!std::mem::replace(&mut ctx.body_sent, true)).then(|| canonical.clone());
         return Ok(());
+    }
+    if let Some(whole) = &ctx.whole_body {
+        *piece = (!std::mem::replace(&mut ctx.body_sent, true)).then(|| whole.clone());
     }
     let Some(route) = ctx.verdict.route.clone() else { return Ok(()) };
     ctx.body_read += piece.as_ref().map_or(0, |piece| piece.len() as u64);

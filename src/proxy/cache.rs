@@ -26,12 +26,12 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
-use super::forward::{answered, gone, is_at_fallback};
-use crate::coalesce::{End, Turn};
+use super::forward::{answered, is_at_fallback};
+use super::wait::{self, Refused};
 use crate::context::Context;
 use crate::invalidation::{Name, Purge, Target};
 use crate::replay::{Recipe, Replays};
-use crate::store::{Entry, Id, Kept, MAX_NAMES, Request, View, cache_key, names};
+use crate::store::{Entry, Given, Id, Kept, MAX_NAMES, Request, View, cache_key, names};
 use crate::telemetry::METRICS;
 use crate::upstream::answer::length;
 use crate::upstream::request::selects;
@@ -39,17 +39,31 @@ use crate::upstream::request::selects;
 /// The upstream has left something out under pressure: good for the one who asked now.
 pub(super) const DEGRADED: &str = "x-degraded";
 
-/// Prepares the cache where the filters found a key: what the request wishes, and whether it fetches, waits for another's
-/// fetch, or needs neither.
+/// Prepares the cache where the filters found a key: what the request wishes, and what is there for it, if need be by a
+/// fetch that many wait for.
 ///
 /// # Errors
-/// When the client leaves while it waits.
-pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Route) -> Result<()> {
+/// When the client leaves while it waits; and, inside, who refuses the request, and why.
+pub(super) async fn prepare(
+    session: &mut Session,
+    ctx: &mut Context,
+    route: &Arc<Route>,
+) -> Result<Result<(), Refused>> {
     let method = session.req_header().method.clone();
     let Some(caching) = route.config.cache.as_ref().filter(|cache| cache.covers(method.as_str())) else {
-        return Ok(());
+        return Ok(Ok(()));
     };
-    let Some(key) = ctx.verdict.key else { return Ok(()) };
+    let Some(key) = ctx.verdict.key else { return Ok(Ok(())) };
+    ctx.cached.on = true;
+    ctx.cached.last = route.config.meta.then(Arc::default);
+    let shared = Arc::clone(&ctx.shared);
+    if let Some(fetch) = &ctx.fetch {
+        ctx.verdict.lend = Some(fetch.lend());
+        // From here on: what was purged before this moment is not what will be fetched.
+        ctx.cached.clock = shared.invalidation.now();
+        ctx.cached.held = Some(shared.caching.store.find(&key, Headers::Map(&session.req_header().headers)));
+        return Ok(Ok(()));
+    }
     if caching.lifetimes.request_directives {
         let lines = session.req_header().headers.get_all(header::CACHE_CONTROL).iter();
         ctx.cached.wish = Some(RequestDirectives::read(lines.map(http::HeaderValue::as_bytes)));
@@ -60,45 +74,13 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     {
         ctx.cached.wanted = Wanted::of(Headers::Map(&session.req_header().headers));
     }
-    ctx.cached.on = true;
-    ctx.cached.last = route.config.meta.then(Arc::default);
-    let shared = Arc::clone(&ctx.shared);
-    let store = shared.caching.store;
-    let mut held = store.find(&key, Headers::Map(&session.req_header().headers));
-    let until = ctx.begun + shared.caching.wait.min(patience(route));
-    // Who wants a part fetches that part alone.
-    while ctx.cached.wanted.is_none() && !ctx.cached.lead.is_held() && !store.serves(&held) {
-        let asked = held.id;
-        let turn = tokio::select! {
-            biased;
-            turn = shared.caching.coalesce.turn(asked, until, ctx.verdict.class) => turn,
-            // There is nothing to be read any more, so this ends when the client leaves.
-            idle = session.as_downstream_mut().read_body_or_idle(true) => return Err(gone(idle)),
-        };
-        match turn {
-            Turn::Lead(lead) => ctx.cached.lead.hold(lead),
-            Turn::Look => ctx.cached.waited = true,
-            Turn::Alone => {}
-            Turn::Pass => {
-                ctx.cached.passing = true;
-                break;
-            }
-        }
-        // Another's fetch may have ended since the look before. Where it told that this is another variant, that one has
-        // waiters of its own.
-        held = store.find(&key, Headers::Map(&session.req_header().headers));
-        if held.id == asked {
-            break;
-        }
-    }
-    ctx.cached.held = Some(held);
-    ctx.verdict.lend = ctx.cached.lead.lend();
+    let done = wait::find(session, ctx, route, key).await?;
     // After the wait: what was purged before this moment is not what will be fetched.
     ctx.cached.clock = shared.invalidation.now();
-    Ok(())
+    Ok(done)
 }
 
-/// How long a request may wait for what others fetch: some of its own time must be left.
+/// How long another instance's fetch is waited for before this one fetches, too: some of the time must be left.
 fn patience(route: &Route) -> Duration {
     route.config.timeout.0.mul_f64(0.6)
 }
@@ -129,10 +111,13 @@ pub(super) fn key(session: &Session, ctx: &Context) -> Result<CacheKey> {
     key.extensions.insert(Request {
         held,
         headers: may_vary.then(|| Arc::new(session.req_header().headers.clone())),
-        lead: ctx.cached.lead.clone(),
-        coalesce: ctx.shared.caching.coalesce.clone(),
+        given: ctx.cached.given.clone(),
+        brought: Arc::clone(&ctx.cached.brought),
+        for_all: ctx.fetch.is_some(),
+        looked: ctx.fetch.as_ref().is_some_and(|fetch| fetch.looked),
         lease: Arc::default(),
         until: ctx.begun + ctx.verdict.route.as_deref().map_or(Duration::ZERO, patience),
+        contended: Arc::clone(&ctx.cached.contended),
         stale_will_do: !ctx.verdict.background,
         second: !ctx.cached.passing,
         wanted: ctx.cached.wanted,
@@ -154,6 +139,13 @@ pub(super) fn found(session: &Session, meta: &CacheMeta, ctx: &mut Context) -> O
     note(session, meta, ctx);
     let now = SystemTime::now();
     let view = View { times: kept.times, windows: kept.windows };
+    match &ctx.cached.given {
+        // It is what the request waited for, or the best there is.
+        Some(Given::Fill(_)) => return Some(ForcedFreshness::ForceFresh),
+        Some(Given::Entry(..)) if ctx.cached.failed => return Some(ForcedFreshness::ForceFresh),
+        Some(Given::Entry(..)) if kept.times.is_fresh(now) => return None,
+        _ => {}
+    }
     match decide(&kept.times, kept.windows.on_request, ctx.cached.wish.as_ref(), now) {
         Reuse::Fresh => None,
         Reuse::Stale if view.is_servable_stale(now) && !ctx.verdict.background => {
@@ -205,7 +197,6 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
     };
     if answer.headers.contains_key(DEGRADED) {
         ctx.cached.terms = Some(Terms::Nothing);
-        ctx.cached.lead.end(End::Unkept);
         return Ok(uncacheable("degraded"));
     }
     if validated.is_none() && status.is_server_error() && has_better(session, ctx) {
@@ -220,12 +211,13 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         storable.cap(policy.fallback.0);
     }
     if validated.is_none() && is_too_large(answer, ctx) {
-        ctx.cached.lead.end(End::Passing);
         let unkept = unkept(ctx, Reason::TooLarge, policy);
         ctx.cached.terms = Some(storable.terms());
         return Ok(unkept);
     }
-    let is_new = session.cache.maybe_cache_meta().is_none() && !ctx.verdict.background;
+    // A refresh, and what is warmed, are of use as they are.
+    let is_wanted = !ctx.verdict.background || ctx.fetch.as_ref().is_some_and(|fetch| fetch.waiters().is_some());
+    let is_new = session.cache.maybe_cache_meta().is_none() && is_wanted;
     if let Some(key) = ctx.verdict.key.filter(|_| is_new && caching.min_uses > 1)
         && ctx.shared.caching.uses.count(key, caching.min_uses_within.0) < caching.min_uses
     {
@@ -242,7 +234,6 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
     let vary = vary.filter(|names| !names.is_empty());
     if vary.iter().flat_map(|names| names.iter()).any(|name| is_nominated(request, name)) {
         // It did not reach the upstream, so the response is not of the variant that the request names.
-        ctx.cached.lead.end(End::Unkept);
         return Ok(uncacheable("nominated"));
     }
     if let Some((_, kept)) = &validated
@@ -252,7 +243,6 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         let target = Target::Names(vec![Name::key(&key)]);
         ctx.shared.invalidation.purge_soon(Purge { target, soft: false });
         ctx.cached.terms = Some(storable.terms());
-        ctx.cached.lead.end(End::Unkept);
         return Ok(uncacheable("vary-changed"));
     }
     let mut headers = headers.into_owned();
@@ -279,12 +269,10 @@ fn uncacheable(reason: &'static str) -> RespCacheable {
     RespCacheable::Uncacheable(NoCacheReason::Custom(reason))
 }
 
-/// The response is not stored: tells those who wait, and notes what caches in front may do with it.
+/// The response is not stored: notes why, and what caches in front may do with it.
 fn unkept(ctx: &mut Context, reason: Reason, policy: &Config) -> RespCacheable {
     ctx.cached.unkept = Some(reason);
     ctx.cached.terms = Some(reason.terms(policy));
-    let lasts = Reason::LASTING.contains(&reason);
-    ctx.cached.lead.end(if lasts { End::Passing } else { End::Unkept });
     uncacheable(reason.as_str())
 }
 
@@ -333,7 +321,7 @@ fn has_better(session: &Session, ctx: &Context) -> bool {
 }
 
 /// A head of its own with other fields.
-fn with_fields(answer: &ResponseHeader, status: StatusCode, headers: &HeaderMap) -> Result<ResponseHeader> {
+pub(super) fn with_fields(answer: &ResponseHeader, status: StatusCode, headers: &HeaderMap) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build_no_case(status, Some(headers.len()))?;
     if answer.status == status {
         head.set_reason_phrase(answer.get_reason_phrase())?;

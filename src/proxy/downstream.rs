@@ -22,6 +22,7 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &Context
     let audience = route.config.audience();
     let is_stored = match session.cache.phase() {
         CachePhase::RevalidatedNoCache(_) => false,
+        _ if ctx.cached.unstored => false,
         _ => session.cache.maybe_cache_meta().is_some(),
     };
     let is_degraded = answer.headers.contains_key(DEGRADED);

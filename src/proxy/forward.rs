@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::{REFUSED, respond, route_of};
 use crate::context::Context;
 use crate::edit::set;
+use crate::fetch::Fetch;
 use crate::telemetry::{CallOutcome, METRICS};
 use crate::upstream::{Decoder, Fault, Hedge, answer};
 
@@ -42,12 +43,24 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<()
     if plan.filters.degrade.effects().fallback {
         turn_to_fallback(ctx, &route);
     }
+    let waiters = ctx.fetch.as_ref().and_then(Fetch::waiters);
+    let deserted = async {
+        match &waiters {
+            Some(waiters) => waiters.gone().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(deserted);
     let body_is_done = session.as_downstream_mut().is_body_done();
     loop {
         let admitted = tokio::select! {
             biased;
             admitted = plan.filters.forward(&mut ctx.verdict) => admitted,
             idle = session.as_downstream_mut().read_body_or_idle(true), if body_is_done => return Err(Denied::Gone(gone(idle))),
+            () = &mut deserted => {
+                let nobody = Error::explain(ErrorType::ConnectionClosed, "nobody waits for the fetch any more");
+                return Err(Denied::Gone(nobody.into_down()));
+            }
         };
         match admitted {
             Ok(()) => break,
@@ -119,7 +132,7 @@ pub(super) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>
     let pool = ctx.plan.pool_of(&ctx.verdict).map(Arc::clone);
     let chosen = pool.and_then(|pool| Some((pool.choose(&ctx.failed_at, repeatable)?, pool)));
     let Some((call, pool)) = chosen else {
-        count(ctx, CallOutcome::Unreachable, None);
+        ctx.count(CallOutcome::Unreachable, None);
         ctx.verdict.answered(Answered::Failed, Duration::ZERO);
         return Err(refusal(
             ctx,
@@ -161,9 +174,13 @@ pub(super) async fn interim(session: &mut Session, ctx: &Context, answer: &Respo
     if left(ctx).is_zero() {
         return Err(Error::explain(ErrorType::ReadTimedout, "nothing but interim responses").into_up());
     }
-    match answer.status {
-        StatusCode::CONTINUE => Ok(()),
-        _ => respond::interim(session, answer).await,
+    match &ctx.fetch {
+        _ if answer.status == StatusCode::CONTINUE => Ok(()),
+        Some(fetch) => {
+            fetch.interim(answer);
+            Ok(())
+        }
+        None => respond::interim(session, answer).await,
     }
 }
 
@@ -180,7 +197,8 @@ pub(super) fn plain_body(session: &Session, ctx: &mut Context, answer: &mut Resp
     Ok(())
 }
 
-/// The head of a response is there: counts it, and gives the place back. What is not `usable` does not reach the client.
+/// The head of a response is there. What is not `usable` does not reach the client. A fetch keeps its place at the upstream
+/// until all of the body is there; what is passed on at a client's speed gives it back.
 pub(super) fn answered(ctx: &mut Context, status: StatusCode, usable: bool) {
     let elapsed = elapsed(ctx);
     ctx.upstream_time = Some(elapsed);
@@ -192,9 +210,26 @@ pub(super) fn answered(ctx: &mut Context, status: StatusCode, usable: bool) {
         400..=499 => (CallOutcome::ClientError, Answered::Ok),
         _ => (CallOutcome::ServerError, Answered::Failed),
     };
-    count(ctx, outcome, Some(elapsed));
     responded(ctx);
+    if usable && answered == Answered::Ok {
+        ctx.pending = Some((outcome, answered, elapsed));
+        if ctx.fetch.is_none() {
+            ctx.verdict.head_answered(answered, elapsed);
+        }
+        return;
+    }
+    ctx.count(outcome, Some(elapsed));
     ctx.verdict.answered(answered, elapsed);
+}
+
+/// All of the response is there: now it is known what came of the call.
+pub(super) fn completed(ctx: &mut Context) {
+    // It is in flight no more, however slowly the client reads.
+    ctx.call = None;
+    if let Some((outcome, answered, elapsed)) = ctx.pending.take() {
+        ctx.count(outcome, Some(elapsed));
+        ctx.verdict.answered(answered, elapsed);
+    }
 }
 
 fn responded(ctx: &mut Context) {
@@ -208,7 +243,7 @@ fn responded(ctx: &mut Context) {
 /// that does no harm, else at the fallback. Nothing is told to the breaker before: it counts what no address could serve.
 pub(super) fn failed(session: &mut Session, ctx: &mut Context, e: &Error, connected: bool, reused: bool) -> bool {
     let timed_out = matches!(e.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
-    // Over HTTP/2 a large body is passed on while it comes in: the upstream can't answer what the client has not sent.
+    // A large body may be passed on while it comes in: the upstream can't answer what the client has not sent.
     let is_clients = *e.etype() == ErrorType::ReadTimedout && connected && !session.as_downstream_mut().is_body_done();
     if is_clients || *e.esource() == ErrorSource::Downstream {
         // It counts as cancelled.
@@ -219,10 +254,11 @@ pub(super) fn failed(session: &mut Session, ctx: &mut Context, e: &Error, connec
         // It is a response, and was counted as one.
         return false;
     }
+    ctx.pending = None;
     let elapsed = elapsed(ctx);
     let answered = if timed_out { Answered::TimedOut } else { Answered::Failed };
     if ctx.refusal.is_none() {
-        count(ctx, if connected { CallOutcome::Broken } else { CallOutcome::Unreachable }, None);
+        ctx.count(if connected { CallOutcome::Broken } else { CallOutcome::Unreachable }, None);
     }
     let again = next_try(session, ctx, e, connected, reused);
     ctx.call = None;
@@ -312,12 +348,6 @@ pub(super) fn refusal(ctx: &mut Context, by: &'static str, cause: Cause) -> Box<
 
 fn pool_name(ctx: &Context) -> &str {
     ctx.plan.pool_of(&ctx.verdict).map_or("", |pool| pool.name())
-}
-
-fn count(ctx: &Context, outcome: CallOutcome, elapsed: Option<Duration>) {
-    if let Some(pool) = ctx.plan.pool_of(&ctx.verdict) {
-        pool.metrics.count(outcome, elapsed);
-    }
 }
 
 /// Whether the client's connection is encrypted: as a proxy says that is trusted, where TLS ended before us.

@@ -16,12 +16,16 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::{body, head_of, own};
+use crate::coalesce::Failure;
 use crate::context::Context;
 use crate::edit::{add, edit, set};
 
 /// Refuses: the one way in which a cause becomes an answer on Pingora's path.
 pub(super) async fn refuse(session: &mut Session, ctx: &mut Context, by: &'static str, cause: Cause) -> Result<()> {
     ctx.refused = Some((by, cause.reason));
+    if let Some(fetch) = &mut ctx.fetch {
+        fetch.failed(Failure { by, cause: cause.clone() });
+    }
     let problem = wants_problem(head_of(session).headers);
     let reply = render(&cause, &ctx.verdict, problem, chrono::Utc::now());
     write(session, ctx, &reply).await
@@ -69,6 +73,20 @@ async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Resul
         body::linger(session).await;
     }
     Ok(())
+}
+
+/// Pingora would keep connections for ever and let clients choose how long; both are set on every request.
+pub(super) fn connection_bounds(session: &mut Session, ctx: &Context) {
+    let limits = &ctx.plan.file.limits;
+    let keep = !ctx.last && !ctx.shared.is_stopping();
+    let keep = keep.then_some(limits.keepalive.0.as_secs().max(1));
+    session.set_keepalive(keep);
+    session.set_read_timeout(Some(limits.body_time.0));
+    session.set_write_timeout(Some(limits.write_time.0));
+    session.set_total_drain_timeout(Some(Duration::from_secs(1)));
+    session.set_close_on_response_before_downstream_finish(true);
+    // Passed on by `respond::interim`.
+    session.as_downstream_mut().set_ignore_info_resp(true);
 }
 
 /// Right before a head is written: a stop may have begun since the request came, and the client must hear of it now.

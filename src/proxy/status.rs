@@ -12,6 +12,7 @@ use pingora::proxy::Session;
 
 use crate::context::Context;
 use crate::edit::{add, edit, set};
+use crate::fetch::Facts;
 use crate::store::{Kept, Tier};
 use crate::telemetry::CacheOutcome;
 
@@ -22,6 +23,7 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Con
         return edit(answer, |headers| write(headers, &status))?;
     }
     let kept = session.cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Kept>());
+    let kept = kept.filter(|_| !ctx.cached.unstored);
     let status = status(session, answer, ctx, kept);
     ctx.cache = match status.outcome {
         Outcome::Hit(_) | Outcome::Collapsed => CacheOutcome::Hit,
@@ -30,7 +32,10 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Con
         Outcome::Forwarded(Forward::Bypass | Forward::Method) => CacheOutcome::Pass,
         Outcome::Forwarded(_) => CacheOutcome::Miss,
     };
-    let own = std::mem::take(&mut ctx.cached.own);
+    let own = match &mut ctx.cached.facts {
+        Some(facts) => std::mem::take(&mut facts.own),
+        None => std::mem::take(&mut ctx.cached.own),
+    };
     edit(answer, |headers| {
         // Who fetched gets all of the answer.
         for name in own.keys() {
@@ -41,7 +46,7 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Con
         if let Some(kept) = kept {
             let age = kept.times.age(SystemTime::now()).as_secs();
             // A fresh answer right from its origin has no age (RFC 9111 section 5.1).
-            if age > 0 || !session.cache.upstream_used() {
+            if age > 0 || !(session.cache.upstream_used() || ctx.cached.facts.is_some()) {
                 headers.insert(header::AGE, age.into());
             } else {
                 headers.remove(header::AGE);
@@ -74,8 +79,24 @@ fn status(session: &Session, answer: &ResponseHeader, ctx: &Context, kept: Optio
         ..Status::forwarded(why, ctx.cached.upstream_status.unwrap_or(answer.status.as_u16()))
     };
     let plain = |outcome| Status { outcome, ttl, forwarded_status: None, stored: false, detail: None };
+    if let Some(Facts { forward, status: Some(code), validated, unstored, .. }) = ctx.cached.facts {
+        let stored = unstored.is_none() && !ctx.cached.unstored;
+        return match (validated, stored) {
+            (true, _) => Status { forwarded_status: Some(304), ..plain(Outcome::Revalidated) },
+            (false, true) if is_too_large(session, ctx) => Status {
+                forwarded_status: Some(code),
+                detail: Some(Reason::TooLarge.as_str()),
+                ttl: None,
+                ..plain(Outcome::Forwarded(forward))
+            },
+            (false, _) => {
+                Status { forwarded_status: Some(code), stored, detail: unstored, ..plain(Outcome::Forwarded(forward)) }
+            }
+        };
+    }
     let tier = cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Tier>());
     match cache.phase() {
+        CachePhase::Hit if ctx.cached.failed => plain(Outcome::Stale("error")),
         CachePhase::Hit if ctx.cached.updating => plain(Outcome::Stale("updating")),
         CachePhase::Hit if ctx.cached.waited => plain(Outcome::Collapsed),
         CachePhase::Hit if tier == Some(&Tier::Second) => plain(Outcome::Hit("L2")),

@@ -1,7 +1,6 @@
-//! Responses on their way from the upstream into the store. Who waits for one reads along instead of asking the upstream
-//! again, and the fetch goes on when the client that began it leaves.
+//! Responses on their way from the upstream: clients read along while they come in.
 //!
-//! One that turns out too large to be stored goes on to those who read it already ([`Fill::pass_on`]): what all of them have
+//! One that turns out too large to be held goes on to those who read it already ([`Fill::pass_on`]): what all of them have
 //! is dropped, and the fetch waits for the slowest, so that a bounded part of it is held.
 
 use std::{
@@ -13,10 +12,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use foldhash::fast::RandomState;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::entry::Meta;
-use super::id::Id;
 
 /// A reader that takes nothing for this long, while the fetch waits for it, is left behind.
 const STALLED: Duration = Duration::from_secs(10);
@@ -24,8 +22,8 @@ const STALLED: Duration = Duration::from_secs(10);
 /// The largest piece that is read at once of a response that is too large to be stored.
 const LARGEST: usize = 256 << 10;
 
-/// The reader that runs in the task of the fetch can't be waited for: it is left behind at so many times the bound.
-const BEHIND: usize = 2;
+/// Those who waited for the fetch have so long to begin to read.
+const JOINING: Duration = Duration::from_secs(1);
 
 /// How a fill ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +37,9 @@ pub(crate) enum End {
 /// One response being received.
 #[derive(Debug)]
 pub(crate) struct Fill {
-    /// Tells fills of one entry apart.
-    pub(crate) number: [u8; 8],
     /// Identity, policy and head; complete from the start.
     pub(crate) meta: Meta,
+    begun: Instant,
     state: Mutex<State>,
     grown: Notify,
     /// A reader has taken something, or left.
@@ -69,8 +66,6 @@ struct State {
 struct Place {
     next: usize,
     since: Instant,
-    /// It is read by the task that writes.
-    own: bool,
 }
 
 impl State {
@@ -87,6 +82,12 @@ impl State {
 }
 
 impl Fill {
+    /// Nothing of the body is there.
+    pub(crate) fn new(meta: Meta) -> Self {
+        let (grown, moved) = (Notify::new(), Notify::new());
+        Self { meta, begun: Instant::now(), state: Mutex::default(), grown, moved }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that runs under the lock can leave it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -125,43 +126,63 @@ impl Fill {
     /// # Errors
     /// When nobody reads it.
     pub(crate) async fn pass_on(&self, most: usize) -> Result<(), End> {
+        let waits = Instant::now();
         loop {
             let moved = self.moved.notified();
-            let ahead = {
+            let joining = self.begun.elapsed() < JOINING;
+            {
                 let mut state = self.lock();
-                state.passes_on = true;
-                state.trim();
-                let first = state.first;
-                if state.held > most {
-                    let (end, now) = (state.first + state.pieces.len(), Instant::now());
-                    let far = state.held > most.saturating_mul(BEHIND);
-                    state.readers.retain(|_, place| match place.own {
-                        true => !far || place.next > first,
-                        false => place.next == end || now - place.since < STALLED,
-                    });
+                let over = state.held > most;
+                // Nothing goes before those who waited for the fetch had time to begin.
+                if !joining || over && !state.readers.is_empty() {
+                    state.passes_on = true;
                     state.trim();
                 }
-                if state.readers.is_empty() {
+                if state.held > most && state.passes_on {
+                    let end = state.first + state.pieces.len();
+                    state.readers.retain(|_, place| place.next == end || place.since.max(waits).elapsed() < STALLED);
+                    state.trim();
+                }
+                if state.readers.is_empty() && !joining {
                     return Err(End::Broken);
                 }
                 if state.held <= most {
                     return Ok(());
                 }
-                let first = state.first;
-                state.readers.values().any(|place| place.own && place.next == first).then_some(state.held)
-            };
+            }
             // Those who were left behind must hear of it.
             self.grown.notify_waiters();
-            match ahead {
-                // It goes on only when this returns. The further it is behind, the longer the fetch rests.
-                Some(held) => {
-                    let part = (held - most) as f64 / (most * (BEHIND - 1)) as f64;
-                    sleep(Duration::from_millis(5).mul_f64(200_f64.powf(part.min(1.0)))).await;
-                    return Ok(());
-                }
-                None => drop(timeout(STALLED, moved).await),
-            }
+            drop(timeout(if joining { JOINING } else { STALLED }, moved).await);
         }
+    }
+
+    /// It will not be stored, and nobody reads it: drops what is held of it.
+    pub(crate) fn give_up(&self) {
+        let mut state = self.lock();
+        state.passes_on = true;
+        state.trim();
+    }
+
+    /// How many bytes of the body have come.
+    pub(crate) fn length(&self) -> usize {
+        self.lock().length
+    }
+
+    /// Waits until all of the body is there, so much of it, or `time` is over. `Some(Broken)` where it broke off.
+    pub(crate) async fn settled(&self, most: usize, time: Duration) -> Option<End> {
+        let settled = async {
+            loop {
+                let grown = self.grown.notified();
+                {
+                    let state = self.lock();
+                    if state.end.is_some() || state.length >= most {
+                        return state.end;
+                    }
+                }
+                grown.await;
+            }
+        };
+        timeout(time, settled).await.ok().flatten()
     }
 
     /// The next piece for a reader, once it is there. `Ok(None)` after the last.
@@ -178,7 +199,6 @@ impl Fill {
                     let mut piece = piece.clone();
                     let mut taken = 1;
                     if state.passes_on {
-                        // In few steps, so that who reads in the task that writes keeps up with it.
                         let fits = |length: &mut usize, more: &Bytes| {
                             *length += more.len();
                             Some(*length <= LARGEST)
@@ -213,8 +233,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// `own`: it is read by the task that writes. `None` where the beginning is there no more.
-    pub(crate) fn new(fill: Arc<Fill>, own: bool) -> Option<Self> {
+    /// `None` where the beginning is there no more.
+    pub(crate) fn new(fill: Arc<Fill>) -> Option<Self> {
         let number = {
             let mut state = fill.lock();
             if state.first > 0 {
@@ -222,7 +242,7 @@ impl Reader {
             }
             state.last_reader += 1;
             let number = state.last_reader;
-            state.readers.insert(number, Place { next: 0, since: Instant::now(), own });
+            state.readers.insert(number, Place { next: 0, since: Instant::now() });
             number
         };
         Some(Self { fill, number })
@@ -262,68 +282,5 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.fill.lock().readers.remove(&self.number);
         self.fill.moved.notify_waiters();
-    }
-}
-
-/// The fills under way. At most one is joined for each entry: the newest.
-#[derive(Debug, Default)]
-pub(crate) struct Fills {
-    table: Mutex<Table>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    last: u64,
-    /// Ids are digests already, so a quick hash is as good as a strong one.
-    by_id: HashMap<Id, Arc<Fill>, RandomState>,
-    by_number: HashMap<[u8; 8], Arc<Fill>, RandomState>,
-}
-
-impl Fills {
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Begins one.
-    pub(crate) fn begin(&self, meta: Meta) -> Arc<Fill> {
-        let mut table = self.lock();
-        table.last += 1;
-        let number = table.last.to_be_bytes();
-        let id = meta.id;
-        let (grown, moved) = (Notify::new(), Notify::new());
-        let fill = Arc::new(Fill { number, meta, state: Mutex::default(), grown, moved });
-        table.by_id.insert(id, Arc::clone(&fill));
-        table.by_number.insert(number, Arc::clone(&fill));
-        fill
-    }
-
-    /// The fill that a request with this id may join.
-    pub(crate) fn join(&self, id: &Id) -> Option<Arc<Fill>> {
-        self.lock().by_id.get(id).cloned()
-    }
-
-    /// The fill with this number, for the request that began it.
-    pub(crate) fn own(&self, number: &[u8]) -> Option<Arc<Fill>> {
-        self.lock().by_number.get(number).cloned()
-    }
-
-    /// Lets no one else join it.
-    pub(crate) fn hide(&self, fill: &Fill) {
-        let mut table = self.lock();
-        if table.by_id.get(&fill.meta.id).is_some_and(|known| known.number == fill.number) {
-            table.by_id.remove(&fill.meta.id);
-        }
-    }
-
-    /// Forgets it; readers keep what they hold.
-    pub(crate) fn finish(&self, fill: &Fill, end: End) {
-        self.hide(fill);
-        self.lock().by_number.remove(&fill.number);
-        fill.end(end);
-    }
-
-    /// How many are under way.
-    pub(crate) fn count(&self) -> usize {
-        self.lock().by_number.len()
     }
 }

@@ -77,12 +77,15 @@ pub(crate) struct Joined {
     held: Option<Bytes>,
     /// Set with the last piece, where its reader has to know it.
     last: Option<Arc<AtomicBool>>,
+    /// Bytes still to be left out, and to be given out after them; all, where no part is wanted.
+    skip: usize,
+    left: Option<usize>,
 }
 
 impl Joined {
-    /// From its beginning; `None` where that is there no more. `own`: read by the task that writes it.
-    pub(crate) fn new(fill: Arc<Fill>, own: bool, last: Option<Arc<AtomicBool>>) -> Option<Self> {
-        Some(Self { reader: Reader::new(fill, own)?, held: None, last })
+    /// From its beginning; `None` where that is there no more.
+    pub(crate) fn new(fill: Arc<Fill>, last: Option<Arc<AtomicBool>>) -> Option<Self> {
+        Some(Self { reader: Reader::new(fill)?, held: None, last, skip: 0, left: None })
     }
 }
 
@@ -90,8 +93,15 @@ impl Joined {
 impl HandleHit for Joined {
     async fn read_body(&mut self) -> Result<Option<Bytes>> {
         let broken = |_| Error::explain(ErrorType::InternalError, "the response being joined broke off");
-        if self.held.is_none() {
-            self.held = self.reader.piece().await.map_err(broken)?;
+        while self.held.is_none() && self.left != Some(0) {
+            let Some(mut piece) = self.reader.piece().await.map_err(broken)? else { break };
+            let skipped = piece.split_to(self.skip.min(piece.len())).len();
+            self.skip -= skipped;
+            if let Some(left) = &mut self.left {
+                piece.truncate(*left);
+                *left -= piece.len();
+            }
+            self.held = Some(piece).filter(|piece| !piece.is_empty());
         }
         // It is still there where a read is given up while it waits.
         if let Some(last) = &self.last
@@ -103,6 +113,15 @@ impl HandleHit for Joined {
     }
 
     async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
+        Ok(())
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
+        (self.skip, self.left) = (start, end.map(|end| end.saturating_sub(start)));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Writing a response into the store while it comes in.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,7 +15,6 @@ use super::{
     filling::{End, Fill},
     second::Lease,
 };
-use crate::coalesce::Coalesce;
 
 /// One response being written. Dropped without `finish`, it counts as broken off.
 pub(crate) struct Writing {
@@ -23,26 +22,21 @@ pub(crate) struct Writing {
     fill: Arc<Fill>,
     /// Given back once the response is written for the other instances.
     lease: Option<Lease>,
-    /// Where it is noted that such a response is not worth waiting for.
-    coalesce: Option<Coalesce>,
+    /// Others may read along.
+    for_all: bool,
     /// The length that the head says.
     announced: Option<usize>,
-    oversize: bool,
     finished: bool,
 }
 
 impl Writing {
     /// Begins.
-    pub(crate) fn new(
-        store: &'static Store,
-        fill: Arc<Fill>,
-        lease: Option<Lease>,
-        coalesce: Option<Coalesce>,
-    ) -> Self {
+    pub(crate) fn new(store: &'static Store, fill: Arc<Fill>, lease: Option<Lease>, for_all: bool) -> Self {
+        store.filling.fetch_add(1, Ordering::Relaxed);
         let announced = entry::fields(&fill.meta.head)
             .find(|(name, _)| name.eq_ignore_ascii_case(b"content-length"))
             .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
-        Self { store, fill, lease, coalesce, announced, oversize: false, finished: false }
+        Self { store, fill, lease, for_all, announced, finished: false }
     }
 }
 
@@ -54,12 +48,11 @@ impl HandleMiss for Writing {
         if self.announced.is_some() || !self.store.is_too_large(length) {
             return Ok(());
         }
-        if !std::mem::replace(&mut self.oversize, true) {
-            self.store.fills.hide(&self.fill);
-            self.lease = None;
-            if let Some(coalesce) = &self.coalesce {
-                coalesce.pass(self.fill.meta.id);
-            }
+        // It will not be stored, so another instance need not wait for it.
+        self.lease = None;
+        if !self.for_all {
+            self.fill.give_up();
+            return Ok(());
         }
         let passed = self.fill.pass_on(self.store.most_passed_on()).await;
         passed
@@ -70,28 +63,25 @@ impl HandleMiss for Writing {
         self.finished = true;
         let (pieces, length) = self.fill.body();
         if self.announced.is_some_and(|announced| announced != length) {
-            self.store.fills.finish(&self.fill, End::Broken);
+            self.fill.end(End::Broken);
             let message = "the body is not as long as announced";
             return Err(Error::explain(ErrorType::ConnectionClosed, message).into_up());
         }
-        // Kept before it is forgotten as a fill, so that no one in between finds neither.
+        // Stored before its end is told, so that nobody in between finds neither.
         if !self.store.is_too_large(length) {
             // What is not kept was purged meanwhile; its readers get it all the same.
             let _kept = self.store.keep(Entry::new(&self.fill.meta, &pieces), self.lease.take()).await;
         }
-        self.store.fills.finish(&self.fill, End::Complete);
+        self.fill.end(End::Complete);
         Ok(MissFinishType::Created(length))
-    }
-
-    fn streaming_write_tag(&self) -> Option<&[u8]> {
-        Some(&self.fill.number)
     }
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
+        self.store.filling.fetch_sub(1, Ordering::Relaxed);
         if !self.finished {
-            self.store.fills.finish(&self.fill, End::Broken);
+            self.fill.end(End::Broken);
         }
     }
 }

@@ -2,14 +2,17 @@
 
 use std::{
     any::Any,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::SystemTime,
 };
 
 use addrgate_filters::http::cache_policy::{part::Wanted, vary};
 use addrgate_filters::{cache_key::Key, http::head::Headers};
 use async_trait::async_trait;
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use moka::ops::compute::Op;
 use pingora::{
     Error, ErrorType, Result,
@@ -21,9 +24,10 @@ use pingora::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    End, Held, PoisonError, Request, Second, Slot, Store, Variants, View,
+    Brought, Given, Held, PoisonError, Request, Second, Slot, Store, Variants, View,
     entry::{Entry, Meta},
     envelope::Value,
+    filling::Fill,
     hit::{Joined, Whole},
     id::Id,
     miss::Writing,
@@ -87,15 +91,21 @@ impl Store {
         self.second.as_ref().filter(|_| self.invalidation.is_known())
     }
 
-    /// What the second tier has, put into memory. A leader that finds nothing there that will do takes the lease; while
-    /// another instance has it, it looks for what that one fetches.
+    /// What the second tier has for a request, put into memory.
+    pub(crate) async fn find_second(&self, id: Id, headers: &HeaderMap) -> Option<Arc<Entry>> {
+        self.look(self.trusted_second()?, id, Some(headers)).await
+    }
+
+    /// The same. A fetch for all that finds nothing there that will do takes the lease; while another instance has it, it
+    /// looks for what that one fetches.
     async fn fetch_second(&self, id: Id, request: &Request) -> Option<Arc<Entry>> {
         let second = self.trusted_second()?;
-        let mut found = self.look(second, id, request).await;
+        let headers = request.headers.as_deref();
+        let mut found = if request.looked { None } else { self.look(second, id, headers).await };
         let serves = |found: Option<&Arc<Entry>>| {
             found.and_then(|entry| self.view(&entry.kept)).is_some_and(|view| will_do(view, Some(request)))
         };
-        if !request.lead.is_held() || serves(found.as_ref()) {
+        if !request.for_all || serves(found.as_ref()) {
             return found;
         }
         let until = request.until.min(Instant::now() + second.patience());
@@ -104,19 +114,20 @@ impl Store {
             sleep(LOOK).await;
             // In this order: what another one has fetched is there before its lease is given back.
             lease = second.lease(&id).await;
-            found = self.look(second, id, request).await.or(found);
+            found = self.look(second, id, headers).await.or(found);
         }
+        request.contended.store(lease.is_err(), Ordering::Relaxed);
         *request.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease.ok().flatten();
         found
     }
 
     /// Puts what the second tier has into memory, unless it was purged; where that only says which fields select a variant,
     /// looks for that one.
-    async fn look(&self, second: &Second, id: Id, request: &Request) -> Option<Arc<Entry>> {
+    async fn look(&self, second: &Second, id: Id, headers: Option<&HeaderMap>) -> Option<Arc<Entry>> {
         let entry = match second.get(&id).await? {
             Value::Answer(entry) => entry,
             Value::Varies(fields, until) if id.variance.is_none() => {
-                let variance = vary::variance(&fields, Headers::Map(request.headers.as_ref()?));
+                let variance = vary::variance(&fields, Headers::Map(headers?));
                 self.note_fields(id.key, fields, until);
                 let id = Id { key: id.key, variance: Some(variance) };
                 match second.get(&id).await? {
@@ -165,10 +176,10 @@ impl Store {
     }
 }
 
-/// Tells those who wait for this request's fetch.
-fn settle(key: &CacheKey, end: End) {
+/// Notes what came of a fetch, for whoever tells those who wait.
+fn note(key: &CacheKey, brought: Brought) {
     if let Some(request) = key.extensions.get::<Request>() {
-        request.lead.end(end);
+        *request.brought.lock().unwrap_or_else(PoisonError::into_inner) = Some(brought);
     }
 }
 
@@ -182,7 +193,7 @@ fn last(key: &CacheKey) -> Option<Arc<AtomicBool>> {
     key.extensions.get::<Request>()?.last.clone()
 }
 
-/// Whether a kept answer can go out without a fetch.
+/// Whether a stored response can go out without a fetch.
 fn will_do(view: View, request: Option<&Request>) -> bool {
     let now = SystemTime::now();
     view.times.is_fresh(now) || view.is_servable_stale(now) && request.is_some_and(|request| request.stale_will_do)
@@ -193,24 +204,23 @@ type Found = Option<(CacheMeta, HitHandler)>;
 #[async_trait]
 impl Storage for Store {
     async fn lookup(&'static self, key: &CacheKey, _: &SpanHandle) -> Result<Found> {
+        let request = key.extensions.get::<Request>();
+        match request.and_then(|request| request.given.clone()) {
+            Some(Given::Entry(entry, tier)) => return Ok(self.hand_out(entry, tier)),
+            Some(Given::Fill(fill)) => {
+                let found = fill.meta.to_cache_meta().zip(Joined::new(fill, last(key)));
+                return Ok(found.map(|(meta, joined)| (meta, Box::new(joined) as HitHandler)));
+            }
+            None => {}
+        }
         let Held { id, changes, entry } = self.held(key)?;
         let (mut held, mut view) = self.judge(entry).unzip();
         let is_fresh = |view: Option<View>| view.is_some_and(|view| view.times.is_fresh(SystemTime::now()));
-        if !is_fresh(view) {
-            // An answer that is coming in is fresher than one that is stale.
-            if let Some(fill) = self.joinable(&id)
-                && let Some(meta) = fill.meta.to_cache_meta()
-                && let Some(joined) = Joined::new(fill, false, last(key))
-            {
-                return Ok(Some((meta, Box::new(joined))));
-            }
-            // It may have come in since memory was looked at.
-            if self.changes(&id.key) != changes {
-                (held, view) = self.judge(self.entry(&id)).unzip();
-            }
+        // It may have come in since memory was looked at.
+        if !is_fresh(view) && self.changes(&id.key) != changes {
+            (held, view) = self.judge(self.entry(&id)).unzip();
         }
         let is_fresh = is_fresh(view);
-        let request = key.extensions.get::<Request>();
         if let Some(wanted) = request.and_then(|request| request.wanted).filter(|_| !is_fresh && id.variance.is_none())
             && let Some((part, _)) = self.judge(self.entry(&Id::part(id.key)))
             && let Some(found) = self.hand_out_part(&part, wanted, Tier::First)
@@ -224,10 +234,6 @@ impl Storage for Store {
             && let Some(entry) = self.fetch_second(id, request).await
         {
             let newer = held.as_ref().is_none_or(|held| held.kept.stored < entry.kept.stored);
-            // Those who wait can have it as well, and what is stale has to be refreshed by somebody.
-            if self.view(&entry.kept).is_some_and(|view| will_do(view, Some(request))) {
-                settle(key, End::Kept);
-            }
             if newer {
                 return Ok(self.hand_out(entry, Tier::Second));
             }
@@ -243,49 +249,32 @@ impl Storage for Store {
         Ok(held.and_then(|entry| self.hand_out(entry, Tier::First)))
     }
 
-    async fn lookup_streaming_write(
-        &'static self,
-        key: &CacheKey,
-        tag: Option<&[u8]>,
-        _: &SpanHandle,
-    ) -> Result<Found> {
-        let Some(fill) = tag.and_then(|tag| self.fills.own(tag)) else { return Ok(None) };
-        let found = fill.meta.to_cache_meta().zip(Joined::new(fill, true, last(key)));
-        Ok(found.map(|(meta, joined)| (meta, Box::new(joined) as HitHandler)))
-    }
-
     async fn get_miss_handler(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<MissHandler> {
         let meta = Meta::of(key_of(key)?, meta);
         let meta = meta.ok_or_else(|| Error::explain(ErrorType::InternalError, "an answer without our cache phase"))?;
         // Waiters for other variants must know that there are any before the first is complete.
         self.announce(&meta);
-        // What is stale already, or was purged while it was fetched, is for its own request only.
-        let for_all = meta.kept.times.is_fresh(SystemTime::now()) && self.holds(&meta.kept);
-        let fill = self.fills.begin(meta);
-        if !for_all {
-            self.fills.hide(&fill);
-        }
-        settle(key, if for_all { End::Kept } else { End::Unkept });
-        let coalesce = key.extensions.get::<Request>().map(|request| request.coalesce.clone());
-        Ok(Box::new(Writing::new(self, fill, lease(key), coalesce)))
+        let fill = Arc::new(Fill::new(meta));
+        note(key, Brought::Fill(Arc::clone(&fill)));
+        let for_all = key.extensions.get::<Request>().is_some_and(|request| request.for_all);
+        Ok(Box::new(Writing::new(self, fill, lease(key), for_all)))
     }
 
     async fn update_meta(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<bool> {
         let validated = meta.extensions().get::<Arc<Entry>>();
         let (Some(validated), Some(meta)) = (validated, Meta::of(key_of(key)?, meta)) else { return Ok(false) };
         let kept = self.keep(Entry::new(&meta, &[validated.body()]), lease(key)).await;
-        settle(key, if kept { End::Kept } else { End::Unkept });
-        Ok(kept)
+        let stored = kept.is_some();
+        if let Some(entry) = kept {
+            note(key, Brought::Entry(entry));
+        }
+        Ok(stored)
     }
 
     /// Not the way in: a compact key does not name an entry of ours. The invalidation table is, and no eviction manager or
     /// PURGE method is ever installed.
     async fn purge(&'static self, _: PurgeTarget<'_>, _: PurgeType, _: &SpanHandle) -> Result<PurgeOutcome> {
         Ok(PurgeOutcome::NotFound)
-    }
-
-    fn support_streaming_partial_write(&self) -> bool {
-        true
     }
 
     fn as_any(&self) -> &(dyn Any + Send + Sync + 'static) {

@@ -1,6 +1,5 @@
 use addrgate_filters::http::cache_policy::{freshness::Windows, reuse::Times};
 use bytes::Bytes;
-use futures::FutureExt;
 use pingora::{
     cache::{CacheMeta, HitHandler, MissHandler, Storage, key::CacheHashKey, trace::Span},
     http::ResponseHeader,
@@ -8,6 +7,8 @@ use pingora::{
 
 use super::*;
 use crate::invalidation::{self, Name, Purge, Target};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn store() -> &'static Store {
     sized(10 << 20)
@@ -139,26 +140,64 @@ async fn ranges_of_a_whole_body() {
     assert!(hit.seek(10, None).is_err());
 }
 
+/// A fetch for all, and what it brings.
+async fn fetch(store: &'static Store, name: &str, meta: &CacheMeta) -> (MissHandler, Arc<Fill>) {
+    let request = Request { for_all: true, ..request(store.find(&key(name), Headers::Raw(&[]))) };
+    let mut cache_key = cache_key(key(name));
+    let brought = Arc::clone(&request.brought);
+    cache_key.extensions.insert(request);
+    let miss = store.get_miss_handler(&cache_key, meta, &Span::inactive().handle()).await.unwrap();
+    let Some(Brought::Fill(fill)) = brought.lock().unwrap().take() else { panic!("nothing") };
+    (miss, fill)
+}
+
+fn request(held: Held) -> Request {
+    Request {
+        last: None,
+        held,
+        headers: None,
+        given: None,
+        brought: Arc::default(),
+        for_all: false,
+        looked: false,
+        lease: Arc::default(),
+        until: tokio::time::Instant::now(),
+        contended: Arc::default(),
+        stale_will_do: true,
+        second: false,
+        wanted: None,
+    }
+}
+
+/// A request that waited for it.
+async fn join(store: &'static Store, fill: &Arc<Fill>) -> HitHandler {
+    let mut key = cache_key(key("a"));
+    let request = request(store.find(&self::key("a"), Headers::Raw(&[])));
+    key.extensions.insert(Request { given: Some(Given::Fill(Arc::clone(fill))), ..request });
+    store.lookup(&key, &Span::inactive().handle()).await.unwrap().unwrap().1
+}
+
 #[tokio::test]
 async fn waiters_read_along_and_learn_of_a_broken_fetch() {
     let store = store();
-    let mut miss = begin(store, "a", &meta(store, 60, None)).await;
-    miss.write_body(Bytes::from_static(b"one "), false).await.unwrap();
-    let joined = tokio::spawn(async move { read(store, &cache_key(key("a"))).await });
-    tokio::task::yield_now().await;
-    miss.write_body(Bytes::from_static(b"two"), true).await.unwrap();
-    miss.finish().await.unwrap();
-    assert_eq!(joined.await.unwrap(), Some(Ok("one two".to_owned())));
-    assert_eq!(store.size().filling, 0);
-
-    let mut miss = begin(store, "b", &meta(store, 60, None)).await;
-    miss.write_body(Bytes::from_static(b"one "), false).await.unwrap();
-    let joined = tokio::spawn(async move { read(store, &cache_key(key("b"))).await });
-    tokio::task::yield_now().await;
-    drop(miss);
-    assert_eq!(joined.await.unwrap(), Some(Err(())));
-    assert_eq!(read(store, &cache_key(key("b"))).await, None);
-    assert_eq!(store.size().filling, 0);
+    for broken in [false, true] {
+        let (mut miss, fill) = fetch(store, "b", &meta(store, 60, None)).await;
+        miss.write_body(Bytes::from_static(b"one "), false).await.unwrap();
+        let mut joined = join(store, &fill).await;
+        assert_eq!(joined.read_body().await.unwrap().unwrap(), "one ");
+        assert_eq!((store.size().filling, read(store, &cache_key(key("b"))).await.is_some()), (1, broken));
+        miss.write_body(Bytes::from_static(b"two"), true).await.unwrap();
+        if broken {
+            drop(miss);
+        } else {
+            miss.finish().await.unwrap();
+        }
+        assert_eq!(joined.read_body().await.unwrap().unwrap(), "two");
+        assert_eq!(joined.read_body().await.is_err(), broken, "what there is is not taken for the whole");
+        assert_eq!(fill.settled(1 << 20, PATIENCE).await, Some(if broken { Filled::Broken } else { Filled::Complete }));
+        assert_eq!(read(store, &cache_key(key("b"))).await, Some(Ok("one two".to_owned())));
+        assert_eq!(store.size().filling, 0);
+    }
 }
 
 #[tokio::test]
@@ -172,57 +211,57 @@ async fn a_body_shorter_than_announced_is_not_kept() {
     assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
 }
 
-/// The reader in the task that writes.
-async fn own(store: &'static Store, miss: &MissHandler) -> HitHandler {
-    let tag = miss.streaming_write_tag().unwrap().to_vec();
-    let found = store.lookup_streaming_write(&cache_key(key("a")), Some(&tag), &Span::inactive().handle()).await;
-    found.unwrap().unwrap().1
-}
-
 #[tokio::test(start_paused = true)]
 async fn too_large_streams_through_but_is_not_kept() {
     let store = store();
-    let mut miss = begin(store, "a", &meta(store, 60, None)).await;
-    let mut reader = own(store, &miss).await;
-    let (_, mut joined) = store.lookup(&cache_key(key("a")), &Span::inactive().handle()).await.unwrap().unwrap();
+    let (mut miss, fill) = fetch(store, "a", &meta(store, 60, None)).await;
+    let mut readers = [join(store, &fill).await, join(store, &fill).await];
     let piece = Bytes::from(vec![b'x'; 1 << 20]);
     let mut got = [0; 2];
     for n in 0..100 {
         miss.write_body(piece.clone(), n == 99).await.unwrap();
-        for (reader, got) in [&mut reader, &mut joined].into_iter().zip(&mut got) {
+        for (reader, got) in readers.iter_mut().zip(&mut got) {
             *got += reader.read_body().await.unwrap().unwrap().len();
         }
-        assert!(n == 0 || read(store, &cache_key(key("a"))).await.is_none(), "no one joins it any more");
     }
     miss.finish().await.unwrap();
     assert_eq!(got, [100 << 20; 2]);
-    assert_eq!(reader.read_body().await.unwrap(), None);
+    assert_eq!(readers[0].read_body().await.unwrap(), None);
+    assert!(super::filling::Reader::new(Arc::clone(&fill)).is_none(), "the beginning is there no more");
+    assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
+
+    // Of a request that fetches for itself nobody reads along.
+    let mut miss = begin(store, "a", &meta(store, 60, None)).await;
+    for n in 0..100 {
+        miss.write_body(piece.clone(), n == 99).await.unwrap();
+    }
+    miss.finish().await.unwrap();
     assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_stalls_is_left_behind_and_what_nobody_reads_is_given_up() {
     let store = store();
-    let mut miss = begin(store, "a", &meta(store, 60, None)).await;
-    let mut reader = own(store, &miss).await;
-    let (_, mut stalled) = store.lookup(&cache_key(key("a")), &Span::inactive().handle()).await.unwrap().unwrap();
+    let (mut miss, fill) = fetch(store, "a", &meta(store, 60, None)).await;
+    let (mut reader, mut stalled) = (join(store, &fill).await, join(store, &fill).await);
     let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    let reads = tokio::spawn(async move { while reader.read_body().await.is_ok() {} });
     for _ in 0..40 {
         miss.write_body(piece.clone(), false).await.unwrap();
-        while reader.read_body().now_or_never().is_some() {}
     }
     assert!(stalled.read_body().await.is_err(), "it does not take what it has for the whole");
-    // Its own reader can't be waited for: it is given time, and then up.
+    reads.abort();
+    drop(reads.await);
+    let begun = tokio::time::Instant::now();
+    while miss.write_body(piece.clone(), false).await.is_ok() {}
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    drop(miss);
+    let (mut miss, _) = fetch(store, "a", &meta(store, 60, None)).await;
     let mut written = 0;
     while miss.write_body(piece.clone(), false).await.is_ok() {
         written += 1;
     }
-    assert!((16..64).contains(&written), "{written} MiB are held");
-    drop(miss);
-    let mut miss = begin(store, "b", &meta(store, 60, None)).await;
-    drop(own(store, &miss).await);
-    miss.write_body(piece.clone(), false).await.unwrap();
-    assert!(miss.write_body(piece, false).await.is_err());
+    assert!((1..=17).contains(&written), "{written} MiB are held for those who may come");
 }
 
 #[tokio::test]
@@ -249,18 +288,7 @@ async fn variants_are_told_apart_and_capped() {
     assert_eq!(with_variance.variance_bin(), held("8").id.variance);
     assert_eq!(read(store, &with_variance).await, Some(Ok("8".to_owned())));
     let mut with_fields = cache_key(key("a"));
-    with_fields.extensions.insert(Request {
-        last: None,
-        held: held("7"),
-        headers: None,
-        lead: LeadSlot::default(),
-        coalesce: crate::coalesce::Coalesce::new(),
-        lease: Arc::default(),
-        until: tokio::time::Instant::now(),
-        stale_will_do: true,
-        second: false,
-        wanted: None,
-    });
+    with_fields.extensions.insert(request(held("7")));
     assert_eq!(read(store, &with_fields).await, Some(Ok("7".to_owned())));
 
     // Another Vary takes over, and an answer without one after it.
@@ -344,7 +372,6 @@ async fn what_is_purged_softly_is_served_stale_while_it_is_refreshed() {
     let entry = store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now()).unwrap();
     purge(store, true);
     assert_eq!(body(store.fresh(&key("a"), Headers::Raw(&[]), SystemTime::now())), None);
-    assert!(store.serves(&store.find(&key("a"), Headers::Raw(&[]))));
     let view = store.view(&entry.kept).unwrap();
     assert!(view.is_servable_stale(SystemTime::now()));
     // What must not be served stale is validated first.

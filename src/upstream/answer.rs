@@ -79,9 +79,15 @@ fn retry_after(answer: &ResponseHeader) -> Option<Duration> {
     Some(wait.min(MOST))
 }
 
-fn upstream_timeout() -> Cause {
+/// It did not answer in time.
+pub(crate) fn upstream_timeout() -> Cause {
     let message = "The service behind did not answer in time.";
     Cause::new(Code::GatewayTimeout, "upstream_timeout", message).retry_after(SOON)
+}
+
+/// It broke off.
+pub(crate) fn closed() -> Cause {
+    Cause::new(Code::BadGateway, "upstream_closed", "The service behind broke off.").retry_after(SOON)
 }
 
 /// A 304 to a request that was not conditional: there is nothing that it could stand for.
@@ -123,9 +129,7 @@ pub(crate) fn cause(error: &Error) -> Option<Cause> {
             | E::TLSWantX509Lookup,
         ) => upstream(Code::ServiceUnavailable, "upstream_tls", "The service behind can't be reached safely."),
         (ErrorSource::Upstream, E::ReadTimedout | E::WriteTimedout) => Some(upstream_timeout()),
-        (ErrorSource::Upstream, E::ConnectionClosed | E::ReadError | E::WriteError) => {
-            upstream(Code::BadGateway, "upstream_closed", "The service behind broke off.")
-        }
+        (ErrorSource::Upstream, E::ConnectionClosed | E::ReadError | E::WriteError) => Some(closed()),
         (ErrorSource::Upstream, _) => {
             upstream(Code::BadGateway, "upstream_invalid", "The service behind answered with something unexpected.")
         }

@@ -23,9 +23,8 @@ const CRATES: [Crate; 3] = [
     Crate { name: "address_service", root: "backend/src/main.rs" },
 ];
 
-/// The largest circle that is left in a crate; two files may know each other. That of src/ is the path of a request, 22 files with
-/// room for the parts that fetches are being split into; to be lowered with each cut.
-const LARGEST: [(&str, usize); 3] = [("src/", 26), ("filters/", 2), ("backend/", 2)];
+/// The largest circle that is left in a crate. To be lowered with each cut, and never raised; two files may know each other.
+const LARGEST: [(&str, usize); 3] = [("src/", 24), ("filters/", 2), ("backend/", 2)];
 
 /// A part of the code, what it must not use, and why.
 struct Never(&'static str, &'static [&'static str], &'static str);

@@ -30,6 +30,8 @@ pub enum Answer {
     Plain { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
     /// These bytes, and then the connection is closed.
     Raw(Vec<u8>),
+    /// The same in pieces, each after so many milliseconds.
+    Pieces(Vec<(u64, Vec<u8>)>),
     /// Nothing: the connection is closed.
     HangUp,
 }
@@ -129,6 +131,15 @@ async fn serve(mut stream: TcpStream, log: Arc<Mutex<Vec<Asked>>>, handler: Arc<
             Answer::HangUp => return,
             Answer::Raw(bytes) => {
                 let _ = stream.write_all(&bytes).await;
+                return;
+            }
+            Answer::Pieces(pieces) => {
+                for (after, bytes) in pieces {
+                    pause(after).await;
+                    if stream.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
                 return;
             }
             Answer::Plain { status, headers, body } => {
