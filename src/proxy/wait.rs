@@ -18,11 +18,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::forward::gone;
 use super::{head_of, respond};
-use crate::coalesce::{End, Filling, Lead, Turn};
+use crate::coalesce::{End, Failure, Filling, Lead, Turn};
 use crate::context::Context;
 use crate::fetch::{Causer, Fetch, Fetched};
 use crate::replay::Replays;
-use crate::store::{Entry, Filled, Given, Held, Id, Tier};
+use crate::store::{Entry, Filled, Given, Id, Tier};
 use crate::upstream::answer::{closed, upstream_timeout};
 
 /// Who refuses a request, and why.
@@ -58,7 +58,7 @@ pub(super) async fn find(session: &mut Session, ctx: &mut Context, route: &Arc<R
     loop {
         let held = shared.caching.store.find(&key, Headers::Map(&session.req_header().headers));
         let id = held.id;
-        let of_held = judge(ctx, &held);
+        let of_held = judge(ctx, held.entry.as_ref());
         ctx.cached.held = Some(held);
         if is_apart || !matches!(of_held, Use::Fetch) {
             return Ok(Ok(()));
@@ -73,8 +73,7 @@ pub(super) async fn find(session: &mut Session, ctx: &mut Context, route: &Arc<R
             Turn::Ended(end) => (end, false),
             Turn::Lead(lead) => match lead_for_all(session, ctx, route, lead, until).await? {
                 Some(end) => (end, true),
-                None if Instant::now() < until => continue,
-                None => return Ok(late(ctx)),
+                None => continue,
             },
             Turn::TimedOut => return Ok(late(ctx)),
             Turn::Alone => return Ok(Ok(())),
@@ -114,8 +113,8 @@ fn is_apart(session: &Session, ctx: &Context, route: &Route) -> bool {
         || session.req_header().headers.contains_key(header::AUTHORIZATION) && !route.config.auth.reads_token()
 }
 
-fn judge(ctx: &Context, held: &Held) -> Use {
-    let Some(view) = held.entry.as_ref().and_then(|entry| ctx.shared.caching.store.view(&entry.kept)) else {
+fn judge(ctx: &Context, entry: Option<&Arc<Entry>>) -> Use {
+    let Some(view) = entry.and_then(|entry| ctx.shared.caching.store.view(&entry.kept)) else {
         return Use::Fetch;
     };
     let now = SystemTime::now();
@@ -128,7 +127,7 @@ fn judge(ctx: &Context, held: &Held) -> Use {
 }
 
 /// Looks where no other request needs to look: into memory again, and into the second tier; then causes the fetch, and waits
-/// for it. `None` where nothing is known after all.
+/// for it. `None` where there is something else to be found by now.
 async fn lead_for_all(
     session: &mut Session,
     ctx: &mut Context,
@@ -140,7 +139,7 @@ async fn lead_for_all(
     let (store, id) = (shared.caching.store, lead.id());
     // Another fetch may have ended since the look before.
     let held = store.find(&id.key, Headers::Map(&session.req_header().headers));
-    if held.id != id || !matches!(judge(ctx, &held), Use::Fetch) {
+    if held.id != id || !matches!(judge(ctx, held.entry.as_ref()), Use::Fetch) {
         return Ok(None);
     }
     if store.second().is_some() {
@@ -151,8 +150,7 @@ async fn lead_for_all(
             idle = session.as_downstream_mut().read_body_or_idle(true) => return Err(gone(idle)),
         };
         if let Some(entry) = found {
-            let held = Held { entry: Some(Arc::clone(&entry)), ..held };
-            if !matches!(judge(ctx, &held), Use::Fetch) {
+            if !matches!(judge(ctx, Some(&entry)), Use::Fetch) {
                 lead.end(End::Stored(Arc::clone(&entry)));
                 ctx.cached.second = true;
                 return Ok(Some(End::Stored(entry)));
@@ -169,19 +167,27 @@ async fn lead_for_all(
             Some(interim) = awaited.interim.recv() => interim,
             fetched = timeout_at(until, &mut awaited.fetched) => break fetched,
             // Another instance was faster.
-            Ok(end) = told.wait_for(|end| matches!(end, Some(End::Stored(_)))) => {
-                ctx.cached.second = true;
-                return Ok(end.clone());
-            }
+            Ok(end) = told.wait_for(|end| matches!(end, Some(End::Stored(_)))) => match awaited.fetched.try_recv() {
+                Ok(fetched) => break Ok(Ok(fetched)),
+                Err(_) => {
+                    ctx.cached.second = true;
+                    return Ok(end.clone());
+                }
+            },
             idle = session.as_downstream_mut().read_body_or_idle(true) => return Err(gone(idle)),
         };
         respond::interim(session, &interim).await?;
     };
-    Ok(fetched.ok().and_then(std::result::Result::ok).map(|Fetched { end, facts }| {
-        ctx.upstream_time = facts.time;
-        // Where the upstream was not asked, what was found is a hit.
-        ctx.cached.facts = Some(facts).filter(|facts| facts.status.is_some());
-        end
+    Ok(Some(match fetched {
+        Ok(Ok(Fetched { end, facts })) => {
+            ctx.upstream_time = facts.time;
+            // Where the upstream was not asked, what was found is a hit.
+            ctx.cached.facts = Some(facts).filter(|facts| facts.status.is_some());
+            end
+        }
+        // It died: this request tries by itself.
+        Ok(Err(_)) => End::Abandoned,
+        Err(_elapsed) => End::Failed(Arc::new(Failure { by: "upstream", cause: upstream_timeout() })),
     }))
 }
 
@@ -219,6 +225,8 @@ fn is_of_variant(session: &Session, end: &End) -> bool {
 /// Takes what a fetch brought; where it failed, what is stored, if that may go out for an error (RFC 5861 section 4).
 async fn take(ctx: &mut Context, end: End) -> Found {
     match end {
+        // It is older than this request accepts.
+        End::Stored(entry) if ctx.cached.facts.is_none() && matches!(judge(ctx, Some(&entry)), Use::Apart) => Ok(()),
         End::Stored(entry) => {
             let tier = if ctx.cached.second { Tier::Second } else { Tier::First };
             ctx.cached.given = Some(Given::Entry(entry, tier));
@@ -237,7 +245,7 @@ async fn take(ctx: &mut Context, end: End) -> Found {
             Ok(())
         }
         End::Failed(failure) => failed(ctx, (failure.by, failure.cause.clone())),
-        // Those who wait are never told these.
+        // It fetches for itself.
         End::Private { .. } | End::Abandoned => Ok(()),
     }
 }
