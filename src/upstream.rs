@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,14 @@ pub(crate) use hedge::Hedge;
 pub(crate) mod location;
 pub(crate) mod request;
 pub(crate) mod single;
+
+/// Has `peer` take a new connection, apart from those that are kept, and keeps it no longer than its request. Each has a
+/// pool of its own: a connection lies in its pool for a moment even where it is not to be kept.
+pub(crate) fn connect_apart(peer: &mut HttpPeer) {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    peer.group_key = NEXT.fetch_add(1, Ordering::Relaxed);
+    peer.options.idle_timeout = Some(Duration::ZERO);
+}
 
 /// One upstream.
 pub(crate) struct Pool {

@@ -1,7 +1,6 @@
 //! Asking the upstream: getting a place, choosing a peer, telling breaker and queue what came of it, trying again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use addrgate_filters::Stop;
@@ -20,11 +19,7 @@ use crate::context::Context;
 use crate::edit::set;
 use crate::fetch::Fetch;
 use crate::telemetry::{CallOutcome, METRICS};
-use crate::upstream::{Decoder, Fault, Hedge, answer};
-
-/// Keys of connection pools that nothing is in yet: a connection lies in its pool for a moment even where it is not to be
-/// kept. 1 is the key of hedged ones.
-static FRESH: AtomicU64 = AtomicU64::new(2);
+use crate::upstream::{Decoder, Fault, Hedge, answer, connect_apart};
 
 /// Why a request gets no place.
 pub(super) enum Denied {
@@ -146,9 +141,7 @@ pub(super) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>
     if let Some(hedge) = hedge(session, ctx) {
         hedge.apply(&mut peer);
     } else if ctx.fresh {
-        // Apart from the connections that are kept, and not kept itself.
-        peer.group_key = FRESH.fetch_add(1, Ordering::Relaxed);
-        peer.options.idle_timeout = Some(Duration::ZERO);
+        connect_apart(&mut peer);
     }
     Ok(peer)
 }

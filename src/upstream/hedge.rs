@@ -45,9 +45,7 @@ pub(crate) struct Hedge {
 impl Hedge {
     /// Has `peer` connect this way.
     pub(crate) fn apply(self, peer: &mut HttpPeer) {
-        // Apart from the connections that are kept, and never kept.
-        peer.group_key = 1;
-        peer.options.idle_timeout = Some(Duration::ZERO);
+        super::connect_apart(peer);
         peer.options.custom_l4 = Some(Arc::new(self));
     }
 }
