@@ -280,6 +280,37 @@ async fn with_a_lease_one_instance_fetches_for_all() {
 }
 
 #[tokio::test]
+async fn what_another_instance_fetches_slowly_serves_those_who_wait_here_too() {
+    let origin = Origin::start(|asked| async move {
+        pause(1700).await;
+        Answer::json(asked.number.to_string())
+    })
+    .await;
+    let redis = Redis::start().await;
+    let config = shared(&origin.place, &format!("\"{}\"", redis.url()), "cache: { lease: 3s }\nwarm: { keys: 0 }\n");
+    let config = config.replace("cache: { methods: [GET]", "timeout: 2500ms\n    cache: { methods: [GET]");
+    let gateways = [Gateway::start(&config).await, Gateway::start(&config).await];
+    let mut all = tokio::task::JoinSet::new();
+    for gateway in &gateways {
+        ready(gateway).await;
+    }
+    for (gateway, over_http2) in gateways.iter().zip([false, true]) {
+        let client = if over_http2 { gateway.client.over_http2() } else { gateway.client.clone() };
+        for _ in 0..11 {
+            let client = client.clone();
+            all.spawn(async move { client.get("/a").await });
+        }
+    }
+    // The second has too little time left for a fetch of its own when it gives the first up.
+    let replies = all.join_all().await;
+    assert!(replies.iter().all(|reply| reply.status == 200 && reply.text() == replies[0].text()), "{replies:#?}");
+    assert!(origin.asked().len() <= 2, "{}", origin.asked().len());
+    for gateway in gateways {
+        gateway.stop(&[]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_lease_is_waited_for_while_it_lasts_and_while_the_request_has_time() {
     let (origin, redis) = (counting().await, Redis::start().await);
     let config = shared(&origin.place, &format!("\"{}\"", redis.url()), "cache: { lease: 60s }\nwarm: { keys: 0 }\n");
