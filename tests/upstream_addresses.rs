@@ -144,14 +144,14 @@ async fn an_address_that_closes_connections_is_left_out() {
         let (failed, all) = under_load(&gateway, "GET").await;
         let late = failed.iter().filter(|(at, _)| *at > Duration::from_secs(1)).count();
         assert!(late == 0 && failed.len() < 8 && all > 100, "{failed:?} of {all}");
-        gateway.stop(&["left out"]).await;
+        gateway.stop(&["left out", "level of degradation"]).await;
         // A request that was sent and may change something is not repeated.
         let gateway = Gateway::start(&config(&[bad.place(), origin.place.clone()], "")).await;
         let (failed, all) = under_load(&gateway, "POST").await;
         let late = failed.iter().filter(|(at, _)| *at > Duration::from_secs(1)).count();
         assert!(late == 0 && failed.len() < 12 && all > 100, "{failed:?} of {all}");
         assert_eq!(spent(&gateway).await["healthy"], 1);
-        gateway.stop(&["left out"]).await;
+        gateway.stop(&["left out", "level of degradation"]).await;
     }
 }
 
