@@ -286,6 +286,25 @@ async fn what_may_go_out_stale_goes_out_however_the_refresh_ends() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_validated_each_time_is_asked_for_once_each_time() {
+    let origin = Origin::start(|asked| async move {
+        let answer = Answer::json("x").with("etag", "\"1\"").with("cache-control", "max-age=60, no-cache");
+        if asked.headers.contains_key("if-none-match") { answer.status(304) } else { answer }
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    for (protocol, client) in clients(&gateway) {
+        let path = format!("/{protocol}");
+        for (number, cache) in ["MISS", "REVALIDATED", "REVALIDATED"].into_iter().enumerate() {
+            let reply = client.get(&path).await;
+            assert_eq!((reply.status, reply.header("x-cache"), reply.text().as_str()), (200, cache, "x"), "{path}");
+            assert_eq!(origin.count(&path), number + 1, "{path}");
+        }
+    }
+    gateway.stop(&[]).await;
+}
+
+#[tokio::test]
 async fn an_upstream_that_breaks_off_bodies_is_a_failing_one() {
     let origin = Origin::start(|_| async { Answer::Raw([head(50, "max-age=60"), b"[1,2,3]".to_vec()].concat()) }).await;
     let breaker = "breaker: { window: 20, minimum: 10, open: 60s, open_max: 60s }\n";

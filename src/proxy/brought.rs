@@ -36,7 +36,13 @@ pub(super) fn tell(session: &Session, answer: &mut ResponseHeader, ctx: &mut Con
         time: ctx.upstream_time,
     };
     let (own, facts, all) = match brought {
-        Some(Brought::Entry(entry)) => (End::Stored(Arc::clone(&entry)), facts, End::Stored(entry)),
+        Some(Brought::Entry(entry)) => {
+            let all = match entry.kept.times.is_fresh(SystemTime::now()) {
+                true => End::Stored(Arc::clone(&entry)),
+                false => End::Private { lasting: false },
+            };
+            (End::Stored(entry), facts, all)
+        }
         Some(Brought::Fill(fill)) => {
             // The store has all of it; this connection needs nothing.
             answer.remove_header(&header::CONTENT_LENGTH);

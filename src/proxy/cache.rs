@@ -142,7 +142,9 @@ pub(super) fn found(session: &Session, meta: &CacheMeta, ctx: &mut Context) -> O
     match &ctx.cached.given {
         // It is what the request waited for, or the best there is.
         Some(Given::Fill(_)) => return Some(ForcedFreshness::ForceFresh),
-        Some(Given::Entry(..)) if ctx.cached.failed => return Some(ForcedFreshness::ForceFresh),
+        Some(Given::Entry(..)) if ctx.cached.failed || ctx.cached.facts.is_some() => {
+            return Some(ForcedFreshness::ForceFresh);
+        }
         Some(Given::Entry(..)) if kept.times.is_fresh(now) => return None,
         _ => {}
     }
