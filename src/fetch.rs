@@ -22,7 +22,7 @@ pub(crate) struct Fetch {
     lead: Lead,
     /// Where the request that caused it waits; `None` for a refresh behind a response.
     cause: Option<Causer>,
-    /// Whether the request that caused it has looked into the second tier.
+    /// Whether it is known that the second tier has nothing.
     pub(crate) looked: bool,
     relay: Relay,
     fill: Option<Arc<Fill>>,
@@ -84,9 +84,9 @@ pub(crate) struct Facts {
 }
 
 impl Fetch {
-    /// For all who wait for the lead, and the request that caused it.
-    pub(crate) fn new(lead: Lead, cause: Option<Causer>) -> Self {
-        Self { lead, looked: cause.is_some(), cause, relay: Relay::default(), fill: None }
+    /// For all who wait for the lead, and the request that caused it. `looked`: the second tier has nothing.
+    pub(crate) fn new(lead: Lead, cause: Option<Causer>, looked: bool) -> Self {
+        Self { lead, looked, cause, relay: Relay::default(), fill: None }
     }
 
     /// The body of a response that is not stored.

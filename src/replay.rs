@@ -141,7 +141,7 @@ impl Replays {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
             // A refresh that failed is counted as the upstream's failure; the next request tries again.
-            let _status = shared.replays.ask(&shared, &recipe, Some(Fetch::new(lead, None))).await;
+            let _status = shared.replays.ask(&shared, &recipe, Some(Fetch::new(lead, None, false))).await;
             drop(place);
         });
     }

@@ -22,7 +22,7 @@ use crate::coalesce::{End, Failure, Filling, Lead, Turn};
 use crate::context::Context;
 use crate::fetch::{Causer, Fetch, Fetched};
 use crate::replay::Replays;
-use crate::store::{Entry, Filled, Given, Id, Tier};
+use crate::store::{Entry, Filled, Given, Held, Id, Tier};
 use crate::upstream::answer::{closed, upstream_timeout};
 
 /// Who refuses a request, and why.
@@ -142,6 +142,7 @@ async fn lead_for_all(
     if held.id != id || !matches!(judge(ctx, held.entry.as_ref()), Use::Fetch) {
         return Ok(None);
     }
+    let mut looked = false;
     if store.second().is_some() {
         let headers = session.req_header().headers.clone();
         let found = tokio::select! {
@@ -149,18 +150,21 @@ async fn lead_for_all(
             found = store.find_second(id, &headers) => found,
             idle = session.as_downstream_mut().read_body_or_idle(true) => return Err(gone(idle)),
         };
-        if let Some(entry) = found {
-            if !matches!(judge(ctx, Some(&entry)), Use::Fetch) {
+        match found {
+            Some(entry) if !matches!(judge(ctx, Some(&entry)), Use::Fetch) => {
                 lead.end(End::Stored(Arc::clone(&entry)));
                 ctx.cached.second = true;
                 return Ok(Some(End::Stored(entry)));
             }
+            // The fetch validates it; and where that fails, it may go out after all.
+            Some(entry) => ctx.cached.held = Some(Held { entry: Some(entry), ..held }),
+            None => looked = true,
         }
     }
     let (cause, mut awaited) = Causer::new();
     let mut told = lead.wait();
     let host = head_of(session).host().unwrap_or_default().to_vec();
-    Replays::fetch(ctx, route, session.req_header(), &host, Fetch::new(lead, Some(cause)));
+    Replays::fetch(ctx, route, session.req_header(), &host, Fetch::new(lead, Some(cause), looked));
     let fetched = loop {
         let interim = tokio::select! {
             biased;
