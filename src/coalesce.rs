@@ -41,9 +41,9 @@ pub(crate) enum End {
     Filling(Filling),
     /// There is none, for a reason that is the same for all.
     Failed(Arc<Failure>),
-    /// It is for one client: all others fetch their own. `lasting`: the next one will be so, too.
+    /// It is for one client: all others fetch their own.
     Private {
-        /// See there.
+        /// Whether the next response under the same key will be so, too.
         lasting: bool,
     },
     /// Nothing is known: somebody else has to fetch.
@@ -66,7 +66,7 @@ pub(crate) struct Filling {
 /// Why there is no response.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// Who says so; for log and metrics.
+    /// The filter, or `upstream`, that refused; for log and metrics.
     pub(crate) by: &'static str,
     /// The reason.
     pub(crate) cause: Cause,
@@ -236,7 +236,7 @@ impl Lead {
         Waiters(Arc::clone(&self.flight))
     }
 
-    /// What it fetches.
+    /// The entry that it fetches.
     pub(crate) fn id(&self) -> Id {
         self.id
     }

@@ -25,7 +25,7 @@ use crate::replay::Replays;
 use crate::store::{Entry, Filled, Given, Held, Id, Tier};
 use crate::upstream::answer::{closed, upstream_timeout};
 
-/// Who refuses a request, and why.
+/// A refusal: the filter, or `upstream`, that refuses, and the reason.
 pub(super) type Refused = (&'static str, Cause);
 
 /// Whether there is something for the request.
