@@ -38,8 +38,8 @@ pub(crate) struct Context {
     pub(crate) plan: Arc<Plan>,
     /// What the filters found.
     pub(crate) verdict: Verdict,
-    /// How the filters ended the request, if they did, where the verdict came with it and is not made again.
-    pub(crate) judged: Option<Option<Stop>>,
+    /// How the filters ended the request, if they did.
+    pub(crate) stop: Option<Stop>,
     /// Whether its connection ends with it.
     pub(crate) last: bool,
     /// Where the origin's `Date` is put; not on HTTP/2.
@@ -171,7 +171,7 @@ impl Context {
         Self {
             plan: shared.plan_kept(),
             verdict: Verdict::default(),
-            judged: None,
+            stop: None,
             last: false,
             date: None,
             started,

@@ -1,9 +1,9 @@
-//! The door: reads each HTTP/1 request head itself, answers what is kept fresh in memory, and hands everything else to
-//! Pingora's session, from which the connection comes back after each request.
+//! The door: judges each request, serves what is stored fresh in memory, and hands everything else to Pingora's session,
+//! from which an HTTP/1 connection comes back after each request.
 //!
 //! It exists for two reasons. A hot hit costs a fraction of what it costs on Pingora's path. And it
 //! closes what Pingora leaves open: a total time for the head, bounds before anything is kept, strict framing, the origin's
-//! `Date`. HTTP/2 goes to Pingora untouched.
+//! `Date`. HTTP/1 heads are read here, HTTP/2's by Pingora's session.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ mod conn;
 mod date;
 mod head;
 mod hit;
-mod http2;
+pub(crate) mod http2;
 mod known;
 mod line;
 mod parse;
@@ -80,8 +80,8 @@ pub(crate) struct Carried {
     pub(crate) started: Instant,
     /// Whether the connection ends with it.
     pub(crate) last: bool,
-    /// Takes the origin's `Date`.
-    pub(crate) date: Arc<DateSlot>,
+    /// Takes the origin's `Date`; not on HTTP/2.
+    pub(crate) date: Option<Arc<DateSlot>>,
     /// It is the fetch that others wait for.
     pub(crate) fetch: Option<Fetch>,
 }
@@ -139,7 +139,7 @@ impl Door {
     }
 
     /// One connection, request by request. Ends with it.
-    async fn serve(&self, mut visit: Visit, peer: Option<IpAddr>) -> Option<Stream> {
+    async fn serve(self: &Arc<Self>, mut visit: Visit, peer: Option<IpAddr>) -> Option<Stream> {
         let mut verdict = Verdict::default();
         let mut plans = self.shared.plans();
         loop {
@@ -155,7 +155,8 @@ impl Door {
                 }
                 Arrived::Http2 => {
                     let stream = visit.lend(Vec::new(), 0, usize::MAX, plan.file.limits.write_time.0)?;
-                    return self.http2(stream).await;
+                    self.http2(stream, peer).await;
+                    return None;
                 }
                 Arrived::Wrong(cause) => {
                     verdict.clear();
@@ -223,7 +224,7 @@ impl Door {
                         stop,
                         started: request.started.instant,
                         last: last || close || self.shared.is_stopping(),
-                        date: visit.date(),
+                        date: Some(visit.date()),
                         plan: Arc::clone(plan),
                         fetch: None,
                     };

@@ -8,7 +8,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts;
 use pingora::http::ResponseHeader;
-use pingora::{ErrorType, OrErr, Result};
+use pingora::{Error, ErrorType, Result};
 
 /// Changes the fields of an answer; status and reason stay.
 pub(crate) fn edit<R>(answer: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap) -> R) -> Result<R> {
@@ -26,13 +26,19 @@ pub(crate) fn edit<R>(answer: &mut ResponseHeader, change: impl FnOnce(&mut Head
 
 /// Puts a field in place of what has its name, which is a valid one in lower case.
 pub(crate) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<()> {
-    headers.insert(parsed(name), valid(value)?);
+    headers.insert(
+        parsed(name),
+        valid(value).ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "a field of our own"))?,
+    );
     Ok(())
 }
 
 /// Adds one more line.
 pub(crate) fn add(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<()> {
-    headers.append(parsed(name), valid(value)?);
+    headers.append(
+        parsed(name),
+        valid(value).ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "a field of our own"))?,
+    );
     Ok(())
 }
 
@@ -46,17 +52,20 @@ macro_rules! common {
     };
 }
 
-fn parsed(name: &'static str) -> HeaderName {
+/// The name of a field of our own.
+pub(crate) fn parsed(name: &'static str) -> HeaderName {
     let common = common!(HeaderName, name, "x-request-id" "x-correlation-id" "x-response-time" "x-content-type-options"
-        "cache-status" "x-cache" "x-ratelimit-limit" "x-ratelimit-remaining" "x-ratelimit-reset" "vary" "accept" "host"
+        "cache-status" "x-cache" "x-ratelimit-limit" "x-ratelimit-remaining" "x-ratelimit-reset" "age" "vary" "accept" "host"
         "x-request-timeout" "accept-encoding");
     common.unwrap_or_else(|| HeaderName::from_static(name))
 }
 
-fn valid(value: &str) -> Result<HeaderValue> {
-    match common!(HeaderValue, value, "nosniff" "MISS" "BYPASS" "0ms" "1ms" "application/json" "Origin" "identity") {
-        Some(common) => Ok(common),
-        None => HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "a field of our own"),
+/// Its value; `None` with control characters in it.
+pub(crate) fn valid(value: &str) -> Option<HeaderValue> {
+    match common!(HeaderValue, value, "nosniff" "HIT" "MISS" "BYPASS" "Accept-Encoding" "0ms" "1ms" "application/json" "Origin" "identity")
+    {
+        Some(common) => Some(common),
+        None => HeaderValue::from_str(value).ok(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! THE request path: every Pingora phase is one function here, in the order in which they run, and reads as a list.
 //!
-//! A request that the door could not answer comes with its verdict; any other (HTTP/2) is judged in `request_filter` by the
-//! same filters. Then the cache, and only for what it does not have the upstream.
+//! A request that the door could not serve comes with its verdict. Then the cache, and only for what it does not have the
+//! upstream.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::door::Carried;
+use crate::door::http2::Handed;
 use crate::edit::edit;
 use crate::shared::Shared;
 use crate::store::Filled;
@@ -79,38 +81,27 @@ impl ProxyHttp for Gateway {
         modules.add_module(ResponseCompressionBuilder::enable(0));
     }
 
-    /// A connection that the door hands over brings the verdict.
+    /// An HTTP/1 connection that the door hands over brings the verdict.
     fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Self::CTX, carried: Box<dyn std::any::Any + Send + Sync>) {
-        if let Ok(carried) = carried.downcast::<Carried>() {
-            let Carried { verdict, stop, plan, started, last, date, fetch } = *carried;
-            if fetch.is_some() {
-                (ctx.fetch, ctx.begun, ctx.in_flight) = (fetch, started, None);
-            }
-            (ctx.verdict, ctx.plan, ctx.started, ctx.last, ctx.date) = (verdict, plan, started, last, Some(date));
-            ctx.judged = Some(stop);
+        if let Ok(carried) = carried.downcast() {
+            begin(ctx, *carried);
         }
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
+        // A stream of HTTP/2 brings it in the request.
+        let handed = session.req_header_mut().extensions_mut().remove::<Handed>();
+        if let Some(carried) = handed.and_then(|handed| handed.lock().ok()?.take()) {
+            begin(ctx, carried);
+        }
         respond::connection_bounds(session, ctx);
         compression::prepare(session, &ctx.plan.file.compression);
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
-        let plan = Arc::clone(&ctx.plan);
-        let is_http2 = session.req_header().version == http::Version::HTTP_2;
-        let streams = is_http2 && !session.is_body_empty();
-        let mut stop = {
-            let mut head = head_of(session);
-            head.streams = streams && !head.headers.has("content-length");
-            ctx.see(&head);
-            ctx.judged.take().unwrap_or_else(|| plan.filters.request(&head, &mut ctx.verdict).err())
-        };
-        if stop.is_none() {
-            stop = plan.filters.settle(&mut ctx.verdict).await.err();
-        }
-        if let Some(stop) = stop {
+        ctx.see(&head_of(session));
+        if let Some(stop) = ctx.stop.take() {
             return respond::stop(session, ctx, stop).await.map(|()| true);
         }
         let Some(route) = ctx.verdict.route.clone() else {
@@ -472,18 +463,31 @@ impl ProxyHttp for Gateway {
     }
 }
 
-/// The borrowed view that the filters judge.
-fn head_of(session: &Session) -> Head<'_> {
-    let request = session.req_header();
+/// A request begins with what the door found.
+fn begin(ctx: &mut Context, carried: Carried) {
+    let Carried { verdict, stop, plan, started, last, date, fetch } = carried;
+    if fetch.is_some() {
+        (ctx.fetch, ctx.begun, ctx.in_flight) = (fetch, started, None);
+    }
+    (ctx.verdict, ctx.stop, ctx.plan) = (verdict, stop, plan);
+    (ctx.started, ctx.last, ctx.date) = (started, last, date);
+}
+
+/// The borrowed view of a request that the filters judge.
+pub(crate) fn head(request: &RequestHeader, peer: Option<IpAddr>) -> Head<'_> {
     let target = std::str::from_utf8(request.raw_path()).unwrap_or("");
     let mut head = Head::new(request.method.as_str(), target, Headers::Map(&request.headers));
-    head.version = request.version;
+    (head.version, head.peer) = (request.version, peer);
     if head.authority.is_none() {
         head.authority = request.uri.authority().map(http::uri::Authority::as_str);
         head.scheme = request.uri.scheme_str();
     }
-    head.peer = session.client_addr().and_then(|addr| addr.as_inet()).map(std::net::SocketAddr::ip);
     head
+}
+
+fn head_of(session: &Session) -> Head<'_> {
+    let peer = session.client_addr().and_then(|addr| addr.as_inet()).map(std::net::SocketAddr::ip);
+    head(session.req_header(), peer)
 }
 
 fn route_of(ctx: &Context) -> Result<Arc<Route>> {

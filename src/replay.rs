@@ -156,7 +156,7 @@ impl Replays {
         let head = Head::new(&recipe.method, &recipe.target, Headers::Raw(&headers));
         let stop = plan.filters.request(&head, &mut verdict).err();
         let wire = recipe.wire(&headers);
-        let carried = Carried { verdict, stop, plan, started: Instant::now(), last: true, date: Arc::default(), fetch };
+        let carried = Carried { verdict, stop, plan, started: Instant::now(), last: true, date: None, fetch };
         timeout(LIMIT, self.send(shared, wire, carried)).await.ok()?
     }
 
@@ -198,8 +198,7 @@ impl Replays {
         let wire = wire(method, &verdict.target, &headers, verdict.body.as_deref().unwrap_or_default());
         // The route's time counts for both from the same moment.
         let (plan, started) = (Arc::clone(&ctx.plan), ctx.begun);
-        let carried =
-            Carried { verdict, stop: None, plan, started, last: true, date: Arc::default(), fetch: Some(fetch) };
+        let carried = Carried { verdict, stop: None, plan, started, last: true, date: None, fetch: Some(fetch) };
         let shared = Arc::clone(&ctx.shared);
         tokio::spawn(async move {
             // All who wait were told by the fetch.

@@ -48,7 +48,6 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     }
     let settings = plan.file.server.clone();
     let admin_listen = plan.file.admin.listen.clone();
-    let keepalive = plan.file.limits.keepalive.0;
     let access = AccessLog::start(Box::new(std::io::stdout())).context("the access log can't be started")?;
     let threads = match settings.threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -72,8 +71,7 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
 
     let mut proxy = HttpProxy::new(Gateway(Arc::clone(&shared)), Arc::clone(&server.configuration));
     proxy.handle_init_modules();
-    // HTTP/2 without TLS too: the door hands over what begins with its preface.
-    proxy.server_options = Some(server_options(keepalive));
+    proxy.server_options = Some(server_options());
     let proxy = Arc::new(proxy);
     shared.replays.connect(Arc::clone(&proxy));
     let proxied = settings.proxy_protocol.iter().filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
@@ -160,12 +158,10 @@ fn probe(address: &str, upgrade: bool) -> anyhow::Result<()> {
     std::net::TcpListener::bind(address).map(drop).with_context(|| format!("can't listen on {address}"))
 }
 
-fn server_options(idle: Duration) -> HttpServerOptions {
+fn server_options() -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
-    options.h2c = true;
     // Passed on to the filters, which refuse it as they refuse everything: in the envelope, counted and logged.
     options.allow_connect_method_proxying = true;
-    options.h2_idle_timeout = Some(idle);
     options
 }
 

@@ -136,7 +136,12 @@ async fn head_says_what_get_says() {
             }
             for way in ["head", "get"] {
                 let [head, get] = [http2("HEAD", &path(way), coding).await, http2("GET", &path(way), coding).await];
-                assert_eq!(told(&head), told(&get), "HTTP/2: {kind} {coding}: {:?} {:?}", head.headers, get.headers);
+                assert_eq!(
+                    told(&head)[..4],
+                    told(&get)[..4],
+                    "HTTP/2: {kind} {coding}: {:?}",
+                    [head.headers, get.headers]
+                );
                 assert!(head.body.is_empty());
                 let [head, get] =
                     [gateway.ask("HEAD", &path(way), &accepts).await, gateway.ask("GET", &path(way), &accepts).await];
@@ -144,7 +149,9 @@ async fn head_says_what_get_says() {
                 // A coding may be made between the two.
                 until("HEAD and GET agree on a hit", || async {
                     let head = gateway.ask("HEAD", &path(way), &accepts).await;
-                    told(&head) == told(&gateway.ask("GET", &path(way), &accepts).await)
+                    let same = told(&head) == told(&gateway.ask("GET", &path(way), &accepts).await);
+                    let [head, get] = [http2("HEAD", &path(way), coding).await, http2("GET", &path(way), coding).await];
+                    same && told(&head) == told(&get)
                 })
                 .await;
             }

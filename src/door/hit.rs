@@ -9,10 +9,11 @@ use addrgate_filters::http::head::{Head, Moment};
 use addrgate_filters::http::meta::Stamp;
 use addrgate_filters::verdict::Verdict;
 use bytes::Bytes;
-use http::Version;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::write::{field, number};
+use super::write::Fields;
 use crate::config::{Compression, Plan};
 use crate::proxy::{Own, best, common_fields, is_small};
 use crate::store::{Algorithm, Entry, Store, entry};
@@ -109,7 +110,7 @@ pub(super) fn find<'a>(store: &'static Store, head: &Head<'_>, plan: &'a Plan, v
 
 /// `None` for anything that wants more than the answer as it is kept.
 fn plain<'a>(head: &Head<'a>, directives: bool) -> Option<Plain<'a>> {
-    if head.version != Version::HTTP_11 {
+    if head.version == Version::HTTP_10 {
         return None;
     }
     let mut plain = Plain::default();
@@ -154,53 +155,108 @@ impl Hit<'_> {
         self.form.close
     }
 
-    /// Writes the answer; gives its status and the bytes of its body.
+    /// Writes the response as HTTP/1 has it; gives its status and the bytes of its body.
     pub(super) fn write(&self, verdict: &Verdict, elapsed: Duration, close: bool, out: &mut Vec<u8>) -> (u16, usize) {
-        let Form { not_modified, head_only, meta, coding, .. } = self.form;
-        let (head, whole) = self.entry.wire();
-        let coded = coding.and_then(|coding| Some((coding, self.entry.coded(coding)?)));
-        let (coding, body) = coded.map_or((None, whole), |(coding, body)| (Some(coding.token()), body));
-        let marks = &self.entry.marks;
-        let mut stamp = None;
-        if meta && !not_modified {
-            stamp = Some(Stamp::new(&verdict.request_id, elapsed, chrono::Utc::now(), Some(body.len())));
+        let (head, _) = self.entry.wire();
+        let content = self.content(verdict, elapsed);
+        out.reserve(head.len() + content.length + 512);
+        match self.form.not_modified {
+            true => not_modified_head(head, content.other, out),
+            false => self.head(head, content.other.then_some(content.length), out),
         }
-        let length = body.len() + stamp.as_ref().map_or(0, Stamp::growth);
-        out.reserve(head.len() + length + 512);
-        match not_modified {
-            true => not_modified_head(head, meta || coding.is_some(), out),
-            false => self.head(head, (stamp.is_some() || coding.is_some()).then_some(length), out),
-        }
-        if let Some(coding) = coding.filter(|_| !not_modified) {
-            field(out, "content-encoding", coding);
-        }
-        let times = &self.entry.kept.times;
-        number(out, "age", times.age(self.at.wall).as_secs());
-        let left = times.fresh_until.duration_since(self.at.wall).unwrap_or_default().as_secs();
-        status(left, out);
-        let plain_length = if coding.is_some() { whole.len() } else { length };
-        if self.compression.enabled && !is_small(self.compression, plain_length) && !marks.varies_by_coding {
-            field(out, "vary", "Accept-Encoding");
-        }
-        common_fields(verdict, Own::of(verdict, marks.openness), elapsed, self.at.wall, |name, value| {
-            field(out, name, value)
-        });
+        self.added(&content, verdict, elapsed, out);
         if close {
-            field(out, "connection", "close");
+            out.put("connection", &["close"]);
         }
         out.extend_from_slice(b"\r\n");
-        if not_modified {
-            return (304, 0);
+        if !self.has_body() {
+            return (self.status().as_u16(), 0);
         }
-        let status = entry::status(head).map_or(0, |status| status.as_u16());
-        if head_only {
-            return (status, 0);
+        match content.stamp {
+            Some(mut stamp) => out.extend_from_slice(&stamp.piece(Bytes::copy_from_slice(content.body), true)),
+            None => out.extend_from_slice(content.body),
         }
-        match &mut stamp {
-            Some(stamp) => out.extend_from_slice(&stamp.piece(Bytes::copy_from_slice(body), true)),
-            None => out.extend_from_slice(body),
+        (self.status().as_u16(), content.length)
+    }
+
+    /// The response as HTTP/2 has it. `None` where a stored field can't be sent.
+    pub(super) fn response(&self, verdict: &Verdict, elapsed: Duration) -> Option<Response<Bytes>> {
+        let head = self.entry.head();
+        let content = self.content(verdict, elapsed);
+        let mut fields = HeaderMap::with_capacity(32);
+        for (name, value) in entry::fields(self.entry.wire().0) {
+            let name = HeaderName::from_bytes(name).ok()?;
+            let left_out = match self.form.not_modified {
+                true => LEFT_OUT.contains(&name.as_str()),
+                false => content.other && name == header::CONTENT_LENGTH,
+            };
+            if left_out {
+                continue;
+            }
+            let value = match content.other && name == header::ETAG && value.starts_with(b"\"") {
+                true => HeaderValue::from_bytes(&[b"W/", value].concat()),
+                false => HeaderValue::from_maybe_shared(head.slice_ref(value)),
+            };
+            fields.append(name, value.ok()?);
         }
-        (status, length)
+        if content.other && !self.form.not_modified {
+            fields.insert(header::CONTENT_LENGTH, content.length.into());
+        }
+        self.added(&content, verdict, elapsed, &mut fields);
+        let body = match (self.has_body(), content.stamp) {
+            (false, _) => Bytes::new(),
+            (true, Some(mut stamp)) => stamp.piece(self.entry.body(), true),
+            (true, None) => {
+                content.coding.and_then(|coding| self.entry.coded(coding)).cloned().unwrap_or_else(|| self.entry.body())
+            }
+        };
+        let mut response = Response::new(body);
+        (*response.status_mut(), *response.headers_mut()) = (self.status(), fields);
+        Some(response)
+    }
+
+    fn has_body(&self) -> bool {
+        !self.form.not_modified && !self.form.head_only
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.form.not_modified {
+            true => StatusCode::NOT_MODIFIED,
+            false => entry::status(self.entry.wire().0).unwrap_or_default(),
+        }
+    }
+
+    /// What goes out as the body.
+    fn content(&self, verdict: &Verdict, elapsed: Duration) -> Content<'_> {
+        let Form { not_modified, meta, coding, .. } = self.form;
+        let coded = coding.and_then(|coding| Some((coding, self.entry.coded(coding)?)));
+        let (coding, body) = match coded {
+            Some((coding, body)) => (Some(coding), &**body),
+            None => (None, self.entry.wire().1),
+        };
+        let stamps = meta && !not_modified;
+        let stamp = stamps.then(|| Stamp::new(&verdict.request_id, elapsed, chrono::Utc::now(), Some(body.len())));
+        let length = body.len() + stamp.as_ref().map_or(0, Stamp::growth);
+        Content { body, coding, stamp, length, other: meta || coding.is_some() }
+    }
+
+    /// The fields that are each response's own.
+    fn added(&self, content: &Content<'_>, verdict: &Verdict, elapsed: Duration, out: &mut impl Fields) {
+        if let Some(coding) = content.coding.filter(|_| !self.form.not_modified) {
+            out.put("content-encoding", &[coding.token()]);
+        }
+        let times = &self.entry.kept.times;
+        out.put("age", &[itoa::Buffer::new().format(times.age(self.at.wall).as_secs())]);
+        let left = times.fresh_until.duration_since(self.at.wall).unwrap_or_default().as_secs();
+        cache_status(left, out);
+        let marks = &self.entry.marks;
+        let plain_length = if content.coding.is_some() { self.entry.length() } else { content.length };
+        if self.compression.enabled && !is_small(self.compression, plain_length) && !marks.varies_by_coding {
+            out.put("vary", &["Accept-Encoding"]);
+        }
+        common_fields(verdict, Own::of(verdict, marks.openness), elapsed, self.at.wall, |name, value| {
+            out.put(name, &[value]);
+        });
     }
 
     /// The kept head; where the body is stamped or coded with another length, and with a weak tag, because no two stamped
@@ -214,7 +270,7 @@ impl Hit<'_> {
         for (place, is_length) in places {
             if is_length {
                 out.extend_from_slice(&head[from..place.start]);
-                number(out, "content-length", length);
+                out.put("content-length", &[itoa::Buffer::new().format(length)]);
                 from = place.end;
             } else if !place.is_empty() && !head[place.clone()].starts_with(b"W/") {
                 out.extend_from_slice(&head[from..place.start]);
@@ -226,16 +282,30 @@ impl Hit<'_> {
     }
 }
 
-/// `Cache-Status` and `X-Cache` of a hit, as `addrgate_filters::http::cache_status` words them, but without its formatting.
-fn status(left: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"cache-status: addrgate; hit; ttl=");
-    out.extend_from_slice(itoa::Buffer::new().format(left).as_bytes());
-    out.extend_from_slice(b"; detail=L1\r\nx-cache: HIT\r\n");
+/// What goes out as the body of a hit.
+struct Content<'a> {
+    /// As it is stored, plain or coded.
+    body: &'a [u8],
+    coding: Option<Algorithm>,
+    /// `meta`, which is added to it.
+    stamp: Option<Stamp>,
+    /// Bytes of all that.
+    length: usize,
+    /// It is another form than the plain stored one: with a weak tag, and a length of its own.
+    other: bool,
 }
 
-/// The head of a 304: what describes the content is left out, as Pingora does (RFC 9110 section 15.4.5).
+/// `Cache-Status` and `X-Cache` of a hit, as `addrgate_filters::http::cache_status` words them, but without its formatting.
+fn cache_status(left: u64, out: &mut impl Fields) {
+    out.put("cache-status", &["addrgate; hit; ttl=", itoa::Buffer::new().format(left), "; detail=L1"]);
+    out.put("x-cache", &["HIT"]);
+}
+
+/// Of a response without content: what describes that is left out, as Pingora does (RFC 9110 section 15.4.5).
+const LEFT_OUT: [&str; 4] = ["content-length", "content-type", "content-encoding", "accept-ranges"];
+
+/// The head of a 304.
 fn not_modified_head(head: &[u8], weak: bool, out: &mut Vec<u8>) {
-    const LEFT_OUT: [&str; 4] = ["content-length", "content-type", "content-encoding", "accept-ranges"];
     out.extend_from_slice(b"HTTP/1.1 304 Not Modified\r\n");
     for line in head.split_inclusive(|byte| *byte == b'\n').skip(1) {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
@@ -264,7 +334,7 @@ mod tests {
     fn the_status_is_worded_as_everywhere() {
         for left in [0, 42, 1_000_000] {
             let (mut out, status) = (Vec::new(), Status::hit("L1", i64::try_from(left).unwrap()));
-            super::status(left, &mut out);
+            cache_status(left, &mut out);
             let worded = format!("cache-status: {status}\r\nx-cache: {}\r\n", status.word());
             assert_eq!(String::from_utf8(out).unwrap(), worded);
         }

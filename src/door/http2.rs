@@ -1,34 +1,189 @@
-//! HTTP/2 connections: Pingora's, but for the end that a stop brings them.
+//! HTTP/2 connections: their streams, judged and served like the requests of HTTP/1.
+//!
+//! Frames, windows and field compression are the `h2` crate's, by Pingora's session, which takes what memory does not have.
 
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use pingora::apps::ServerApp;
-use pingora::protocols::Stream;
-use tokio::sync::watch;
+use addrgate_filters::Stop;
+use addrgate_filters::http::head::{Head, Moment};
+use addrgate_filters::verdict::Verdict;
+use bytes::Bytes;
+use http::{Response, header};
+use pingora::apps::HttpServerApp;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Accept, HttpSession, handshake};
+use pingora::protocols::{Digest, Stream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use super::Door;
+use super::parse::Request;
+use super::{Carried, Door, hit};
+use crate::config::Plan;
+use crate::proxy::head;
+use crate::replay::Recipe;
+use crate::shared::{InFlight, Shared};
+
+/// A connection that comes during a stop comes with a request. Told at once, its client would never send that.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// Requests without a sound head that a connection may bring.
+const MALFORMED: usize = 32;
+
+/// What the door hands over with a stream: in the extensions of its request, to be taken once.
+pub(crate) type Handed = Arc<Mutex<Option<Carried>>>;
+
+/// A request that came by a stream, and what is known of it.
+struct Arrived {
+    session: HttpSession,
+    verdict: Verdict,
+    started: Moment,
+    in_flight: InFlight<Arc<Shared>>,
+}
 
 impl Door {
     /// An HTTP/2 connection, to its end. From the beginning of a stop on its client is told to send further requests elsewhere
     /// (GOAWAY, RFC 9113 section 6.8).
-    pub(super) async fn http2(&self, stream: Stream) -> Option<Stream> {
-        /// A connection that comes during a stop comes with a request. Told at once, its client would never send that.
-        const FIRST: Duration = Duration::from_secs(1);
+    pub(super) async fn http2(self: &Arc<Self>, stream: Stream, peer: Option<IpAddr>) {
+        let digest = Arc::new(Digest {
+            ssl_digest: stream.get_ssl_digest(),
+            timing_digest: stream.get_timing_digest(),
+            proxy_digest: stream.get_proxy_digest(),
+            socket_digest: stream.get_socket_digest(),
+        });
         let mut stop = self.shared.stop_watch();
         let late = self.shared.is_stopping();
-        let (tell, told) = watch::channel(false);
-        let goaway = async {
+        let mut stops = pin!(async {
             // The sender lives as long as the process.
             drop(stop.wait_for(|stops| *stops).await);
             if late {
-                tokio::time::sleep(FIRST).await;
+                sleep(FIRST).await;
             }
-            tell.send_replace(true);
-            std::future::pending().await
+        });
+        let Ok(mut connection) = handshake(stream, None).await else { return };
+        let mut plans = self.shared.plans();
+        let mut streams = JoinSet::new();
+        let (mut told, mut malformed) = (false, 0);
+        loop {
+            let idle = plans.load().file.limits.keepalive.0;
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stops, if !told => {
+                    connection.graceful_shutdown();
+                    told = true;
+                    continue;
+                }
+                accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
+                Some(_ended) = streams.join_next() => continue,
+                () = sleep(idle), if streams.is_empty() => return,
+            };
+            match accepted {
+                Ok(Some(H2Accept::Session(session))) => {
+                    let in_flight = Shared::enter(Arc::clone(&self.shared));
+                    let (verdict, started) = (Verdict::default(), Moment::now());
+                    let request = Request { peer, last: false, plan: plans.load(), started };
+                    self.stream(Arrived { session, verdict, started, in_flight }, &request, &mut streams);
+                }
+                Ok(Some(H2Accept::Rejected)) if malformed < MALFORMED => malformed += 1,
+                // The client has closed the connection, or broken its rules.
+                Ok(Some(H2Accept::Rejected) | None) | Err(_) => break,
+            }
+        }
+        // Each hears of the end by itself.
+        streams.detach_all();
+    }
+
+    /// One request: a hit is written here and now, all else by a task of its own.
+    fn stream(self: &Arc<Self>, mut arrived: Arrived, request: &Request<'_>, streams: &mut JoinSet<()>) {
+        arrived.session.set_write_timeout(Some(request.plan.file.limits.write_time.0));
+        let stop = {
+            let Arrived { session, verdict, .. } = &mut arrived;
+            request.plan.filters.request(&view(session, request), verdict).err()
         };
-        tokio::select! {
-            left = self.proxy.process_new(stream, &told) => left,
-            never = goaway => never,
+        let passed = stop.is_none() && arrived.verdict.waiting.is_none();
+        match passed.then(|| self.hit(&mut arrived, request)).flatten() {
+            Some(response) => self.send(arrived, response, streams),
+            None => {
+                streams.spawn(Arc::clone(self).rest(arrived, stop, request.peer, Arc::clone(request.plan)));
+            }
         }
     }
+
+    /// The response from memory, if the request is plain and there is one that can go out as it is; recorded.
+    fn hit(&self, arrived: &mut Arrived, request: &Request<'_>) -> Option<Response<Bytes>> {
+        let Arrived { session, verdict, .. } = arrived;
+        // What comes in spite of `Content-Length: 0` is an error of the stream, to be heard before the response.
+        if !session.is_body_empty() || session.req_header().headers.contains_key(header::CONTENT_LENGTH) {
+            return None;
+        }
+        let head = view(session, request);
+        let hit = hit::find(self.shared.caching.store, &head, request.plan, verdict)?;
+        let elapsed = request.started.instant.elapsed();
+        let response = hit.response(verdict, elapsed)?;
+        self.shared.popular.used(&hit.entry, verdict, |vary| Recipe::of(&head, verdict, vary));
+        let sent = (response.status().as_u16(), response.body().len() as u64);
+        self.record((head.method, head.path), request, verdict, sent, elapsed, None);
+        Some(response)
+    }
+
+    /// Writes a hit. What does not go out at once, because the client's window is full, is a task's.
+    fn send(&self, arrived: Arrived, response: Response<Bytes>, streams: &mut JoinSet<()>) {
+        let mut sending = Box::pin(write(arrived, response));
+        let waker = Waker::noop();
+        if sending.as_mut().poll(&mut Context::from_waker(waker)).is_pending() {
+            streams.spawn(sending);
+        }
+    }
+
+    /// What a hit at hand does not serve: tokens of a limit are awaited, then memory is asked once more, then it is Pingora's.
+    async fn rest(
+        self: Arc<Self>,
+        mut arrived: Arrived,
+        mut stop: Option<Stop>,
+        peer: Option<IpAddr>,
+        plan: Arc<Plan>,
+    ) {
+        if stop.is_none() && arrived.verdict.waiting.is_some() {
+            stop = plan.filters.settle(&mut arrived.verdict).await.err();
+            let request = Request { peer, last: false, plan: &plan, started: arrived.started };
+            if stop.is_none()
+                && let Some(response) = self.hit(&mut arrived, &request)
+            {
+                return write(arrived, response).await;
+            }
+        }
+        let Arrived { mut session, verdict, started, in_flight } = arrived;
+        let carried = Carried { verdict, stop, plan, started: started.instant, last: false, date: None, fetch: None };
+        let handed: Handed = Arc::new(Mutex::new(Some(carried)));
+        session.req_header_mut().extensions_mut().insert(handed);
+        // The session's own context counts from here.
+        drop(in_flight);
+        let session = ServerSession::new_http2(session);
+        // A stream is not used again.
+        let _none = self.proxy.process_new_http(session, &self.shared.stop_watch()).await;
+    }
+}
+
+/// The borrowed view of a stream's request that the filters judge.
+fn view<'a>(session: &'a HttpSession, request: &Request<'_>) -> Head<'a> {
+    let head = head(session.req_header(), request.peer);
+    let streams = !session.is_body_empty() && !head.headers.has("content-length");
+    Head { streams, at: Some(request.started), ..head }
+}
+
+/// Writes a response. A client that has left is told nothing.
+async fn write(arrived: Arrived, response: Response<Bytes>) {
+    let Arrived { mut session, in_flight, .. } = arrived;
+    let (parts, body) = response.into_parts();
+    let end = body.is_empty();
+    let written = session.write_response_header(Box::new(ResponseHeader::from(parts)), end);
+    if !end && written.is_ok() {
+        let _gone = session.write_body(body, true).await;
+    }
+    drop(in_flight);
 }

@@ -1,13 +1,42 @@
-//! Puts answers into bytes.
+//! Writes responses: HTTP/1's bytes, HTTP/2's fields.
 
 use std::io::Write;
 use std::time::Duration;
 
 use addrgate_filters::reply::Reply;
 use addrgate_filters::verdict::Verdict;
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::edit::{parsed, valid};
 use crate::proxy::{Own, common_fields};
+
+/// Where the fields of a response are put.
+pub(super) trait Fields {
+    /// One field line, its value in parts.
+    fn put(&mut self, name: &'static str, value: &[&str]);
+}
+
+/// HTTP/1's lines.
+impl Fields for Vec<u8> {
+    #[inline(always)]
+    fn put(&mut self, name: &'static str, value: &[&str]) {
+        self.extend_from_slice(name.as_bytes());
+        self.extend_from_slice(b": ");
+        value.iter().for_each(|part| self.extend_from_slice(part.as_bytes()));
+        self.extend_from_slice(b"\r\n");
+    }
+}
+
+/// HTTP/2's map.
+impl Fields for HeaderMap {
+    fn put(&mut self, name: &'static str, value: &[&str]) {
+        let text = match value {
+            [text] => valid(text),
+            parts => HeaderValue::from_str(&parts.concat()).ok(),
+        };
+        self.extend(text.map(|text| (parsed(name), text)));
+    }
+}
 
 /// One field line. Inlined, so that known names are copied as words.
 #[inline(always)]

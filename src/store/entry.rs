@@ -231,8 +231,8 @@ impl Entry {
     }
 
     /// The body in a coding, where it is made and smaller.
-    pub(crate) fn coded(&self, algorithm: Algorithm) -> Option<&[u8]> {
-        self.codings.get(algorithm).flatten().map(|body| &**body)
+    pub(crate) fn coded(&self, algorithm: Algorithm) -> Option<&Bytes> {
+        self.codings.get(algorithm).flatten()
     }
 
     /// Head and body as they are sent.
