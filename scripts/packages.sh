@@ -35,6 +35,7 @@ for task in "$@"; do
     need haproxy haproxy
     need redis-server redis-server
     need taskset util-linux
+    need h2load nghttp2-client # hits over HTTP/2 and TLS
     ;;
   lint) need shellcheck shellcheck ;;
   profile)

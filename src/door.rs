@@ -84,6 +84,8 @@ pub(crate) struct Carried {
     pub(crate) date: Option<Arc<DateSlot>>,
     /// It is the fetch that others wait for.
     pub(crate) fetch: Option<Fetch>,
+    /// Its body, where it came by a stream of HTTP/2.
+    pub(crate) body: Option<http2::body::Body>,
 }
 
 /// What becomes of a request once its head, or its body, is there.
@@ -227,6 +229,7 @@ impl Door {
                         date: Some(visit.date()),
                         plan: Arc::clone(plan),
                         fetch: None,
+                        body: None,
                     };
                     let mut session = ServerSession::new_http1(visit.lend(head, used, lent, write_time)?);
                     session.set_connection_user_context(Some(Box::new(carried)));

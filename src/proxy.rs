@@ -111,7 +111,7 @@ impl ProxyHttp for Gateway {
             return respond::own(session, ctx, kind).await.map(|()| true);
         }
         if let Err(cause) = body::prepare(session, ctx, &route).await? {
-            return respond::refuse(session, ctx, "cache_key", cause).await.map(|()| true);
+            return respond::refuse(session, ctx, "door", cause).await.map(|()| true);
         }
         ctx.cache = CacheOutcome::Pass;
         if ctx.fetch.is_none() {
@@ -465,12 +465,16 @@ impl ProxyHttp for Gateway {
 
 /// A request begins with what the door found.
 fn begin(ctx: &mut Context, carried: Carried) {
-    let Carried { verdict, stop, plan, started, last, date, fetch } = carried;
+    let Carried { verdict, stop, plan, started, last, date, fetch, body } = carried;
     if fetch.is_some() {
         (ctx.fetch, ctx.begun, ctx.in_flight) = (fetch, started, None);
     }
     (ctx.verdict, ctx.stop, ctx.plan) = (verdict, stop, plan);
     (ctx.started, ctx.last, ctx.date) = (started, last, date);
+    if let Some(body) = body {
+        (ctx.memory, ctx.body_dropped) = (body.memory, !body.goes_on);
+        ctx.whole_body = Some(body.bytes).filter(|_| !body.keyed);
+    }
 }
 
 /// The borrowed view of a request that the filters judge.

@@ -15,6 +15,7 @@ use addrgate_filters::http::head::{Head, Headers};
 use addrgate_filters::reply::wants_problem;
 use addrgate_filters::route::Route;
 use addrgate_filters::verdict::Verdict;
+use addrgate_filters::{Flow, Stop};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use pingora::apps::HttpServerApp;
@@ -154,9 +155,16 @@ impl Replays {
         let length = recipe.body.len().to_string();
         let headers = recipe.headers(&length);
         let head = Head::new(&recipe.method, &recipe.target, Headers::Raw(&headers));
-        let stop = plan.filters.request(&head, &mut verdict).err();
+        let mut stop = plan.filters.request(&head, &mut verdict).err();
+        if stop.is_none()
+            && !recipe.body.is_empty()
+            && let Flow::Reply(cause) = plan.filters.cache_key.body(&head, &recipe.body, &mut verdict)
+        {
+            stop = Some(Stop::Refused("cache_key", cause));
+        }
         let wire = recipe.wire(&headers);
-        let carried = Carried { verdict, stop, plan, started: Instant::now(), last: true, date: None, fetch };
+        let carried =
+            Carried { verdict, stop, plan, started: Instant::now(), last: true, date: None, body: None, fetch };
         timeout(LIMIT, self.send(shared, wire, carried)).await.ok()?
     }
 
@@ -198,7 +206,8 @@ impl Replays {
         let wire = wire(method, &verdict.target, &headers, verdict.body.as_deref().unwrap_or_default());
         // The route's time counts for both from the same moment.
         let (plan, started) = (Arc::clone(&ctx.plan), ctx.begun);
-        let carried = Carried { verdict, stop: None, plan, started, last: true, date: None, fetch: Some(fetch) };
+        let carried =
+            Carried { verdict, stop: None, plan, started, last: true, date: None, body: None, fetch: Some(fetch) };
         let shared = Arc::clone(&ctx.shared);
         tokio::spawn(async move {
             // All who wait were told by the fetch.

@@ -5,7 +5,7 @@
 //! counts is the CPU time that the kernel books on a server's processes (`/proc/PID/stat`), per answer; that every answer
 //! is the right one and, where it should be a hit, is one, is checked.
 //!
-//! `BENCH_ROUNDS` (15) and `BENCH_SECONDS` (1) say how long; `BENCH_ONLY=hits,load,miss,second` picks parts;
+//! `BENCH_ROUNDS` (15) and `BENCH_SECONDS` (1) say how long; `BENCH_ONLY=hits,secure,load,miss,second` picks parts;
 //! `ADDRGATE` is the program, `BENCH_CORE` (0) the servers' core. Run it on another core: `taskset -c 1 ...`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -13,6 +13,7 @@ mod answer;
 mod load;
 mod process;
 mod redis;
+mod secure;
 mod servers;
 mod table;
 mod train;
@@ -107,12 +108,15 @@ fn number(name: &str, default: u64) -> anyhow::Result<u64> {
 fn conduct() -> anyhow::Result<bool> {
     let rounds = usize::try_from(number("BENCH_ROUNDS", 15)?)?;
     let slice = Duration::from_secs(number("BENCH_SECONDS", 1)?);
-    let parts = std::env::var("BENCH_ONLY").unwrap_or_else(|_| "hits,load,miss,second".to_owned());
+    let parts = std::env::var("BENCH_ONLY").unwrap_or_else(|_| "hits,secure,load,miss,second".to_owned());
     let wants = |part: &str| parts.split(',').any(|wanted| wanted == part);
     let bench = Bench::new()?;
     let mut kept = true;
     if wants("hits") {
         kept &= hits(&bench, rounds, slice)?;
+    }
+    if wants("secure") {
+        kept &= secure::secure(&bench, rounds, slice)?;
     }
     if wants("load") {
         kept &= crowd(&bench, slice)?;

@@ -1,7 +1,7 @@
 //! Who takes part, each with its configuration in a folder of its own that is gone at the end.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -59,6 +59,11 @@ impl Bench {
         Ok(Self { origin: Origin::start()?, core: crate::number("BENCH_CORE", 0)?, folder })
     }
 
+    /// Where files may lie until the end.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A folder and a place for one server; its configuration with these filled in.
     fn prepare(&self, config: &str) -> anyhow::Result<(PathBuf, SocketAddr, PathBuf)> {
         let place = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -78,7 +83,12 @@ impl Bench {
 
     /// With more directives of the block `http`.
     pub(crate) fn nginx(&self, name: &'static str, more: &str) -> anyhow::Result<Server> {
-        let (folder, place, file) = self.prepare(&include_str!("nginx.conf").replace("{MORE}", more))?;
+        self.nginx_by(&include_str!("nginx.conf").replace("{MORE}", more), name)
+    }
+
+    /// With a configuration.
+    pub(crate) fn nginx_by(&self, config: &str, name: &'static str) -> anyhow::Result<Server> {
+        let (folder, place, file) = self.prepare(config)?;
         let (prefix, file) = (folder.to_string_lossy(), file.to_string_lossy());
         let command = ["nginx", "-p", &prefix, "-e", "stderr", "-c", &file];
         let process = Process::start(self.core, &command, &[], place, &folder.join("log"))?;
@@ -97,7 +107,12 @@ impl Bench {
     }
 
     pub(crate) fn haproxy(&self) -> anyhow::Result<Server> {
-        let (folder, place, file) = self.prepare(include_str!("haproxy.cfg"))?;
+        self.haproxy_by(include_str!("haproxy.cfg"))
+    }
+
+    /// With a configuration.
+    pub(crate) fn haproxy_by(&self, config: &str) -> anyhow::Result<Server> {
+        let (folder, place, file) = self.prepare(config)?;
         let command = ["haproxy", "-db", "-f", &file.to_string_lossy()];
         let process = Process::start(self.core, &command, &[], place, &folder.join("log"))?;
         Ok(Server { name: "HAProxy", place, mark: b"age: ", process })
@@ -124,7 +139,22 @@ impl Bench {
         name: &'static str,
         environment: &[(&str, &str)],
     ) -> anyhow::Result<Server> {
-        let (folder, place, file) = self.prepare(include_str!("../gateway.yaml"))?;
+        self.run(program, include_str!("../gateway.yaml"), name, environment)
+    }
+
+    /// With a configuration.
+    pub(crate) fn addrgate_by(&self, config: &str) -> anyhow::Result<Server> {
+        self.run(&std::env::var("ADDRGATE").context("ADDRGATE")?, config, "addrgate", &[])
+    }
+
+    fn run(
+        &self,
+        program: &str,
+        config: &str,
+        name: &'static str,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Server> {
+        let (folder, place, file) = self.prepare(config)?;
         let [listen, origin] = [place, self.origin.place].map(|place| place.to_string());
         let admin = format!("127.0.0.1:{}", free_port()?);
         let mut all = vec![("LISTEN", &*listen), ("UPSTREAM", &origin), ("ADMIN", &admin), ("ADDRGATE_THREADS", "1")];

@@ -20,9 +20,14 @@ impl Ratios {
     }
 
     pub(crate) fn add(&mut self, server: &Server, (seen, cpu): &(Seen, Duration)) {
+        self.put(server, seen.answers, *cpu, seen.wall);
+    }
+
+    /// So many responses for so much CPU time, within so much time.
+    pub(crate) fn put(&mut self, server: &Server, responses: u64, cpu: Duration, wall: Duration) {
         if let Some(at) = self.names.iter().position(|name| *name == server.name) {
-            self.rates[at].push(seen.answers as f64 / cpu.as_secs_f64());
-            self.busy[at].push(cpu.as_secs_f64() / seen.wall.as_secs_f64());
+            self.rates[at].push(responses as f64 / cpu.as_secs_f64());
+            self.busy[at].push(cpu.as_secs_f64() / wall.as_secs_f64());
         }
     }
 

@@ -29,6 +29,10 @@ use crate::proxy::head;
 use crate::replay::Recipe;
 use crate::shared::{InFlight, Shared};
 
+pub(crate) mod body;
+
+use body::Gone;
+
 /// A connection that comes during a stop comes with a request. Told at once, its client would never send that.
 const FIRST: Duration = Duration::from_secs(1);
 
@@ -105,7 +109,10 @@ impl Door {
             let Arrived { session, verdict, .. } = &mut arrived;
             request.plan.filters.request(&view(session, request), verdict).err()
         };
-        let passed = stop.is_none() && arrived.verdict.waiting.is_none();
+        // What comes in spite of `Content-Length: 0` is an error of the stream, to be heard before the response.
+        let ended = arrived.session.is_body_empty()
+            && !arrived.session.req_header().headers.contains_key(header::CONTENT_LENGTH);
+        let passed = ended && stop.is_none() && arrived.verdict.waiting.is_none();
         match passed.then(|| self.hit(&mut arrived, request)).flatten() {
             Some(response) => self.send(arrived, response, streams),
             None => {
@@ -117,10 +124,6 @@ impl Door {
     /// The response from memory, if the request is plain and there is one that can go out as it is; recorded.
     fn hit(&self, arrived: &mut Arrived, request: &Request<'_>) -> Option<Response<Bytes>> {
         let Arrived { session, verdict, .. } = arrived;
-        // What comes in spite of `Content-Length: 0` is an error of the stream, to be heard before the response.
-        if !session.is_body_empty() || session.req_header().headers.contains_key(header::CONTENT_LENGTH) {
-            return None;
-        }
         let head = view(session, request);
         let hit = hit::find(self.shared.caching.store, &head, request.plan, verdict)?;
         let elapsed = request.started.instant.elapsed();
@@ -140,7 +143,8 @@ impl Door {
         }
     }
 
-    /// What a hit at hand does not serve: tokens of a limit are awaited, then memory is asked once more, then it is Pingora's.
+    /// What a hit at hand does not serve: tokens of a limit are awaited, the body is read, then memory is asked once more, then
+    /// it is Pingora's.
     async fn rest(
         self: Arc<Self>,
         mut arrived: Arrived,
@@ -148,17 +152,33 @@ impl Door {
         peer: Option<IpAddr>,
         plan: Arc<Plan>,
     ) {
-        if stop.is_none() && arrived.verdict.waiting.is_some() {
+        let request = Request { peer, last: false, plan: &plan, started: arrived.started };
+        let waited = stop.is_none() && arrived.verdict.waiting.is_some();
+        if waited {
             stop = plan.filters.settle(&mut arrived.verdict).await.err();
-            let request = Request { peer, last: false, plan: &plan, started: arrived.started };
-            if stop.is_none()
-                && let Some(response) = self.hit(&mut arrived, &request)
-            {
-                return write(arrived, response).await;
+        }
+        let Arrived { session, verdict, .. } = &mut arrived;
+        let mut body = None;
+        if stop.is_none() {
+            match body::read(&self.shared, session, verdict, &request).await {
+                Ok(Ok(read)) => body = read,
+                Ok(Err(refused)) => stop = Some(refused),
+                Err(Gone) => {
+                    let (head, elapsed) = (view(session, &request), request.started.instant.elapsed());
+                    return self.record((head.method, head.path), &request, verdict, (0, 0), elapsed, None);
+                }
             }
         }
+        let looks = body.as_ref().map_or(waited, |body| body.keyed || !body.goes_on);
+        if stop.is_none()
+            && looks
+            && let Some(response) = self.hit(&mut arrived, &request)
+        {
+            return write(arrived, response).await;
+        }
         let Arrived { mut session, verdict, started, in_flight } = arrived;
-        let carried = Carried { verdict, stop, plan, started: started.instant, last: false, date: None, fetch: None };
+        let started = started.instant;
+        let carried = Carried { verdict, stop, plan, started, body, last: false, date: None, fetch: None };
         let handed: Handed = Arc::new(Mutex::new(Some(carried)));
         session.req_header_mut().extensions_mut().insert(handed);
         // The session's own context counts from here.
