@@ -13,23 +13,59 @@ use addrgate_filters::http::cache_status::Forward;
 use addrgate_filters::http::meta::Stamp;
 use addrgate_filters::reply::Cause;
 use addrgate_filters::request_body::Inflate;
+use addrgate_filters::route::Route;
 use addrgate_filters::traffic::Answered;
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Stop, http::head::Head};
 use bytes::Bytes;
 use http::HeaderMap;
+use pingora::{Error, ErrorType};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::config::Plan;
-use crate::door::DateSlot;
+use crate::date::DateSlot;
 use crate::fetch::{Facts, Fetch};
 use crate::invalidation::Clock;
-use crate::proxy::Shadow;
 use crate::shared::{InFlight, Shared};
 use crate::store::{Brought, Fill, Filled, Given, Held};
 use crate::telemetry::{CacheOutcome, CallOutcome, Line, METRICS};
-use crate::upstream::{Call, Decoder};
+use crate::upstream::{Call, Decoder, Shadow};
+
+/// What a request that is handed over brings along, so that nothing is decided twice.
+pub(crate) struct Carried {
+    /// What the filters found.
+    pub(crate) verdict: Verdict,
+    /// How they ended it, if they did.
+    pub(crate) stop: Option<Stop>,
+    /// The plan it was judged by.
+    pub(crate) plan: Arc<Plan>,
+    /// When its head was complete.
+    pub(crate) started: Instant,
+    /// Whether the connection ends with it.
+    pub(crate) last: bool,
+    /// Takes the origin's `Date`; not on HTTP/2.
+    pub(crate) date: Option<Arc<DateSlot>>,
+    /// It is the fetch that others wait for.
+    pub(crate) fetch: Option<Fetch>,
+    /// Its body, where it came by a stream of HTTP/2.
+    pub(crate) body: Option<StreamBody>,
+}
+
+/// What the door hands over with a stream: in the extensions of its request, to be taken once.
+pub(crate) type Handed = Arc<Mutex<Option<Carried>>>;
+
+/// The whole body of a request that came by a stream of HTTP/2.
+pub(crate) struct StreamBody {
+    /// All of it, as it came.
+    pub(crate) bytes: Bytes,
+    /// The route sends it to the upstream, or its key follows from it.
+    pub(crate) goes_on: bool,
+    /// The key follows from it.
+    pub(crate) keyed: bool,
+    /// Room for it, and for what it inflates to.
+    pub(crate) memory: Option<OwnedSemaphorePermit>,
+}
 
 /// One request.
 pub(crate) struct Context {
@@ -215,6 +251,26 @@ impl Context {
         // A little more than the log will tell, so that it can say that there was more.
         let path = &head.path[..head.path.floor_char_boundary(300)];
         self.seen = Seen { method: head.method.to_owned(), path: path.to_owned(), peer: head.peer };
+    }
+
+    /// Begins with what the door found.
+    pub(crate) fn begin(&mut self, carried: Carried) {
+        let Carried { verdict, stop, plan, started, last, date, fetch, body } = carried;
+        if fetch.is_some() {
+            (self.fetch, self.begun, self.in_flight) = (fetch, started, None);
+        }
+        (self.verdict, self.stop, self.plan) = (verdict, stop, plan);
+        (self.started, self.last, self.date) = (started, last, date);
+        if let Some(body) = body {
+            (self.memory, self.body_dropped) = (body.memory, !body.goes_on);
+            self.whole_body = Some(body.bytes).filter(|_| !body.keyed);
+        }
+    }
+
+    /// Its route, which every request has that goes to an upstream.
+    pub(crate) fn route(&self) -> pingora::Result<Arc<Route>> {
+        let without = || Error::explain(ErrorType::InternalError, "a request without a route");
+        self.verdict.route.clone().ok_or_else(without)
     }
 
     /// The other end of the connection.

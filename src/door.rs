@@ -24,11 +24,10 @@ use pingora::server::ShutdownWatch;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::config::{Limits, Plan};
-use crate::context::record;
-use crate::fetch::Fetch;
+use crate::config::Limits;
+use crate::context::{Carried, record};
 use crate::proxy::Gateway;
-use crate::replay::Recipe;
+use crate::recipe::Recipe;
 use crate::shared::Shared;
 use crate::telemetry::{CacheOutcome, Line, METRICS};
 use crate::tls::Tls;
@@ -39,10 +38,9 @@ mod body;
 mod canonical;
 mod chunks;
 mod conn;
-mod date;
 mod head;
 mod hit;
-pub(crate) mod http2;
+mod http2;
 mod known;
 mod line;
 mod parse;
@@ -52,7 +50,6 @@ mod write;
 
 use admit::Admitted;
 use body::{Body, asks};
-pub(crate) use date::DateSlot;
 use hit::Hit;
 use parse::{FIELDS, Request, parse};
 use visit::{Arrived, Visit};
@@ -66,26 +63,6 @@ pub(crate) struct Door {
     /// Ports on which connections begin with the PROXY protocol.
     proxied: Vec<u16>,
     room: usize,
-}
-
-/// What a request that is handed over brings along, so that nothing is decided twice.
-pub(crate) struct Carried {
-    /// What the filters found.
-    pub(crate) verdict: Verdict,
-    /// How they ended it, if they did.
-    pub(crate) stop: Option<Stop>,
-    /// The plan it was judged by.
-    pub(crate) plan: Arc<Plan>,
-    /// When its head was complete.
-    pub(crate) started: Instant,
-    /// Whether the connection ends with it.
-    pub(crate) last: bool,
-    /// Takes the origin's `Date`; not on HTTP/2.
-    pub(crate) date: Option<Arc<DateSlot>>,
-    /// It is the fetch that others wait for.
-    pub(crate) fetch: Option<Fetch>,
-    /// Its body, where it came by a stream of HTTP/2.
-    pub(crate) body: Option<http2::body::Body>,
 }
 
 /// What becomes of a request once its head, or its body, is there.

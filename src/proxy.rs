@@ -3,14 +3,11 @@
 //! A request that the door could not serve comes with its verdict. Then the cache, and only for what it does not have the
 //! upstream.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use addrgate_filters::http::head::{Head, Headers};
 use addrgate_filters::reply::{Cause, Code};
-use addrgate_filters::route::Route;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -24,14 +21,12 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
-use crate::context::Context;
-use crate::door::Carried;
-use crate::door::http2::Handed;
+use crate::context::{Context, Handed};
 use crate::edit::edit;
 use crate::shared::Shared;
 use crate::store::Filled;
 use crate::telemetry::CacheOutcome;
-use crate::upstream::{answer, location, request, single};
+use crate::upstream::{Shadow, answer, location, request, single};
 
 mod body;
 mod brought;
@@ -39,20 +34,18 @@ mod cache;
 mod compression;
 mod downstream;
 mod forward;
+mod head;
 mod meta;
 mod own;
 mod respond;
-mod shadow;
 mod status;
 mod wait;
 
 pub(crate) use compression::{best, is_small};
-use forward::Denied;
+use forward::{Denied, REFUSED, TURNED};
+pub(crate) use head::head;
+use head::head_of;
 pub(crate) use respond::{Own, fields as common_fields};
-pub(crate) use shadow::Shadow;
-
-/// Ends a phase after the cause was put into the context; `fail_to_proxy` writes the answer.
-const REFUSED: ErrorType = ErrorType::new("Refused");
 
 /// Bytes a second below which a body counts as stuck once the route's time is over. Who reads more slowly holds the
 /// upstream up, and large bodies take their time.
@@ -60,9 +53,6 @@ const SLOWEST: u64 = 32 << 10;
 
 /// Who asks for more parts in one request gets the whole.
 const MAX_PARTS: usize = 200;
-
-/// Ends a try whose answer is given up for the fallback's.
-const TURNED: ErrorType = ErrorType::new("Turned");
 
 /// The proxy.
 pub(crate) struct Gateway(pub(crate) Arc<Shared>);
@@ -84,7 +74,7 @@ impl ProxyHttp for Gateway {
     /// An HTTP/1 connection that the door hands over brings the verdict.
     fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Self::CTX, carried: Box<dyn std::any::Any + Send + Sync>) {
         if let Ok(carried) = carried.downcast() {
-            begin(ctx, *carried);
+            ctx.begin(*carried);
         }
     }
 
@@ -92,7 +82,7 @@ impl ProxyHttp for Gateway {
         // A stream of HTTP/2 brings it in the request.
         let handed = session.req_header_mut().extensions_mut().remove::<Handed>();
         if let Some(carried) = handed.and_then(|handed| handed.lock().ok()?.take()) {
-            begin(ctx, carried);
+            ctx.begin(carried);
         }
         respond::connection_bounds(session, ctx);
         compression::prepare(session, &ctx.plan.file.compression);
@@ -223,7 +213,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         ctx.sent = true;
-        let route = route_of(ctx)?;
+        let route = ctx.route()?;
         let plan = Arc::clone(&ctx.plan);
         let host = plan.pool_of(&ctx.verdict).map_or("", |pool| pool.host());
         let head = head_of(session);
@@ -237,7 +227,11 @@ impl ProxyHttp for Gateway {
         cache::ask_for_part(session, ctx, upstream_request)?;
         ctx.conditional = request::is_conditional(upstream_request);
         request::tell_effects(upstream_request, plan.filters.degrade.effects())?;
-        shadow::begin(ctx, upstream_request, &route);
+        let copied = ctx.verdict.shadow.as_deref().filter(|_| ctx.verdict.upstream.is_none());
+        ctx.shadow = copied.and_then(|name| plan.pool_named(name)).map(|pool| {
+            let body = ctx.verdict.body.clone().unwrap_or_default();
+            Box::new(Shadow::new(pool, &route, upstream_request.clone(), body))
+        });
         Ok(())
     }
 
@@ -261,7 +255,7 @@ impl ProxyHttp for Gateway {
         if upstream_response.status.is_informational() && upstream_response.status != StatusCode::SWITCHING_PROTOCOLS {
             return forward::interim(session, ctx, upstream_response).await;
         }
-        let route = route_of(ctx)?;
+        let route = ctx.route()?;
         let unasked = upstream_response.status == StatusCode::NOT_MODIFIED && !ctx.conditional;
         let single = edit(upstream_response, single::make_single)?;
         let judged = match unasked {
@@ -461,39 +455,4 @@ impl ProxyHttp for Gateway {
         let status = session.response_written().map_or(0, |answer| answer.status.as_u16());
         ctx.finish(status, u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX));
     }
-}
-
-/// A request begins with what the door found.
-fn begin(ctx: &mut Context, carried: Carried) {
-    let Carried { verdict, stop, plan, started, last, date, fetch, body } = carried;
-    if fetch.is_some() {
-        (ctx.fetch, ctx.begun, ctx.in_flight) = (fetch, started, None);
-    }
-    (ctx.verdict, ctx.stop, ctx.plan) = (verdict, stop, plan);
-    (ctx.started, ctx.last, ctx.date) = (started, last, date);
-    if let Some(body) = body {
-        (ctx.memory, ctx.body_dropped) = (body.memory, !body.goes_on);
-        ctx.whole_body = Some(body.bytes).filter(|_| !body.keyed);
-    }
-}
-
-/// The borrowed view of a request that the filters judge.
-pub(crate) fn head(request: &RequestHeader, peer: Option<IpAddr>) -> Head<'_> {
-    let target = std::str::from_utf8(request.raw_path()).unwrap_or("");
-    let mut head = Head::new(request.method.as_str(), target, Headers::Map(&request.headers));
-    (head.version, head.peer) = (request.version, peer);
-    if head.authority.is_none() {
-        head.authority = request.uri.authority().map(http::uri::Authority::as_str);
-        head.scheme = request.uri.scheme_str();
-    }
-    head
-}
-
-fn head_of(session: &Session) -> Head<'_> {
-    let peer = session.client_addr().and_then(|addr| addr.as_inet()).map(std::net::SocketAddr::ip);
-    head(session.req_header(), peer)
-}
-
-fn route_of(ctx: &Context) -> Result<Arc<Route>> {
-    ctx.verdict.route.clone().ok_or_else(|| Error::explain(ErrorType::InternalError, "a request without a route"))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use pingora::apps::HttpServerOptions;
+use pingora::apps::{HttpServerApp as _, HttpServerOptions};
 use pingora::listeners::ListenerConfig;
 use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::HttpProxy;
@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
 use crate::admin;
+use crate::checks::Checks;
 use crate::config::reload::Reload;
 use crate::config::{Plan, Shutdown};
 use crate::door::Door;
@@ -29,7 +30,6 @@ use crate::shared::Shared;
 use crate::shutdown::{Caught, Signals, Stage, drained};
 use crate::telemetry::{AccessLog, METRICS, ProcessLog};
 use crate::tls::Tls;
-use crate::upstream::Checks;
 use crate::warm::Warmer;
 
 /// Runs until it is told to stop.
@@ -73,7 +73,11 @@ pub(crate) fn run(plan: Plan, path: &Path, upgrade: bool) -> anyhow::Result<()> 
     proxy.handle_init_modules();
     proxy.server_options = Some(server_options());
     let proxy = Arc::new(proxy);
-    shared.replays.connect(Arc::clone(&proxy));
+    let (through, running) = (Arc::clone(&proxy), watch::channel(false).1);
+    shared.dispatch.connect(Box::new(move |session| {
+        let (proxy, running) = (Arc::clone(&through), running.clone());
+        Box::pin(async move { drop(proxy.process_new_http(session, &running).await) })
+    }));
     let proxied = settings.proxy_protocol.iter().filter_map(|address| address.rsplit_once(':')?.1.parse().ok());
     let tls =
         settings.tls.as_ref().map(|tls| Tls::new(&shared, tls.http2)).transpose().context("TLS can't be set up")?;

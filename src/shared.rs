@@ -13,14 +13,15 @@ use tokio::time::Instant;
 use crate::caching::Caching;
 use crate::config::{File, Plan};
 use crate::connections::Connections;
+use crate::dispatch::Dispatch;
 use crate::invalidation::Invalidation;
 use crate::polls::Polls;
+use crate::popular::Popular;
+use crate::progress::Progress;
 use crate::redis::Redis;
-use crate::replay::Replays;
 use crate::services::Services;
 use crate::store::Writer;
 use crate::telemetry::{AccessLog, METRICS, Recent};
-use crate::warm::{Popular, Progress};
 
 /// A connection on which nothing has been asked for so long is idle: its client is not at work.
 pub(crate) const AT_WORK: Duration = Duration::from_secs(2);
@@ -57,8 +58,8 @@ pub(crate) struct Shared {
     pub(crate) invalidation: Arc<Invalidation>,
     /// Shared by all instances; `None`: this one is alone.
     pub(crate) redis: Option<Arc<Redis>>,
-    /// Requests of our own.
-    pub(crate) replays: Replays,
+    /// Sends requests of the gateway's own.
+    pub(crate) dispatch: Dispatch,
     /// What is asked most.
     pub(crate) popular: Popular,
     /// How far warming is.
@@ -85,7 +86,7 @@ impl Shared {
             caching,
             invalidation,
             redis,
-            replays: Replays::new(),
+            dispatch: Dispatch::new(),
             popular: Popular::new(plan.file.warm.keys),
             warming: Progress::default(),
             plan: ArcSwap::from_pointee(plan),

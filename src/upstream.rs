@@ -18,18 +18,18 @@ mod addresses;
 pub(crate) mod answer;
 mod ask;
 mod check;
-mod checks;
 mod decode;
 mod hedge;
 use addresses::Addresses;
 pub(crate) use addresses::{Call, Fault};
 pub(crate) use ask::{LARGEST, connect};
 use check::Check;
-pub(crate) use checks::Checks;
 pub(crate) use decode::Decoder;
 pub(crate) use hedge::Hedge;
+pub(crate) use shadow::Shadow;
 pub(crate) mod location;
 pub(crate) mod request;
+mod shadow;
 pub(crate) mod single;
 
 /// Has `peer` take a new connection, apart from those that are kept, and keeps it no longer than its request. Each has a
@@ -166,6 +166,16 @@ impl Pool {
         options.alpn = ALPN::H1;
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         Box::new(peer)
+    }
+
+    /// Checks the addresses at the configured interval, for ever.
+    pub(crate) async fn keep_checking(&self) {
+        let mut turn = tokio::time::interval(self.config.health.interval.0);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            turn.tick().await;
+            self.check().await;
+        }
     }
 
     /// Resolves the names and checks the addresses, once. A name server that hangs holds no check up.

@@ -28,18 +28,15 @@ use pingora::services::background::BackgroundService;
 use rand::seq::SliceRandom;
 use tokio::time::{interval, sleep};
 
-use crate::replay::Recipe;
+use crate::recipe::Recipe;
+use crate::replay;
 use crate::shared::Shared;
 use crate::telemetry::METRICS;
 
 mod config;
-mod popular;
-mod progress;
 mod shared;
 
 pub(crate) use config::{Config, Target, text};
-pub(crate) use popular::Popular;
-pub(crate) use progress::Progress;
 
 impl Target {
     /// The request, as far as the configuration caches it; else the reason, in a sentence.
@@ -147,7 +144,7 @@ async fn ask(shared: &Arc<Shared>, recipes: Vec<Recipe>, why: &'static str) {
     // What stops is not held up.
     let recipes = recipes.into_iter().take_while(|_| shared.is_ready());
     let asked = futures::stream::iter(recipes).map(async |recipe| {
-        let well = shared.replays.ask(shared, &recipe, None).await.is_some_and(|status| status < 400);
+        let well = replay::ask(shared, &recipe, None).await.is_some_and(|status| status < 400);
         METRICS.warmed.with_label_values(&[if well { "ok" } else { "failed" }]).inc();
         progress.done.fetch_add(1, Ordering::Relaxed);
         progress.failed.fetch_add(usize::from(!well), Ordering::Relaxed);

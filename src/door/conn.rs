@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
-use super::date::DateSlot;
+use crate::date::DateSlot;
 
 /// How much of what follows a request is read while the request is being answered.
 const AHEAD: usize = 16 << 10;

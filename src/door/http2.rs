@@ -23,10 +23,11 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::parse::Request;
-use super::{Carried, Door, hit};
+use super::{Door, hit};
 use crate::config::Plan;
+use crate::context::{Carried, Handed};
 use crate::proxy::head;
-use crate::replay::Recipe;
+use crate::recipe::Recipe;
 use crate::shared::{InFlight, Shared};
 
 pub(crate) mod body;
@@ -38,9 +39,6 @@ const FIRST: Duration = Duration::from_secs(1);
 
 /// Requests without a sound head that a connection may bring.
 const MALFORMED: usize = 32;
-
-/// What the door hands over with a stream: in the extensions of its request, to be taken once.
-pub(crate) type Handed = Arc<Mutex<Option<Carried>>>;
 
 /// A request that came by a stream, and what is known of it.
 struct Arrived {

@@ -17,11 +17,11 @@ use tokio::time::{Instant, timeout};
 use super::body::Body;
 use super::chunks::Chunks;
 use super::conn::Conn;
-use super::date::DateSlot;
 use super::head::{Scan, Scanner, is_preface};
 use super::line::{Escaped, foreign};
 use super::spare::{self, ROOMY};
 use crate::config::Limits;
+use crate::date::DateSlot;
 use crate::shared::AT_WORK;
 
 /// What came next on a connection.

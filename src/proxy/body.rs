@@ -1,7 +1,5 @@
 //! Request bodies on their way to the upstream.
 
-use std::time::Duration;
-
 use addrgate_filters::reply::Cause;
 use addrgate_filters::request_body::{Inflate, most, taken, too_large};
 use addrgate_filters::route::{Kind, Route};
@@ -103,19 +101,4 @@ fn inflated(inflate: &mut Inflate, piece: Option<&Bytes>, is_last: bool) -> std:
         out.append(&mut inflate.end()?);
     }
     Ok(out)
-}
-
-/// Reads on for a moment after a refusal, so that the client gets the answer rather than a reset connection.
-pub(super) async fn linger(session: &mut Session) {
-    const MOST: usize = 1 << 20;
-    let rest = async {
-        let mut read = 0;
-        while let Ok(Some(piece)) = session.read_request_body().await {
-            read += piece.len();
-            if read > MOST {
-                return;
-            }
-        }
-    };
-    let _enough = tokio::time::timeout(Duration::from_secs(1), rest).await;
 }

@@ -27,10 +27,12 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::forward::{answered, is_at_fallback};
+use super::head::head_of;
 use super::wait::{self, Refused};
 use crate::context::Context;
 use crate::invalidation::{Name, Purge, Target};
-use crate::replay::{Recipe, Replays};
+use crate::recipe::Recipe;
+use crate::replay;
 use crate::store::{Entry, Given, Id, Kept, MAX_NAMES, Request, View, cache_key, names};
 use crate::telemetry::METRICS;
 use crate::upstream::answer::length;
@@ -227,7 +229,7 @@ pub(super) fn store(session: &Session, answer: &ResponseHeader, ctx: &mut Contex
         ctx.cached.terms = Some(storable.terms());
         return Ok(unkept);
     }
-    let key = common(&caching.key, &super::head_of(session), &ctx.verdict);
+    let key = common(&caching.key, &head_of(session), &ctx.verdict);
     // What the upstream did not see made no difference: selecting by it would keep the same answer once for each value.
     let vary: Option<Arc<[_]>> = match &storable.vary {
         Vary::Fields(names) => Some(names.iter().filter(|name| selects(&route, name)).cloned().collect()),
@@ -355,7 +357,7 @@ pub(super) fn not_modified(session: &Session, answer: &ResponseHeader) -> bool {
 /// Notes what is asked often.
 fn note(session: &Session, meta: &CacheMeta, ctx: &Context) {
     if let Some(entry) = meta.extensions().get::<Arc<Entry>>().filter(|_| !ctx.verdict.background) {
-        let recipe = |vary: &[_]| Recipe::of(&super::head_of(session), &ctx.verdict, vary);
+        let recipe = |vary: &[_]| Recipe::of(&head_of(session), &ctx.verdict, vary);
         ctx.shared.popular.used(entry, &ctx.verdict, recipe);
     }
 }
@@ -365,8 +367,8 @@ fn refresh(session: &Session, kept: &Kept, meta: &CacheMeta, ctx: &Context) {
     let Some(key) = ctx.verdict.key else { return };
     let Some(lead) = ctx.shared.caching.coalesce.lead(Id { key, variance: meta.variance() }) else { return };
     METRICS.cache_refreshes.inc();
-    let recipe = Recipe::of(&super::head_of(session), &ctx.verdict, kept.vary.as_deref().unwrap_or_default());
-    Replays::refresh(&ctx.shared, recipe, lead);
+    let recipe = Recipe::of(&head_of(session), &ctx.verdict, kept.vary.as_deref().unwrap_or_default());
+    replay::refresh(&ctx.shared, recipe, lead);
 }
 
 /// Whether a stale answer goes out because the upstream failed; Pingora has looked at its window. While it is refreshed
@@ -405,7 +407,7 @@ pub(super) fn invalidate(session: &Session, answer: &ResponseHeader, ctx: &Conte
     if reads || !invalidation::applies(method, answer.status.as_u16()) {
         return;
     }
-    let head = super::head_of(session);
+    let head = head_of(session);
     let authority = head.host().and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
     let own = std::iter::once(ctx.verdict.target.clone());
     for target in own.chain(invalidation::also(&answer.headers, authority, &ctx.verdict.target)) {

@@ -14,12 +14,19 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
-use super::{REFUSED, respond, route_of};
+use super::head::head_of;
+use super::respond;
 use crate::context::Context;
 use crate::edit::set;
 use crate::fetch::Fetch;
 use crate::telemetry::{CallOutcome, METRICS};
 use crate::upstream::{Decoder, Fault, Hedge, answer, connect_apart};
+
+/// Ends a phase after the cause was put into the context; `fail_to_proxy` writes the answer.
+pub(super) const REFUSED: ErrorType = ErrorType::new("Refused");
+
+/// Ends a try whose answer is given up for the fallback's.
+pub(super) const TURNED: ErrorType = ErrorType::new("Turned");
 
 /// Why a request gets no place.
 pub(super) enum Denied {
@@ -31,7 +38,7 @@ pub(super) enum Denied {
 
 /// Degradation, breaker and queue, in turn. Where the primary's breaker refuses, a route's fallback is asked instead.
 pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<(), Denied> {
-    let route = route_of(ctx).map_err(Denied::Gone)?;
+    let route = ctx.route().map_err(Denied::Gone)?;
     let plan = Arc::clone(&ctx.plan);
     let deadline = ctx.begun + route.config.timeout.0;
     ctx.verdict.deadline = Some(deadline);
@@ -317,7 +324,7 @@ fn is_replayable(session: &Session, ctx: &Context) -> bool {
 
 /// After a failure of the primary: whether the fallback is asked instead, while there is time.
 pub(super) fn to_fallback(session: &Session, ctx: &mut Context) -> bool {
-    let Ok(route) = route_of(ctx) else { return false };
+    let Ok(route) = ctx.route() else { return false };
     let may = is_replayable(session, ctx) && left(ctx) > Duration::ZERO;
     let turns = may && turn_to_fallback(ctx, &route);
     if turns {
@@ -345,7 +352,7 @@ fn pool_name(ctx: &Context) -> &str {
 
 /// Whether the client's connection is encrypted: as a proxy says that is trusted, where TLS ended before us.
 pub(super) fn is_over_tls(session: &Session, ctx: &Context) -> bool {
-    let told = super::head_of(session).headers.text("x-forwarded-proto");
+    let told = head_of(session).headers.text("x-forwarded-proto");
     match told.filter(|_| ctx.is_from_trusted()) {
         Some("https") => true,
         Some("http") => false,

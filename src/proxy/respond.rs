@@ -15,7 +15,8 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::{body, head_of, own};
+use super::head::head_of;
+use super::own;
 use crate::coalesce::Failure;
 use crate::context::Context;
 use crate::edit::{add, edit, set};
@@ -70,9 +71,24 @@ async fn write(session: &mut Session, ctx: &mut Context, reply: &Reply) -> Resul
     session.as_downstream_mut().finish_body().await?;
     // Over HTTP/2 the stream would be reset, which may overtake the response.
     if !session.is_body_done() {
-        body::linger(session).await;
+        linger(session).await;
     }
     Ok(())
+}
+
+/// Reads on for a moment after a refusal, so that the client gets the answer rather than a reset connection.
+async fn linger(session: &mut Session) {
+    const MOST: usize = 1 << 20;
+    let rest = async {
+        let mut read = 0;
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            read += piece.len();
+            if read > MOST {
+                return;
+            }
+        }
+    };
+    let _enough = tokio::time::timeout(Duration::from_secs(1), rest).await;
 }
 
 /// Pingora would keep connections for ever and let clients choose how long; both are set on every request.

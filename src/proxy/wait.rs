@@ -17,11 +17,12 @@ use pingora::proxy::Session;
 use tokio::time::{Instant, timeout_at};
 
 use super::forward::gone;
-use super::{head_of, respond};
+use super::head::head_of;
+use super::respond;
 use crate::coalesce::{End, Failure, Filling, Lead, Turn};
 use crate::context::Context;
 use crate::fetch::{Causer, Fetch, Fetched};
-use crate::replay::Replays;
+use crate::replay;
 use crate::store::{Entry, Filled, Given, Held, Id, Tier};
 use crate::upstream::answer::{closed, upstream_timeout};
 
@@ -164,7 +165,7 @@ async fn lead_for_all(
     let (cause, mut awaited) = Causer::new();
     let mut told = lead.wait();
     let host = head_of(session).host().unwrap_or_default().to_vec();
-    Replays::fetch(ctx, route, session.req_header(), &host, Fetch::new(lead, Some(cause), looked));
+    replay::fetch(ctx, route, session.req_header(), &host, Fetch::new(lead, Some(cause), looked));
     let fetched = loop {
         let interim = tokio::select! {
             biased;

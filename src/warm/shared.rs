@@ -11,9 +11,9 @@ use http::{HeaderName, HeaderValue};
 use redis::Script;
 use serde::{Deserialize, Serialize};
 
-use super::popular::Known;
+use crate::popular::Known;
+use crate::recipe::Recipe;
 use crate::redis::Redis;
-use crate::replay::Recipe;
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
 static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));

@@ -9,27 +9,15 @@ use addrgate_filters::{Flow, Stop};
 use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora::protocols::http::v2::server::HttpSession;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::super::parse::Request;
 use super::view;
+use crate::context::StreamBody;
 use crate::shared::Shared;
 
 /// The client has left, or broken the rules of HTTP/2.
 pub(super) struct Gone;
-
-/// A body that is there.
-pub(crate) struct Body {
-    /// All of it, as it came.
-    pub(crate) bytes: Bytes,
-    /// The route sends it to the upstream, or its key follows from it.
-    pub(crate) goes_on: bool,
-    /// The key follows from it.
-    pub(crate) keyed: bool,
-    /// Room for it, and for what it inflates to.
-    pub(crate) memory: Option<OwnedSemaphorePermit>,
-}
 
 /// Reads a stream's body, so that a client that sends slowly holds no place at the upstream, and one that leaves is heard. On
 /// body-keyed routes finds the key. What the route takes no body for is read, and goes nowhere. `None` where there is none.
@@ -38,7 +26,7 @@ pub(super) async fn read(
     session: &mut HttpSession,
     verdict: &mut Verdict,
     request: &Request<'_>,
-) -> Result<Result<Option<Body>, Stop>, Gone> {
+) -> Result<Result<Option<StreamBody>, Stop>, Gone> {
     let Some(route) = verdict.route.clone() else { return Ok(Ok(None)) };
     let announced = session.req_header().headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -78,7 +66,7 @@ pub(super) async fn read(
     if keyed && let Flow::Reply(cause) = request.plan.filters.cache_key.body(&view(session, request), &bytes, verdict) {
         return Ok(Err(Stop::Refused("cache_key", cause)));
     }
-    Ok(Ok(Some(Body { bytes, goes_on, keyed, memory })))
+    Ok(Ok(Some(StreamBody { bytes, goes_on, keyed, memory })))
 }
 
 fn refused(cause: Cause) -> Stop {

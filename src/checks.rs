@@ -19,14 +19,7 @@ impl BackgroundService for Checks {
         loop {
             let mut running = JoinSet::new();
             for pool in self.0.plan().pools.iter().cloned() {
-                running.spawn(async move {
-                    let mut turn = tokio::time::interval(pool.config.health.interval.0);
-                    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-                    loop {
-                        turn.tick().await;
-                        pool.check().await;
-                    }
-                });
+                running.spawn(async move { pool.keep_checking().await });
             }
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },

@@ -7,16 +7,16 @@ use addrgate_filters::cache_key::Key;
 use addrgate_filters::verdict::Verdict;
 use http::HeaderName;
 
-use crate::replay::Recipe;
+use crate::recipe::Recipe;
 use crate::store::{Entry, NOTED};
 
 /// A request and how much it is asked.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub(super) recipe: Recipe,
-    pub(super) uses: f64,
+pub(crate) struct Known {
+    pub(crate) recipe: Recipe,
+    pub(crate) uses: f64,
     /// Its answers are one client's own, so that nobody else can ask for them.
-    pub(super) own: bool,
+    pub(crate) own: bool,
 }
 
 /// See the module.
@@ -33,7 +33,7 @@ impl Popular {
     }
 
     /// How many at most.
-    pub(super) fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         self.most
     }
 
@@ -72,7 +72,7 @@ impl Popular {
     }
 
     /// What others know, where it is more than is known here.
-    pub(super) fn take_in(&self, others: Vec<(Key, f64, Recipe)>) {
+    pub(crate) fn take_in(&self, others: Vec<(Key, f64, Recipe)>) {
         let mut known = self.lock();
         for (key, uses, recipe) in others {
             if known.len() < self.most {
@@ -82,7 +82,7 @@ impl Popular {
     }
 
     /// Halves what is known of old uses within some minutes, so that new ones have a chance.
-    pub(super) fn fade(&self) {
+    pub(crate) fn fade(&self) {
         const PART: f64 = 0.99;
         let mut known = self.lock();
         known.values_mut().for_each(|known| known.uses *= PART);
@@ -97,7 +97,7 @@ impl Popular {
     }
 
     /// What other instances may ask for, too.
-    pub(super) fn shareable(&self) -> Vec<(Key, Known)> {
+    pub(crate) fn shareable(&self) -> Vec<(Key, Known)> {
         self.lock().iter().filter(|(_, known)| !known.own).map(|(key, known)| (*key, known.clone())).collect()
     }
 

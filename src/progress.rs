@@ -8,12 +8,13 @@ use tokio::sync::Mutex;
 /// How far warming is. One per process.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    pub(super) running: Mutex<()>,
+    /// Held by the run that is under way.
+    pub(crate) running: Mutex<()>,
     /// Held by the run for the most asked that waits for its turn.
-    pub(super) next: Mutex<()>,
-    pub(super) total: AtomicUsize,
-    pub(super) done: AtomicUsize,
-    pub(super) failed: AtomicUsize,
+    pub(crate) next: Mutex<()>,
+    pub(crate) total: AtomicUsize,
+    pub(crate) done: AtomicUsize,
+    pub(crate) failed: AtomicUsize,
 }
 
 impl Progress {

@@ -27,12 +27,12 @@ impl DateSlot {
     }
 
     /// Whether no date waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_none()
     }
 
     /// Puts the date into the bytes of a head; nothing happens where no date waits, or these are no head.
-    pub(super) fn apply(&self, bytes: &mut [u8]) {
+    pub(crate) fn apply(&self, bytes: &mut [u8]) {
         let mut slot = self.lock();
         let Some(date) = slot.as_ref() else { return };
         let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return };

@@ -12,10 +12,9 @@ use http::header;
 use pingora::http::{RequestHeader, ResponseHeader};
 use tokio::sync::Semaphore;
 
-use crate::context::Context;
+use super::request::keeps_host;
+use super::{LARGEST, Pool};
 use crate::telemetry::METRICS;
-use crate::upstream::request::keeps_host;
-use crate::upstream::{LARGEST, Pool};
 
 /// Copies on their way at a time.
 static PLACES: Semaphore = Semaphore::const_new(32);
@@ -31,45 +30,34 @@ pub(crate) struct Shadow {
     answer: BytesMut,
 }
 
-/// Keeps the request as the upstream gets it, where it is to be copied.
-pub(super) fn begin(ctx: &mut Context, request: &RequestHeader, route: &Arc<Route>) {
-    let wanted = ctx.verdict.shadow.as_deref().filter(|_| ctx.verdict.upstream.is_none());
-    ctx.shadow = wanted.and_then(|name| ctx.plan.pool_named(name)).map(|pool| {
-        let mut request = request.clone();
-        // The copy is answered in full, whatever is kept here.
+impl Shadow {
+    /// Of a request as the upstream gets it.
+    pub(crate) fn new(pool: &Arc<Pool>, route: &Arc<Route>, mut request: RequestHeader, body: Bytes) -> Self {
+        // The copy is answered in full, whatever is stored here.
         request.remove_header(&header::IF_NONE_MATCH);
         request.remove_header(&header::IF_MODIFIED_SINCE);
         if !keeps_host(route) {
             // Its own, which the one who asks puts in.
             request.remove_header(&header::HOST);
         }
-        let body = ctx.verdict.body.clone().unwrap_or_default();
-        Box::new(Shadow {
-            pool: Arc::clone(pool),
-            route: Arc::clone(route),
-            request,
-            body,
-            status: None,
-            answer: BytesMut::new(),
-        })
-    });
-}
+        let (pool, route) = (Arc::clone(pool), Arc::clone(route));
+        Self { pool, route, request, body, status: None, answer: BytesMut::new() }
+    }
 
-impl Shadow {
     /// The head of the route's own answer.
-    pub(super) fn head(&mut self, answer: &ResponseHeader) {
+    pub(crate) fn head(&mut self, answer: &ResponseHeader) {
         self.status = Some(answer.status.as_u16());
     }
 
     /// A piece of its body.
-    pub(super) fn piece(&mut self, piece: &Bytes) {
+    pub(crate) fn piece(&mut self, piece: &Bytes) {
         // One byte too many tells that it was too large.
         let room = (LARGEST + 1).saturating_sub(self.answer.len());
         self.answer.extend_from_slice(&piece[..piece.len().min(room)]);
     }
 
     /// The client has its answer: sends the copy and compares, behind the reply.
-    pub(super) fn send(self) {
+    pub(crate) fn send(self) {
         let count = |route: &Route, outcome| METRICS.shadows.with_label_values(&[route.name(), outcome]).inc();
         let Some(status) = self.status.filter(|status| *status != 304 && self.answer.len() <= LARGEST) else {
             return count(&self.route, "skipped");
