@@ -133,7 +133,7 @@ impl Door {
                     return None;
                 }
                 Arrived::Http2 => {
-                    let stream = visit.lend(Vec::new(), 0, usize::MAX, plan.file.limits.write_time.0)?;
+                    let stream = visit.lend_all(plan.file.limits.write_time.0)?;
                     self.http2(stream, peer).await;
                     return None;
                 }

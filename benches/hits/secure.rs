@@ -54,7 +54,7 @@ pub(crate) fn secure(bench: &Bench, rounds: usize, slice: Duration) -> anyhow::R
     let haproxy = include_str!("haproxy.cfg")
         .replace("bind {LISTEN}", &format!("bind {{LISTEN}} ssl crt {both} alpn h2,http/1.1"));
     let addrgate = include_str!("../gateway.yaml")
-        .replace("server:\n", &format!("server:\n  tls: {{ certificate: {certificate}, key: {key} }}\n"));
+        .replace("server:\n", &format!("server:\n  tls: {{ certificate_file: {certificate}, key_file: {key} }}\n"));
     let servers = [bench.nginx_by(&nginx, "nginx")?, bench.haproxy_by(&haproxy)?, bench.addrgate_by(&addrgate)?];
     let mut kept = true;
     for Protocol { name, arguments, bars } in PROTOCOLS {

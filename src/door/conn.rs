@@ -60,6 +60,9 @@ pub(super) struct Conn {
     pub(super) date: Arc<DateSlot>,
     /// What Pingora has written and not yet flushed: head and body go out in one piece.
     held: BytesMut,
+    /// Whether a flush waits for the task's next turn, as over HTTP/2, and whether one does now.
+    defers: bool,
+    deferred: bool,
     /// Whether the response is under way.
     answering: bool,
     /// Bytes of [`BEGINNING`] that were sent before that, and when the next one is.
@@ -83,6 +86,8 @@ impl Conn {
             lent: 0,
             date: Arc::default(),
             held: BytesMut::new(),
+            defers: false,
+            deferred: false,
             answering: false,
             probes: 0,
             next_probe: Alarm::default(),
@@ -97,6 +102,13 @@ impl Conn {
     pub(super) fn lend(&mut self, front: Vec<u8>, bytes: usize, write_time: Duration) {
         (self.front, self.front_read, self.lent, self.write_time) = (front, 0, bytes, write_time);
         (self.answering, self.probes) = (false, 0);
+    }
+
+    /// Lets an HTTP/2 session have all there will ever be. It flushes after each frame, which would cost each a record of TLS and
+    /// a packet: what it writes in one turn of its task goes out together, at the beginning of the next one.
+    pub(super) fn lend_all(&mut self, write_time: Duration) {
+        self.lend(Vec::new(), usize::MAX, write_time);
+        self.defers = true;
     }
 
     /// The loan is over.
@@ -151,6 +163,12 @@ impl Conn {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends what is held here and below.
+    fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(cx))?;
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
     /// Nothing is left to be read: pending until an error tells that the client has left.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.buf.len() < AHEAD {
@@ -193,6 +211,11 @@ impl Conn {
 
 impl AsyncRead for Conn {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.deferred)
+            && let Poll::Ready(Err(error)) = self.poll_all(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         if self.front_read < self.front.len() {
             let n = out.remaining().min(self.front.len() - self.front_read);
             out.put_slice(&self.front[self.front_read..self.front_read + n]);
@@ -233,8 +256,12 @@ impl AsyncWrite for Conn {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_held(cx))?;
-        Pin::new(&mut self.inner).poll_flush(cx)
+        if self.defers && !self.held.is_empty() && !self.stuck {
+            self.deferred = true;
+            cx.waker().wake_by_ref();
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_all(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -317,6 +344,23 @@ mod tests {
         let read = client.read(&mut piece).await.unwrap();
         let text = String::from_utf8_lossy(&piece[..read]);
         assert_eq!(text, "HTTP/1.1 200 OK\r\nDate: Mon, 07 Nov 1994 00:00:00 GMT\r\n\r\nbody");
+    }
+
+    #[tokio::test]
+    async fn over_http2_what_is_written_in_one_turn_goes_out_with_the_next() {
+        let (mut conn, mut client) = pair(1 << 20);
+        conn.lend_all(PATIENCE);
+        for piece in [HEAD, b"body"] {
+            conn.write_all(piece).await.unwrap();
+            conn.flush().await.unwrap();
+        }
+        let mut piece = vec![0; 4096];
+        let read = tokio::time::timeout(Duration::from_millis(10), client.read(&mut piece)).await;
+        assert!(read.is_err(), "the turn is not over");
+        let read = tokio::time::timeout(Duration::from_millis(10), conn.read(&mut piece)).await;
+        assert!(read.is_err(), "nothing comes");
+        let read = client.read(&mut piece).await.unwrap();
+        assert_eq!(piece[..read], [HEAD, b"body"].concat());
     }
 
     #[tokio::test]

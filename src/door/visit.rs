@@ -248,6 +248,13 @@ impl Visit {
         Some(conn)
     }
 
+    /// Lends the connection for good, to an HTTP/2 session.
+    pub(super) fn lend_all(&mut self, write_time: Duration) -> Option<Stream> {
+        let mut conn = self.conn.take()?;
+        conn.lend_all(write_time);
+        Some(conn)
+    }
+
     /// What Pingora gives back after a request; `None` where it is not the connection that was lent.
     pub(super) fn take_back(&mut self, stream: Stream) -> Option<()> {
         let mut conn = stream.into_any().downcast::<Conn>().ok()?;
