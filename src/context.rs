@@ -17,7 +17,6 @@ use addrgate_filters::route::Route;
 use addrgate_filters::traffic::Answered;
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Stop, http::head::Head};
-use bytes::Bytes;
 use http::HeaderMap;
 use pingora::{Error, ErrorType};
 use tokio::sync::OwnedSemaphorePermit;
@@ -55,16 +54,12 @@ pub(crate) struct Carried {
 /// What the door hands over with a stream: in the extensions of its request, to be taken once.
 pub(crate) type Handed = Arc<Mutex<Option<Carried>>>;
 
-/// The whole body of a request that came by a stream of HTTP/2.
+/// What is known of the body of a request that came by a stream of HTTP/2.
 pub(crate) struct StreamBody {
-    /// All of it, as it came.
-    pub(crate) bytes: Bytes,
-    /// The route sends it to the upstream, or its key follows from it.
+    /// The upstream gets it.
     pub(crate) goes_on: bool,
-    /// The key follows from it.
-    pub(crate) keyed: bool,
     /// Room for it, and for what it inflates to.
-    pub(crate) memory: Option<OwnedSemaphorePermit>,
+    pub(crate) memory: OwnedSemaphorePermit,
 }
 
 /// One request.
@@ -102,9 +97,7 @@ pub(crate) struct Context {
     pub(crate) memory: Option<OwnedSemaphorePermit>,
     /// Body bytes read so far.
     pub(crate) body_read: u64,
-    /// All of the body, where Pingora has only the beginning.
-    pub(crate) whole_body: Option<Bytes>,
-    /// Whether that, or the canonical body, was sent in this try.
+    /// Whether the canonical body was sent in this try.
     pub(crate) body_sent: bool,
     /// Whether the body is none for the upstream, although the client announced or sent one.
     pub(crate) body_dropped: bool,
@@ -221,7 +214,6 @@ impl Context {
             stamp: None,
             memory: None,
             body_read: 0,
-            whole_body: None,
             body_sent: false,
             body_dropped: false,
             inflate: None,
@@ -262,8 +254,7 @@ impl Context {
         (self.verdict, self.stop, self.plan) = (verdict, stop, plan);
         (self.started, self.last, self.date) = (started, last, date);
         if let Some(body) = body {
-            (self.memory, self.body_dropped) = (body.memory, !body.goes_on);
-            self.whole_body = Some(body.bytes).filter(|_| !body.keyed);
+            (self.memory, self.body_dropped) = (Some(body.memory), !body.goes_on);
         }
     }
 

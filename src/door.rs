@@ -133,8 +133,7 @@ impl Door {
                     return None;
                 }
                 Arrived::Http2 => {
-                    let stream = visit.lend_all(plan.file.limits.write_time.0)?;
-                    self.http2(stream, peer).await;
+                    self.http2(visit.lend_all(plan.file.limits.write_time.0)?, peer).await;
                     return None;
                 }
                 Arrived::Wrong(cause) => {

@@ -6,6 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -60,9 +61,8 @@ pub(super) struct Conn {
     pub(super) date: Arc<DateSlot>,
     /// What Pingora has written and not yet flushed: head and body go out in one piece.
     held: BytesMut,
-    /// Whether a flush waits for the task's next turn, as over HTTP/2, and whether one does now.
-    defers: bool,
-    deferred: bool,
+    /// Whether flushes wait, as over HTTP/2.
+    turn: Option<Arc<Turn>>,
     /// Whether the response is under way.
     answering: bool,
     /// Bytes of [`BEGINNING`] that were sent before that, and when the next one is.
@@ -72,6 +72,26 @@ pub(super) struct Conn {
     write_time: Duration,
     stuck: bool,
     pub(super) alarm: Alarm,
+}
+
+/// One turn of the task of an HTTP/2 connection, which alone writes to it: as long as it lasts, flushes wait.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    lasts: AtomicBool,
+    owes: AtomicBool,
+}
+
+impl Turn {
+    /// From now on flushes wait.
+    pub(super) fn begin(&self) {
+        self.lasts.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on they don't; whether one has waited, and has to be asked for again.
+    pub(super) fn end(&self) -> bool {
+        self.lasts.store(false, Ordering::Relaxed);
+        self.owes.swap(false, Ordering::Relaxed)
+    }
 }
 
 impl Conn {
@@ -86,8 +106,7 @@ impl Conn {
             lent: 0,
             date: Arc::default(),
             held: BytesMut::new(),
-            defers: false,
-            deferred: false,
+            turn: None,
             answering: false,
             probes: 0,
             next_probe: Alarm::default(),
@@ -105,10 +124,10 @@ impl Conn {
     }
 
     /// Lets an HTTP/2 session have all there will ever be. It flushes after each frame, which would cost each a record of TLS and
-    /// a packet: what it writes in one turn of its task goes out together, at the beginning of the next one.
-    pub(super) fn lend_all(&mut self, write_time: Duration) {
+    /// a packet: what is written in one turn goes out together, at its end.
+    pub(super) fn lend_all(&mut self, write_time: Duration) -> Arc<Turn> {
         self.lend(Vec::new(), usize::MAX, write_time);
-        self.defers = true;
+        Arc::clone(self.turn.insert(Arc::default()))
     }
 
     /// The loan is over.
@@ -163,12 +182,6 @@ impl Conn {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what is held here and below.
-    fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_held(cx))?;
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
     /// Nothing is left to be read: pending until an error tells that the client has left.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.buf.len() < AHEAD {
@@ -211,11 +224,6 @@ impl Conn {
 
 impl AsyncRead for Conn {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if std::mem::take(&mut self.deferred)
-            && let Poll::Ready(Err(error)) = self.poll_all(cx)
-        {
-            return Poll::Ready(Err(error));
-        }
         if self.front_read < self.front.len() {
             let n = out.remaining().min(self.front.len() - self.front_read);
             out.put_slice(&self.front[self.front_read..self.front_read + n]);
@@ -241,7 +249,8 @@ impl AsyncRead for Conn {
 impl AsyncWrite for Conn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if this.held.len() + bytes.len() > HELD {
+        let most = if this.turn.is_some() { 2 * HELD } else { HELD };
+        if this.held.len() + bytes.len() > most {
             ready!(this.poll_held(cx))?;
         }
         if bytes.len() > HELD && this.date.is_empty() && this.answering {
@@ -256,12 +265,15 @@ impl AsyncWrite for Conn {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.defers && !self.held.is_empty() && !self.stuck {
-            self.deferred = true;
-            cx.waker().wake_by_ref();
+        if let Some(turn) = &self.turn
+            && turn.lasts.load(Ordering::Relaxed)
+            && !self.stuck
+        {
+            turn.owes.store(true, Ordering::Relaxed);
             return Poll::Ready(Ok(()));
         }
-        self.poll_all(cx)
+        ready!(self.poll_held(cx))?;
+        Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -347,9 +359,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn over_http2_what_is_written_in_one_turn_goes_out_with_the_next() {
+    async fn over_http2_what_is_written_in_one_turn_goes_out_at_its_end() {
         let (mut conn, mut client) = pair(1 << 20);
-        conn.lend_all(PATIENCE);
+        let turn = conn.lend_all(PATIENCE);
+        turn.begin();
         for piece in [HEAD, b"body"] {
             conn.write_all(piece).await.unwrap();
             conn.flush().await.unwrap();
@@ -357,8 +370,8 @@ mod tests {
         let mut piece = vec![0; 4096];
         let read = tokio::time::timeout(Duration::from_millis(10), client.read(&mut piece)).await;
         assert!(read.is_err(), "the turn is not over");
-        let read = tokio::time::timeout(Duration::from_millis(10), conn.read(&mut piece)).await;
-        assert!(read.is_err(), "nothing comes");
+        assert!(turn.end() && !turn.end(), "it is owed once");
+        conn.flush().await.unwrap();
         let read = client.read(&mut piece).await.unwrap();
         assert_eq!(piece[..read], [HEAD, b"body"].concat());
     }

@@ -1,8 +1,9 @@
 //! HTTP/2 connections: their streams, judged and served like the requests of HTTP/1.
 //!
-//! Frames, windows and field compression are the `h2` crate's, by Pingora's session, which takes what memory does not have.
+//! Frames, windows and field compression are the `h2` crate's. What memory does not have is Pingora's, which reads and writes
+//! the stream as a session of ours ([`session`]).
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -13,15 +14,16 @@ use addrgate_filters::Stop;
 use addrgate_filters::http::head::{Head, Moment};
 use addrgate_filters::verdict::Verdict;
 use bytes::Bytes;
-use http::{Response, header};
+use h2::{Reason, RecvStream};
+use http::Response;
 use pingora::apps::HttpServerApp;
-use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Accept, HttpSession, handshake};
+use pingora::protocols::http::v2::server::handshake;
 use pingora::protocols::{Digest, Stream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::conn::Turn;
 use super::parse::Request;
 use super::{Door, hit};
 use crate::config::Plan;
@@ -30,19 +32,21 @@ use crate::proxy::head;
 use crate::recipe::Recipe;
 use crate::shared::{InFlight, Shared};
 
-pub(crate) mod body;
+mod body;
+mod session;
 
-use body::Gone;
+use body::{Gone, Read};
+use session::StreamSession;
 
 /// A connection that comes during a stop comes with a request. Told at once, its client would never send that.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// Requests without a sound head that a connection may bring.
-const MALFORMED: usize = 32;
+const MALFORMED: u32 = 32;
 
 /// A request that came by a stream, and what is known of it.
 struct Arrived {
-    session: HttpSession,
+    session: StreamSession,
     verdict: Verdict,
     started: Moment,
     in_flight: InFlight<Arc<Shared>>,
@@ -51,7 +55,7 @@ struct Arrived {
 impl Door {
     /// An HTTP/2 connection, to its end. From the beginning of a stop on its client is told to send further requests elsewhere
     /// (GOAWAY, RFC 9113 section 6.8).
-    pub(super) async fn http2(self: &Arc<Self>, stream: Stream, peer: Option<IpAddr>) {
+    pub(super) async fn http2(self: &Arc<Self>, (stream, turn): (Stream, Arc<Turn>), peer: Option<IpAddr>) {
         let digest = Arc::new(Digest {
             ssl_digest: stream.get_ssl_digest(),
             timing_digest: stream.get_timing_digest(),
@@ -80,20 +84,25 @@ impl Door {
                     told = true;
                     continue;
                 }
-                accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
+                accepted = in_turns(&turn, connection.accept()) => accepted,
                 Some(_ended) = streams.join_next() => continue,
                 () = sleep(idle), if streams.is_empty() => return,
             };
-            match accepted {
-                Ok(Some(H2Accept::Session(session))) => {
-                    let in_flight = Shared::enter(Arc::clone(&self.shared));
-                    let (verdict, started) = (Verdict::default(), Moment::now());
-                    let request = Request { peer, last: false, plan: plans.load(), started };
-                    self.stream(Arrived { session, verdict, started, in_flight }, &request, &mut streams);
+            // Else the client has closed the connection, or broken its rules.
+            let Some(Ok((request, respond))) = accepted else { break };
+            let sound = is_sound(&request);
+            let mut session = StreamSession::new(request, respond, &digest);
+            if sound {
+                let in_flight = Shared::enter(Arc::clone(&self.shared));
+                let (verdict, started) = (Verdict::default(), Moment::now());
+                let request = Request { peer, last: false, plan: plans.load(), started };
+                self.stream(Arrived { session, verdict, started, in_flight }, &request, &mut streams);
+            } else {
+                session.reset(Reason::PROTOCOL_ERROR);
+                malformed += 1;
+                if malformed > MALFORMED {
+                    break;
                 }
-                Ok(Some(H2Accept::Rejected)) if malformed < MALFORMED => malformed += 1,
-                // The client has closed the connection, or broken its rules.
-                Ok(Some(H2Accept::Rejected) | None) | Err(_) => break,
             }
         }
         // Each hears of the end by itself.
@@ -102,15 +111,12 @@ impl Door {
 
     /// One request: a hit is written here and now, all else by a task of its own.
     fn stream(self: &Arc<Self>, mut arrived: Arrived, request: &Request<'_>, streams: &mut JoinSet<()>) {
-        arrived.session.set_write_timeout(Some(request.plan.file.limits.write_time.0));
+        arrived.session.write_time = Some(request.plan.file.limits.write_time.0);
         let stop = {
             let Arrived { session, verdict, .. } = &mut arrived;
             request.plan.filters.request(&view(session, request), verdict).err()
         };
-        // What comes in spite of `Content-Length: 0` is an error of the stream, to be heard before the response.
-        let ended = arrived.session.is_body_empty()
-            && !arrived.session.req_header().headers.contains_key(header::CONTENT_LENGTH);
-        let passed = ended && stop.is_none() && arrived.verdict.waiting.is_none();
+        let passed = arrived.session.has_ended() && stop.is_none() && arrived.verdict.waiting.is_none();
         match passed.then(|| self.hit(&mut arrived, request)).flatten() {
             Some(response) => self.send(arrived, response, streams),
             None => {
@@ -156,18 +162,18 @@ impl Door {
             stop = plan.filters.settle(&mut arrived.verdict).await.err();
         }
         let Arrived { session, verdict, .. } = &mut arrived;
-        let mut body = None;
+        let (mut body, mut looks) = (None, waited);
         if stop.is_none() {
             match body::read(&self.shared, session, verdict, &request).await {
-                Ok(Ok(read)) => body = read,
-                Ok(Err(refused)) => stop = Some(refused),
+                Ok(Read::None) => {}
+                Ok(Read::Whole { body: read, looks: may }) => (body, looks) = (Some(read), may),
+                Ok(Read::Refused(refused)) => stop = Some(refused),
                 Err(Gone) => {
                     let (head, elapsed) = (view(session, &request), request.started.instant.elapsed());
                     return self.record((head.method, head.path), &request, verdict, (0, 0), elapsed, None);
                 }
             }
         }
-        let looks = body.as_ref().map_or(waited, |body| body.keyed || !body.goes_on);
         if stop.is_none()
             && looks
             && let Some(response) = self.hit(&mut arrived, &request)
@@ -178,30 +184,45 @@ impl Door {
         let started = started.instant;
         let carried = Carried { verdict, stop, plan, started, body, last: false, date: None, fetch: None };
         let handed: Handed = Arc::new(Mutex::new(Some(carried)));
-        session.req_header_mut().extensions_mut().insert(handed);
+        session.request.extensions_mut().insert(handed);
         // The session's own context counts from here.
         drop(in_flight);
-        let session = ServerSession::new_http2(session);
+        let session = ServerSession::new_custom(Box::new(session));
         // A stream is not used again.
         let _none = self.proxy.process_new_http(session, &self.shared.stop_watch()).await;
     }
 }
 
+/// Whether a target may be passed on: the grammar of `:path` leaves out control characters, and that is not checked before.
+fn is_sound(request: &http::Request<RecvStream>) -> bool {
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    !target.bytes().any(|byte| byte <= b' ' || byte == 0x7f)
+}
+
+/// Has what is written until there is nothing more to do go out in one piece.
+async fn in_turns<T>(turn: &Turn, accepting: impl Future<Output = T>) -> T {
+    let mut accepting = pin!(accepting);
+    poll_fn(|cx| {
+        turn.begin();
+        let accepted = accepting.as_mut().poll(cx);
+        match accepted.is_pending() && turn.end() {
+            true => accepting.as_mut().poll(cx),
+            false => accepted,
+        }
+    })
+    .await
+}
+
 /// The borrowed view of a stream's request that the filters judge.
-fn view<'a>(session: &'a HttpSession, request: &Request<'_>) -> Head<'a> {
-    let head = head(session.req_header(), request.peer);
-    let streams = !session.is_body_empty() && !head.headers.has("content-length");
+fn view<'a>(session: &'a StreamSession, request: &Request<'_>) -> Head<'a> {
+    let head = head(&session.request, request.peer);
+    let streams = !session.has_ended() && !head.headers.has("content-length");
     Head { streams, at: Some(request.started), ..head }
 }
 
 /// Writes a response. A client that has left is told nothing.
 async fn write(arrived: Arrived, response: Response<Bytes>) {
     let Arrived { mut session, in_flight, .. } = arrived;
-    let (parts, body) = response.into_parts();
-    let end = body.is_empty();
-    let written = session.write_response_header(Box::new(ResponseHeader::from(parts)), end);
-    if !end && written.is_ok() {
-        let _gone = session.write_body(body, true).await;
-    }
+    let _gone = session.send(response).await;
     drop(in_flight);
 }

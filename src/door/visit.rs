@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::body::Body;
 use super::chunks::Chunks;
-use super::conn::Conn;
+use super::conn::{Conn, Turn};
 use super::head::{Scan, Scanner, is_preface};
 use super::line::{Escaped, foreign};
 use super::spare::{self, ROOMY};
@@ -249,10 +249,10 @@ impl Visit {
     }
 
     /// Lends the connection for good, to an HTTP/2 session.
-    pub(super) fn lend_all(&mut self, write_time: Duration) -> Option<Stream> {
+    pub(super) fn lend_all(&mut self, write_time: Duration) -> Option<(Stream, Arc<Turn>)> {
         let mut conn = self.conn.take()?;
-        conn.lend_all(write_time);
-        Some(conn)
+        let turn = conn.lend_all(write_time);
+        Some((conn, turn))
     }
 
     /// What Pingora gives back after a request; `None` where it is not the connection that was lent.

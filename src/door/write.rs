@@ -34,7 +34,11 @@ impl Fields for HeaderMap {
             [text] => valid(text),
             parts => HeaderValue::from_str(&parts.concat()).ok(),
         };
-        self.extend(text.map(|text| (parsed(name), text)));
+        self.extend(text.map(|mut text| {
+            // No other response has it: in the table that both ends keep (RFC 7541) it would take another's place.
+            text.set_sensitive(name == "x-request-id" || name == "x-correlation-id");
+            (parsed(name), text)
+        }));
     }
 }
 

@@ -73,9 +73,6 @@ pub(super) fn forward(ctx: &mut Context, method: &str, piece: &mut Option<Bytes>
         *piece = (!std::mem::replace(&mut ctx.body_sent, true)).then(|| canonical.clone());
         return Ok(());
     }
-    if let Some(whole) = &ctx.whole_body {
-        *piece = (!std::mem::replace(&mut ctx.body_sent, true)).then(|| whole.clone());
-    }
     let Some(route) = ctx.verdict.route.clone() else { return Ok(()) };
     ctx.body_read += piece.as_ref().map_or(0, |piece| piece.len() as u64);
     let most = most(&route, method);

@@ -1,17 +1,16 @@
 //! Bodies of streams: bounded, in time, and whole before anything waits for them.
 
-use std::future::poll_fn;
-
 use addrgate_filters::reply::Cause;
 use addrgate_filters::request_body::{most, taken, too_large, too_slow};
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Flow, Stop};
 use bytes::{Bytes, BytesMut};
+use h2::RecvStream;
 use http::header;
-use pingora::protocols::http::v2::server::HttpSession;
 use tokio::time::timeout;
 
 use super::super::parse::Request;
+use super::session::{StreamSession, piece};
 use super::view;
 use crate::context::StreamBody;
 use crate::shared::Shared;
@@ -19,73 +18,61 @@ use crate::shared::Shared;
 /// The client has left, or broken the rules of HTTP/2.
 pub(super) struct Gone;
 
+/// What came of reading a body.
+pub(super) enum Read {
+    /// There is none.
+    None,
+    /// It is there. Whether memory may have the response: the key follows from it, or it goes nowhere.
+    Whole { body: StreamBody, looks: bool },
+    /// It is refused.
+    Refused(Stop),
+}
+
 /// Reads a stream's body, so that a client that sends slowly holds no place at the upstream, and one that leaves is heard. On
-/// body-keyed routes finds the key. What the route takes no body for is read, and goes nowhere. `None` where there is none.
+/// body-keyed routes finds the key. What the route takes no body for is read, and goes nowhere.
 pub(super) async fn read(
     shared: &Shared,
-    session: &mut HttpSession,
+    session: &mut StreamSession,
     verdict: &mut Verdict,
     request: &Request<'_>,
-) -> Result<Result<Option<StreamBody>, Stop>, Gone> {
-    let Some(route) = verdict.route.clone() else { return Ok(Ok(None)) };
-    let announced = session.req_header().headers.get(header::CONTENT_LENGTH);
+) -> Result<Read, Gone> {
+    let Some(route) = verdict.route.clone().filter(|_| !session.has_ended()) else { return Ok(Read::None) };
+    let refused = |cause: Cause| Ok(Read::Refused(Stop::Refused("door", cause)));
+    let announced = session.request.headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let time = request.plan.file.limits.body_time.0;
-    if session.is_body_empty() {
-        if announced.is_none() {
-            return Ok(Ok(None));
-        }
-        // Pingora takes `Content-Length: 0` for the end. What follows all the same is an error of the stream (RFC 9113 section
-        // 8.1.1), to be heard before anybody hears of the request.
-        return match timeout(time, session.read_body_bytes()).await {
-            Ok(Ok(_end)) => Ok(Ok(None)),
-            Ok(Err(_malformed)) => Err(Gone),
-            Err(_elapsed) => Ok(Err(refused(too_slow()))),
-        };
-    }
-    let method = session.req_header().method.clone();
+    let method = session.request.method.clone();
     let (goes_on, most) = (taken(&route, method.as_str()).is_some(), most(&route, method.as_str()));
     let inflated = if verdict.gzip { most } else { 0 };
     let room = usize::try_from(announced.unwrap_or(most).min(most) + inflated).unwrap_or(usize::MAX);
     let memory = match shared.reserve(room) {
-        Ok(permit) => Some(permit),
-        Err(cause) => return Ok(Err(refused(cause))),
+        Ok(permit) => permit,
+        Err(cause) => return refused(cause),
     };
-    session.enable_retry_buffering();
-    let bytes = match timeout(time, pieces(session, most)).await {
-        Ok(bytes) => match bytes? {
-            Some(bytes) => bytes,
-            None => return Ok(Err(refused(too_large(most)))),
-        },
-        Err(_elapsed) => return Ok(Err(refused(too_slow()))),
+    let Ok(bytes) = timeout(request.plan.file.limits.body_time.0, pieces(&mut session.rest, most)).await else {
+        return refused(too_slow());
     };
+    let Some(bytes) = bytes? else { return refused(too_large(most)) };
     // A stream may announce a body, and then end without a byte of it.
     let goes_on = goes_on && !bytes.is_empty();
     let caching = route.config.cache.as_ref();
     let keyed = goes_on && caching.is_some_and(|caching| caching.by_body(method.as_str()));
     if keyed && let Flow::Reply(cause) = request.plan.filters.cache_key.body(&view(session, request), &bytes, verdict) {
-        return Ok(Err(Stop::Refused("cache_key", cause)));
+        return Ok(Read::Refused(Stop::Refused("cache_key", cause)));
     }
-    Ok(Ok(Some(StreamBody { bytes, goes_on, keyed, memory })))
+    if goes_on {
+        session.put_body(bytes);
+    }
+    Ok(Read::Whole { body: StreamBody { goes_on, memory }, looks: keyed || !goes_on })
 }
 
-fn refused(cause: Cause) -> Stop {
-    Stop::Refused("door", cause)
-}
-
-/// All pieces; `None` beyond `most` bytes. Only the first goes into Pingora's retry buffer, which a whole body might overflow:
-/// it is there to have the body asked for, which is then sent from what was read here.
-async fn pieces(session: &mut HttpSession, most: u64) -> Result<Option<Bytes>, Gone> {
+/// All pieces; `None` beyond `most` bytes.
+async fn pieces(rest: &mut RecvStream, most: u64) -> Result<Option<Bytes>, Gone> {
     let mut body = BytesMut::new();
-    loop {
-        let piece = match body.is_empty() {
-            true => session.read_body_bytes().await.map_err(|_| Gone)?,
-            false => poll_fn(|cx| session.poll_read_body_bytes(cx)).await.transpose().map_err(|_| Gone)?,
-        };
-        let Some(piece) = piece else { return Ok(Some(body.freeze())) };
+    while let Some(piece) = piece(rest).await.map_err(|_| Gone)? {
         if (body.len() + piece.len()) as u64 > most {
             return Ok(None);
         }
         body.extend_from_slice(&piece);
     }
+    Ok(Some(body.freeze()))
 }
