@@ -108,7 +108,13 @@ impl Edge {
         };
         let field = seen.host.map(named).transpose()?;
         let target = head.authority.map(|authority| named(authority.as_bytes())).transpose()?;
-        let Some(asked) = target.or(field) else { return Ok(()) };
+        let Some(asked) = target.or(field) else {
+            // HTTP/1.0 need not name any; HTTP/2 names it in either (RFC 9113 section 8.3.1).
+            return match head.version {
+                http::Version::HTTP_10 => Ok(()),
+                _ => Err(wrong("The request names no host: send the field :authority.")),
+            };
+        };
         if !any
             && !self.0.hosts.is_empty()
             && !self.0.hosts.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(asked.host))

@@ -455,3 +455,76 @@ async fn a_hit_has_the_same_fields_and_body_over_both_protocols() {
     }
     gateway.stop(&[]).await;
 }
+
+/// Every refusal has the envelope, and one authority may be written in more than one way (RFC 9110 section 4.2.3).
+#[tokio::test]
+async fn authorities_are_compared_as_such_and_refusals_have_the_envelope() {
+    let origin = telling().await;
+    let both = Both::start(&origin).await;
+    for (name, wire) in both.wires().await {
+        let mut connection = Connection::open(wire).await;
+        let mut stream = 1;
+        for (authority, host, expected) in [
+            (Some("a.example"), None, 200),
+            (Some("A.example"), Some("a.EXAMPLE"), 200),
+            (Some("a.example"), Some("a.example"), 200),
+            (None, Some("a.example"), 200),
+            (Some("a.example"), Some("b.example"), 400),
+            (Some("a.example"), Some("a.example.b"), 400),
+            (Some("user@a.example"), None, 400),
+            (None, None, 400),
+        ] {
+            let mut fields = vec![(":method", "GET"), (":scheme", "http"), (":path", "/authority")];
+            fields.extend(authority.map(|authority| (":authority", authority)));
+            fields.extend(host.map(|host| ("host", host)));
+            connection.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&fields))).await;
+            match connection.end(stream).await {
+                End::Response(status, body) => {
+                    assert_eq!(status, expected, "{name} {authority:?} {host:?} {body}");
+                    assert!(status == 200 || body.contains("\"requestId\""), "{name} {authority:?} {host:?} {body}");
+                }
+                end => panic!("{name} {authority:?} {host:?}: {end:?}"),
+            }
+            stream += 2;
+        }
+    }
+    both.stop().await;
+}
+
+/// What the origin says of its response reaches clients of both protocols: its `Date`, and interim responses.
+#[tokio::test]
+async fn the_date_is_the_origins_and_interim_responses_are_passed_on() {
+    let date = (chrono::Utc::now() - chrono::TimeDelta::seconds(9)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let sent = date.clone();
+    let origin = Origin::start(move |asked| {
+        let date = sent.clone();
+        async move {
+            let early =
+                if asked.target.starts_with("/early") { "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" } else { "" };
+            let fields = "content-length: 2\r\ncache-control: max-age=60";
+            Answer::Raw(format!("{early}HTTP/1.1 200 OK\r\ndate: {date}\r\n{fields}\r\n\r\nok").into_bytes())
+        }
+    })
+    .await;
+    let gateway = Gateway::start(&plain(&origin.place)).await;
+    let http2 = gateway.client.over_http2();
+    for path in ["/dated", "/early"] {
+        for expected in ["MISS", "HIT"] {
+            let reply = http2.get(path).await;
+            assert_eq!((reply.header("x-cache"), reply.header("date")), (expected, &*date), "{path}");
+        }
+    }
+    let mut connection = Connection::open(Box::new(TcpStream::connect(&gateway.place).await.unwrap())).await;
+    let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/early/again")];
+    connection.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields))).await;
+    let mut heads = 0;
+    loop {
+        let (kind, flags, _, _) = connection.next().await.expect("a response");
+        heads += usize::from(kind == HEADERS);
+        if matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 {
+            break;
+        }
+    }
+    assert_eq!(heads, 2, "103 and 200");
+    gateway.stop(&[]).await;
+}
