@@ -38,11 +38,12 @@ impl Breakers {
 #[must_use]
 pub fn cause(refused: &Refused) -> Cause {
     let (reason, message) = match refused.state {
-        State::HalfOpen => {
-            ("breaker_probing", "The service behind was failing; a few requests find out if it is back.")
-        }
-        State::ForcedOpen => ("breaker_forced_open", "The service behind is taken out of use."),
-        _ => ("breaker_open", "The service behind is failing and is not asked for now."),
+        State::HalfOpen => (
+            "breaker_probing",
+            "The upstream service was failing; a few trial requests find out whether it is back. Try again later.",
+        ),
+        State::ForcedOpen => ("breaker_forced_open", "The upstream service was taken out of use by an operator."),
+        _ => ("breaker_open", "The upstream service is failing; no requests are sent to it for now. Try again later."),
     };
     Cause::new(Code::ServiceUnavailable, reason, message).retry_after(refused.retry_after)
 }

@@ -154,7 +154,7 @@ fn may(client: &Client, verdict: &Verdict) -> Result<(), Cause> {
     }
     let here = |networks: &Networks| verdict.address.is_some_and(|address| networks.contain(address));
     if client.addresses.as_ref().is_some_and(|networks| !here(networks)) {
-        let message = "This client may not ask from your address.";
+        let message = "This API key may not be used from your address.";
         return Err(Cause::new(Code::Forbidden, "client_address", message));
     }
     Ok(())

@@ -165,11 +165,11 @@ impl Degrade {
         let (reason, message) = match sheds {
             _ if effects.cache_only => (
                 "degraded_cache_only",
-                "The service is short of capacity: only answers that are kept already are given for now.",
+                "The service is short of capacity: only cached responses are served for now. Try again later.",
             ),
             Some(Sheds::Batch) if effects.no_batch => (
                 "degraded_batch",
-                "The service is short of capacity: batches are refused for now. Come back later, or ask one by one.",
+                "The service is short of capacity: batches are refused for now. Try again later, or send single requests.",
             ),
             Some(Sheds::Analysis) if effects.no_analysis => {
                 ("degraded_analysis", "The service is short of capacity: spatial analysis is refused for now.")

@@ -73,7 +73,11 @@ impl Edge {
             return Err(long_method());
         }
         if !framing::is_token(head.method.as_bytes()) {
-            return Err(Cause::new(Code::InvalidRequest, "method_form", "The method is not one."));
+            return Err(Cause::new(
+                Code::InvalidRequest,
+                "method_form",
+                "The method is not a token (RFC 9110 section 5.6.2).",
+            ));
         }
         let (mut count, mut bytes) = (0, 0);
         let mut seen = Framing::default();
@@ -135,7 +139,7 @@ impl Edge {
 /// The refusal of a method that is longer than any, also for a reader who has not seen its end (RFC 9112 section 3).
 #[must_use]
 pub fn long_method() -> Cause {
-    Cause::new(Code::NotImplemented, "method_length", "No method is that long.").closing()
+    Cause::new(Code::NotImplemented, "method_length", "The method is too long.").closing()
 }
 
 #[cfg(test)]

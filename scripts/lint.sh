@@ -16,6 +16,9 @@ if [ -n "$long" ]; then printf 'longer than 500 lines:\n%s\n' "$long" >&2; exit 
 # No circle of imports among more than two files, no layer that knows what stands above it; see tests/layers/main.rs.
 cargo test --quiet --workspace --test layers
 
+bash scripts/words.sh
+bash scripts/deny.sh
+
 shellcheck -S warning scripts/*.sh .ci/run
 bash scripts/docs.sh check
 "${CARGO_TARGET_DIR:-target}/debug/addrgate" check --config config.yaml

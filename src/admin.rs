@@ -144,7 +144,7 @@ impl Admin {
             ("POST", "/admin/v1/cache/warm") => warm::warm(&self.shared, body),
             ("POST", "/admin/v1/reload") => self.reload().await,
             ("POST", "/admin/v1/drain") => {
-                tracing::info!("drain was asked for");
+                tracing::info!("drain requested");
                 self.shared.drain.notify_one();
                 Ok(Reply::json(200, &json!({"draining": true})))
             }

@@ -314,8 +314,11 @@ mod tests {
 
     /// A reason that is the same for all.
     fn failed() -> End {
-        let cause =
-            Cause::new(addrgate_filters::reply::Code::BadGateway, "upstream_closed", "The service behind broke off.");
+        let cause = Cause::new(
+            addrgate_filters::reply::Code::BadGateway,
+            "upstream_closed",
+            "The upstream service closed the connection before the response was complete.",
+        );
         End::Failed(Arc::new(Failure { by: "upstream", cause }))
     }
 

@@ -55,7 +55,7 @@ impl Display for Facts {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.0 {
             let lines = match value {
-                Value::Bool(yes) => vec![if *yes { "yes, where the answer allows it" } else { "no" }.to_owned()],
+                Value::Bool(yes) => vec![if *yes { "yes, where the response allows it" } else { "no" }.to_owned()],
                 Value::String(text) => vec![text.clone()],
                 Value::Array(parts) => parts.iter().map(|part| part.as_str().unwrap_or_default().to_owned()).collect(),
                 // Said in words as well.
@@ -201,7 +201,7 @@ fn cached(caching: &Cache, head: &Head<'_>, verdict: &Verdict, body: Option<&str
     let policy = &caching.lifetimes;
     let by_status: Vec<String> = policy.default.iter().map(|(status, span)| format!("{status}: {span}")).collect();
     let fallback = if by_status.is_empty() { "none".to_owned() } else { by_status.join(", ") };
-    facts.add("lifetime", format!("the answer's own, at most {}; where it names none: {fallback}", policy.max));
+    facts.add("lifetime", format!("the response's own, at most {}; where it names none: {fallback}", policy.max));
     let windows = (policy.stale_while_revalidate, policy.stale_if_error);
     facts.add("stale", format!("{} while revalidating, {} on errors", windows.0, windows.1));
     facts.add("lifetimes", json!(policy));
@@ -221,29 +221,33 @@ fn reasons(caching: &Cache, head: &Head<'_>) -> Vec<String> {
         }
     };
     if caching.min_uses > 1 {
-        let reason = format!("kept from request {} of a key within {} on", caching.min_uses, caching.min_uses_within);
+        let reason =
+            format!("stored from request {} for a key within {} on", caching.min_uses, caching.min_uses_within);
         say(true, &reason);
     }
     if policy.errors == Errors::Own {
         let kept: Vec<_> = policy.default.keys().filter(|status| **status >= 400).map(u16::to_string).collect();
         let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
-        say(true, &format!("of errors are kept: {kept}"));
+        say(true, &format!("of errors are stored: {kept}"));
     }
-    say(policy.set_cookie == SetCookie::Never, "an answer that sets a cookie is not kept");
+    say(policy.set_cookie == SetCookie::Never, "a response that sets a cookie is not stored");
     let mut lines = Vec::new();
     head.headers.each("cache-control", |line| lines.push(line));
     let asked = (!lines.is_empty()).then(|| RequestDirectives::read(lines));
     let honoured = policy.request_directives;
     say(asked.is_some() && !honoured, "the request's Cache-Control is not honoured");
     if let Some(asked) = asked.filter(|_| honoured) {
-        say(asked.no_store, "the request forbids that its answer is kept (no-store)");
-        say(!asked.is_plain(), "the request wants what is kept validated, or fresher (no-cache, max-age, min-fresh)");
+        say(asked.no_store, "the request forbids storing its response (no-store)");
+        say(
+            !asked.is_plain(),
+            "the request wants the stored response validated, or fresher (no-cache, max-age, min-fresh)",
+        );
         say(asked.only_if_cached, "the request wants a 504 rather than a visit upstream (only-if-cached)");
     }
     let authorized = head.headers.has("authorization");
     say(authorized, "with Authorization, unless the gateway checks it, only with public, must-revalidate or s-maxage");
     let part = Wanted::of(head.headers).is_some();
-    say(part && policy.parts, "the request wants a part: what is not kept is asked for as a part, and kept as one");
-    say(part && !policy.parts, "the request wants a part: the whole is fetched and kept, the part cut out of it");
+    say(part && policy.parts, "the request wants a part: what is not stored is fetched as a part, and stored as one");
+    say(part && !policy.parts, "the request wants a part: the whole is fetched and stored, the part is cut out of it");
     reasons
 }

@@ -165,7 +165,11 @@ impl ProxyHttp for Gateway {
     /// Only here is the upstream really needed.
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         if ctx.cached.wish.is_some_and(|wish| wish.only_if_cached) {
-            let cause = Cause::new(Code::GatewayTimeout, "only_if_cached", "Nothing is kept that answers the request.");
+            let cause = Cause::new(
+                Code::GatewayTimeout,
+                "only_if_cached",
+                "No stored response satisfies the request (only-if-cached).",
+            );
             return respond::refuse(session, ctx, "cache", cause).await.map(|()| false);
         }
         // What a fetch brought is gone by now: this request is on its own.
@@ -333,7 +337,7 @@ impl ProxyHttp for Gateway {
         }
         let more = Duration::from_secs(ctx.received / SLOWEST);
         match ctx.verdict.deadline.is_none_or(|deadline| deadline + more <= Instant::now()) {
-            true => Err(Error::explain(ErrorType::ReadTimedout, "the whole answer took too long").into_up()),
+            true => Err(Error::explain(ErrorType::ReadTimedout, "the whole response took too long").into_up()),
             false => Ok(None),
         }
     }

@@ -178,7 +178,7 @@ impl Shared {
     pub(crate) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Cause> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         Arc::clone(&self.bodies).try_acquire_many_owned(kib).map_err(|_| {
-            let message = "Too many request bodies are being received.";
+            let message = "Too many request bodies are being received. Try again shortly.";
             Cause::new(Code::ServiceUnavailable, "bodies", message).retry_after(Duration::from_secs(1)).closing()
         })
     }

@@ -112,7 +112,7 @@ fn is_stored(filters: &Filters, recipe: &Recipe) -> Result<(), &'static str> {
         [own.as_deref(), fallback.as_deref(), trial].contains(&Some(upstream))
     };
     match (verdict.route.filter(|_| routed), recipe.upstream.as_deref()) {
-        (Some(route), Some(upstream)) if !goes_to(upstream, &route) => Err("Its route never asks this upstream."),
+        (Some(route), Some(upstream)) if !goes_to(upstream, &route) => Err("Its route never calls this upstream."),
         (Some(_), _) => Ok(()),
         (None, _) => Err(Unkeyed::NoRoute.why()),
     }
@@ -156,7 +156,7 @@ async fn ask(shared: &Arc<Shared>, recipes: Vec<Recipe>, why: &'static str) {
 /// Asks for these, in the background.
 pub(crate) fn warm_soon(shared: &Arc<Shared>, recipes: Vec<Recipe>) {
     let shared = Arc::clone(shared);
-    tokio::spawn(async move { warm(&shared, recipes, "it was asked for").await });
+    tokio::spawn(async move { warm(&shared, recipes, "requested by an operator").await });
 }
 
 /// Asks for the most asked, in the background. A run that has not begun yet will do for this one, too.

@@ -44,8 +44,8 @@ fn a_search_is_told_line_by_line() {
         "/api/v1/addresses/search?q=24%20firebrace%20st",
         "defaults, case and spaces are gone"
     );
-    assert_eq!(line("cacheable"), "yes, where the answer allows it");
-    assert_eq!(line("lifetime"), "the answer's own, at most 7d; where it names none: 200: 5m");
+    assert_eq!(line("cacheable"), "yes, where the response allows it");
+    assert_eq!(line("lifetime"), "the response's own, at most 7d; where it names none: 200: 5m");
     assert_eq!(line("stale"), "30s while revalidating, 1d on errors");
     assert_eq!(line("reasons"), "the route caches GET");
     assert!(told.contains("1000/15m for each client"), "{told}");
@@ -99,7 +99,7 @@ fn fields_of_the_request_count() {
     assert!(honoured("Cache-Control: no-cache").contains("validated"));
     assert!(honoured("cache-control:no-store").contains("no-store"));
     assert!(honoured("Cache-Control: only-if-cached").contains("504"));
-    assert!(reasons("Range: bytes=0-9").contains("the part cut out of it"));
+    assert!(reasons("Range: bytes=0-9").contains("the part is cut out of it"));
     assert!(!reasons("Accept: */*").contains("the request"));
     let known = object(&[&search[..], &["-H", "X-API-Key: secret", "-H", "Priority: u=7"]].concat());
     assert_eq!((&known["client"], &known["refused"]), (&json!("default"), &Value::Null), "{known}");

@@ -119,8 +119,10 @@ pub(crate) fn keep(database: Database, age: AgeArgs) -> Facts {
             let up = reading.is_ok();
             if before != Some(up) {
                 match &reading {
-                    Ok(known) => tracing::info!(release = &*known.release, "the database answers"),
-                    Err(error) => tracing::warn!(reason = %error.message, "the database does not answer; trying again"),
+                    Ok(known) => tracing::info!(release = &*known.release, "the database responds"),
+                    Err(error) => {
+                        tracing::warn!(reason = %error.message, "the database does not respond; trying again")
+                    }
                 }
                 before = Some(up);
             }

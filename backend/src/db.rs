@@ -100,7 +100,7 @@ impl Database {
         let outcome = match timeout_at(deadline, self.attempts(deadline, sql, params)).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                tracing::warn!(statement = name(sql), "the deadline passed before the database answered");
+                tracing::warn!(statement = name(sql), "the deadline passed before the database responded");
                 Err(Failure::TooSlow)
             }
         };
@@ -204,7 +204,7 @@ async fn ask(
         }
         // Out of connections, memory or disk, locked, broken off or broken: the server's state, not the statement's fault.
         Some(code) if ["08", "53", "55", "58", "XX"].iter().any(|class| code.code().starts_with(class)) => {
-            tracing::error!(%error, statement = name(sql), "the database can't answer");
+            tracing::error!(%error, statement = name(sql), "the statement failed");
             away(5)
         }
         Some(_) => {

@@ -50,7 +50,7 @@ impl State {
 enum Failure {
     #[error("the database: {0}")]
     Database(#[from] tokio_postgres::Error),
-    #[error("the database does not answer")]
+    #[error("the database does not respond")]
     Silent,
     #[error("no gateway confirmed: {0}")]
     Gateway(String),

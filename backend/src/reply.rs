@@ -179,7 +179,7 @@ fn encode<T: Serialize>(value: &T) -> Result<Bytes, ApiError> {
     match serde_json::to_vec(value) {
         Ok(bytes) => Ok(bytes.into()),
         Err(error) => {
-            tracing::error!(%error, "an answer could not be written as JSON");
+            tracing::error!(%error, "a response could not be written as JSON");
             Err(ApiError::internal())
         }
     }

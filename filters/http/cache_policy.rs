@@ -137,7 +137,7 @@ impl Config {
         if let Some(status) =
             self.default.keys().find(|status| !(200..600).contains(*status) || matches!(status, 206 | 304))
         {
-            return Err(format!("`default`: answers of status {status} are never kept"));
+            return Err(format!("`default`: responses with status {status} are never stored"));
         }
         let fraction = self.heuristic.map_or(0.0, |heuristic| heuristic.fraction);
         for (name, value, max) in [("jitter", self.jitter, 0.5), ("heuristic.fraction", fraction, 1.0)] {

@@ -277,7 +277,7 @@ impl Config {
         let asks = self.upstream.is_some() && self.answer != Some(Answer::Health);
         let elsewhere = asks || self.fallback.is_some() || self.rollout.is_some() || self.shadow.is_some();
         if self.answer.is_some() && (elsewhere || self.cache.is_some()) {
-            return Err("answered by the gateway itself, so upstreams and `cache` mean nothing here".to_owned());
+            return Err("the gateway itself responds here, so upstreams and `cache` have no effect".to_owned());
         }
         if self.cdn_lifetime.is_some() && self.cdn != Some(Cdn::Shared) {
             return Err("`cdn_lifetime` is for shared caches, so it needs `cdn: shared`".to_owned());
@@ -290,7 +290,8 @@ impl Config {
         }
         if self.hedge.is_some() && self.cache.is_none() {
             return Err(
-                "`hedge` needs `cache`: only what is kept can be taken from whichever answer comes first".to_owned()
+                "`hedge` needs `cache`: only a response that may be stored can be taken from whichever call is first"
+                    .to_owned(),
             );
         }
         if self.timeout.0.is_zero() {

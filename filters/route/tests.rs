@@ -72,7 +72,7 @@ fn no_match(#[case] method: &str, #[case] target: &str, #[case] reason: &str, #[
 #[case(json!({"name": "r", "paths": ["/"], "methods": ["TRACE"]}), "not offered")]
 #[case(json!({"name": "r", "paths": ["/"], "limits": {"client": ["5/2d"]}}), "longer than a day")]
 #[case(json!({"name": "r", "paths": ["/"], "timeout": "0s"}), "timeout of zero")]
-#[case(json!({"name": "r", "paths": ["/"], "answer": "livez", "upstream": "u"}), "answered by the gateway itself")]
+#[case(json!({"name": "r", "paths": ["/"], "answer": "livez", "upstream": "u"}), "the gateway itself responds")]
 #[case(json!({"name": "r", "paths": ["/"], "methods": ["POST"], "cache": {"methods": ["POST"]}}), "needs `body: json`")]
 #[case(json!({"name": "r", "paths": ["/"], "methods": ["POST"], "cache": {"methods": ["POST"], "key": {"body": "json"}}}), "needs `body`")]
 #[case(json!({"name": "r", "paths": ["/"], "methods": ["POST"], "body": {"max": "1MiB"}, "cache": {"methods": ["POST"], "key": {"body": "json"}}}), "at most 64KiB")]

@@ -101,7 +101,7 @@ impl Bucket {
 pub fn check<'a>(rates: impl Iterator<Item = &'a Rate>) -> Result<(), String> {
     for rate in rates {
         if rate.per.0 > LONGEST {
-            return Err(format!("`{rate}`: a budget that takes longer than a day to fill is not kept"));
+            return Err(format!("`{rate}`: a budget that takes longer than a day to fill is not supported"));
         }
         if u128::from(rate.count) > rate.per.0.as_nanos() {
             return Err(format!("`{rate}` is more than one request in a nanosecond"));

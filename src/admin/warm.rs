@@ -48,7 +48,7 @@ pub(super) fn warm(shared: &Arc<Shared>, body: &[u8]) -> Result<Reply, Cause> {
         warm_soon(shared, recipes);
     }
     if wanted.popular {
-        warm_popular(shared, "it was asked for");
+        warm_popular(shared, "requested by an operator");
     }
     let mut reply = Reply::json(200, &json!({"begun": true, "urls": wanted.urls.len(), "popular": wanted.popular}));
     reply.status = 202;

@@ -139,12 +139,12 @@ impl Plan {
         let mut warnings = Vec::new();
         if clients.is_empty() && routes.list().iter().any(|route| route.config.auth != Auth::None) {
             warnings.push(
-                "no client has a key, and no token is accepted: every route but those with `auth: none` answers 401"
+                "no client has a key, and no token is accepted: every route but those with `auth: none` responds 401"
                     .to_owned(),
             );
         }
         if admin_token.is_none() {
-            warnings.push("no admin token: metrics and /admin/v1 answer 403".to_owned());
+            warnings.push("no admin token: metrics and /admin/v1 respond 403".to_owned());
         }
         if file.cache.wait.is_some() {
             warnings.push("`cache.wait` has no effect: a request waits for a fetch to its own deadline".to_owned());

@@ -155,7 +155,7 @@ impl Invalidation {
     fn take_in(&self, page: Page, cursor: &mut Cursor) {
         if !page.connected {
             if cursor.rewind() {
-                tracing::warn!("entries of the invalidation log were missed; everything kept counts as stale");
+                tracing::warn!("entries of the invalidation log were missed; every stored response counts as stale");
                 METRICS.log_gaps.inc();
                 self.table.distrust();
                 self.outbox().write_again();
@@ -198,7 +198,7 @@ impl Invalidation {
 
     fn lost(&self, error: &Failed) {
         if self.lost.load().is_none() {
-            tracing::warn!(%error, "the invalidation log can't be read; answers in memory are trusted for a short time only");
+            tracing::warn!(%error, "the invalidation log can't be read; responses in memory are trusted for a short time only");
             self.lost.store(Arc::new(Some(SystemTime::now())));
         }
         METRICS.log_read.set(0);

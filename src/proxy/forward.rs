@@ -139,7 +139,7 @@ pub(super) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>
         return Err(refusal(
             ctx,
             "upstream",
-            answer::unavailable("no_upstream", "The service behind is not known yet."),
+            answer::unavailable("no_upstream", "The upstream service's address is not known yet. Try again shortly."),
         ));
     };
     let spare = pool.count_besides(&ctx.failed_at) > 1;

@@ -163,7 +163,7 @@ impl Cluster {
                 let host = connector.host().to_owned();
                 let link = connector.connect().await?;
                 let told = timeout(TELLING, link.ask::<Value>(slots.into())).await;
-                let value = told.map_err(|_elapsed| "no answer to CLUSTER SLOTS".to_owned())?;
+                let value = told.map_err(|_elapsed| "no reply to CLUSTER SLOTS".to_owned())?;
                 let ranges = named(parse(&value.map_err(|e| e.to_string())?), &host);
                 if ranges.is_empty() { Err(format!("{host} knows of no cluster")) } else { Ok(ranges) }
             })

@@ -42,7 +42,7 @@ pub(crate) enum Failed {
     #[error("Redis fails too often and is not asked now")]
     Refused,
     /// Not in time.
-    #[error("Redis did not answer in time")]
+    #[error("Redis did not reply in time")]
     Late,
     /// Redis answered with an error, or the connection broke.
     #[error("{0}")]

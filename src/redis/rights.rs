@@ -25,7 +25,7 @@ pub(super) async fn lacking(link: &Link, prefix: &str) -> Result<Option<String>,
             script.key(format!("{prefix}:{{rights:{tag:x}}}:{kind}"));
         }
         let answer = timeout(DEADLINE, link.ask::<Vec<String>>((&script).into())).await;
-        match answer.map_err(|_elapsed| "no answer in time".to_owned())? {
+        match answer.map_err(|_elapsed| "no reply in time".to_owned())? {
             Ok(denied) if denied.is_empty() => return Ok(None),
             Ok(denied) => return Ok(Some(denied.join("; "))),
             Err(e) if e.redirect_node().is_some() => {}

@@ -251,7 +251,8 @@ impl Storage for Store {
 
     async fn get_miss_handler(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<MissHandler> {
         let meta = Meta::of(key_of(key)?, meta);
-        let meta = meta.ok_or_else(|| Error::explain(ErrorType::InternalError, "an answer without our cache phase"))?;
+        let meta = meta
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "a response that did not pass the cache phase"))?;
         // Waiters for other variants must know that there are any before the first is complete.
         self.announce(&meta);
         let fill = Arc::new(Fill::new(meta));

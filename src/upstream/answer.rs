@@ -17,7 +17,7 @@ pub(super) const SOON: Duration = Duration::from_secs(1);
 pub(crate) fn judge(answer: &ResponseHeader, route: &Route) -> Result<(), Cause> {
     let status = answer.status.as_u16();
     if answer.status.is_informational() {
-        let message = "The service behind answered with something unexpected.";
+        let message = "The upstream service sent an unexpected response.";
         return Err(Cause::new(Code::BadGateway, "upstream_invalid", message).retry_after(SOON));
     }
     let bodiless = matches!(status, 204 | 304);
@@ -28,14 +28,14 @@ pub(crate) fn judge(answer: &ResponseHeader, route: &Route) -> Result<(), Cause>
     let after = retry_after(answer);
     let mut cause = match (status, refusal(status)) {
         (429, Some(code)) => {
-            let message = "The service behind has had too many requests.";
+            let message = "The upstream service has received too many requests. Try again later.";
             Cause::new(code, "upstream_limit", message).retry_after(after.unwrap_or(SOON))
         }
-        (_, Some(code)) => Cause::new(code, "upstream_refused", "The service behind refuses the request."),
-        (503, _) => unavailable("upstream_unavailable", "The service behind is not available."),
+        (_, Some(code)) => Cause::new(code, "upstream_refused", "The upstream service refuses the request."),
+        (503, _) => unavailable("upstream_unavailable", "The upstream service is not available. Try again later."),
         (504, _) => upstream_timeout(),
         _ => {
-            let message = "The service behind answered with something unexpected.";
+            let message = "The upstream service sent an unexpected response.";
             Cause::new(Code::BadGateway, "upstream_content", message).retry_after(SOON)
         }
     };
@@ -81,18 +81,23 @@ fn retry_after(answer: &ResponseHeader) -> Option<Duration> {
 
 /// It did not answer in time.
 pub(crate) fn upstream_timeout() -> Cause {
-    let message = "The service behind did not answer in time.";
+    let message = "The upstream service did not respond in time.";
     Cause::new(Code::GatewayTimeout, "upstream_timeout", message).retry_after(SOON)
 }
 
 /// It broke off.
 pub(crate) fn closed() -> Cause {
-    Cause::new(Code::BadGateway, "upstream_closed", "The service behind broke off.").retry_after(SOON)
+    Cause::new(
+        Code::BadGateway,
+        "upstream_closed",
+        "The upstream service closed the connection before the response was complete.",
+    )
+    .retry_after(SOON)
 }
 
 /// A 304 to a request that was not conditional: there is nothing that it could stand for.
 pub(crate) fn unasked() -> Cause {
-    let message = "The service behind answered with something unexpected.";
+    let message = "The upstream service sent an unexpected response.";
     Cause::new(Code::BadGateway, "upstream_invalid", message).retry_after(SOON)
 }
 
@@ -119,7 +124,11 @@ pub(crate) fn cause(error: &Error) -> Option<Cause> {
             | E::ConnectError
             | E::SocketError
             | E::BindError,
-        ) => upstream(Code::ServiceUnavailable, "upstream_down", "The service behind can't be reached."),
+        ) => upstream(
+            Code::ServiceUnavailable,
+            "upstream_down",
+            "The upstream service can't be reached. Try again later.",
+        ),
         (
             _,
             E::TLSHandshakeFailure
@@ -127,11 +136,15 @@ pub(crate) fn cause(error: &Error) -> Option<Cause> {
             | E::InvalidCert
             | E::HandshakeError
             | E::TLSWantX509Lookup,
-        ) => upstream(Code::ServiceUnavailable, "upstream_tls", "The service behind can't be reached safely."),
+        ) => upstream(
+            Code::ServiceUnavailable,
+            "upstream_tls",
+            "No secure connection to the upstream service can be made.",
+        ),
         (ErrorSource::Upstream, E::ReadTimedout | E::WriteTimedout) => Some(upstream_timeout()),
         (ErrorSource::Upstream, E::ConnectionClosed | E::ReadError | E::WriteError) => Some(closed()),
         (ErrorSource::Upstream, _) => {
-            upstream(Code::BadGateway, "upstream_invalid", "The service behind answered with something unexpected.")
+            upstream(Code::BadGateway, "upstream_invalid", "The upstream service sent an unexpected response.")
         }
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(internal()),
     }

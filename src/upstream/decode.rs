@@ -133,7 +133,7 @@ fn plain(fields: &mut HeaderMap, decoded: bool, has_body: bool) -> Result<()> {
 }
 
 fn undecodable() -> Cause {
-    let message = "The service behind answered in a coding that nobody asked for.";
+    let message = "The upstream service sent a content coding that was not requested.";
     Cause::new(Code::BadGateway, "upstream_coding", message).retry_after(super::answer::SOON)
 }
 

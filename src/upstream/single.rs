@@ -70,7 +70,7 @@ fn take_first(headers: &mut HeaderMap, name: &HeaderName) -> bool {
 }
 
 fn contradiction() -> Cause {
-    let message = "The service behind answered with fields that contradict each other.";
+    let message = "The upstream service sent header fields that contradict each other.";
     Cause::new(Code::BadGateway, "upstream_invalid", message).retry_after(SOON)
 }
 

@@ -146,7 +146,7 @@ impl Client {
         url.set_query(query);
         let answer = match timeout_at(deadline, self.ask(url)).await {
             Ok(answer) => answer,
-            Err(_) => Err("no answer before the deadline".to_owned()),
+            Err(_) => Err("no response before the deadline".to_owned()),
         };
         self.answers.store(answer.is_ok(), Ordering::Relaxed);
         answer.map_err(|reason| silent(&reason, &path.join("/")))
@@ -167,7 +167,7 @@ impl Client {
         while let Some(bytes) = response.chunk().await.map_err(|error| error.without_url().to_string())? {
             body.extend_from_slice(&bytes);
             if body.len() > MOST_BYTES {
-                return Err("an answer of more than 256 KiB".into());
+                return Err("a response of more than 256 KiB".into());
             }
         }
         let value = serde_json::from_slice(&body).map_err(|error| format!("not the expected JSON: {error}"))?;
@@ -206,8 +206,8 @@ fn next_query(links: &str) -> Option<String> {
 }
 
 fn silent(reason: &str, path: &str) -> ApiError {
-    tracing::warn!(reason, path, "addressr did not answer");
-    ApiError::unavailable("The fallback source does not answer", 2)
+    tracing::warn!(reason, path, "addressr did not respond");
+    ApiError::unavailable("The fallback source does not respond", 2)
 }
 
 #[cfg(test)]

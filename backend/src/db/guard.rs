@@ -49,7 +49,7 @@ pub(super) fn watch(database: &Database) {
         loop {
             match changes.recv().await {
                 Ok(change) if change.to == State::Open => {
-                    tracing::warn!(why = ?change.why, "the database is not asked for now; trying again by and by");
+                    tracing::warn!(why = ?change.why, "the database's breaker is open: no statements are sent, a trial follows");
                 }
                 Ok(change) if change.to == State::Closed => tracing::info!("the database is asked again"),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}

@@ -124,21 +124,21 @@ impl Gateways {
         match response.status() {
             StatusCode::OK | StatusCode::ACCEPTED => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(format!("answered {}: is the admin token right?", response.status().as_u16()));
+                return Err(format!("responded {}: is the admin token right?", response.status().as_u16()));
             }
-            status => return Err(format!("answered {}", status.as_u16())),
+            status => return Err(format!("responded {}", status.as_u16())),
         }
         let mut body = Vec::new();
         while let Some(bytes) = response.chunk().await.map_err(|error| describe(&error))? {
             body.extend_from_slice(&bytes);
             if body.len() > MOST_BYTES {
-                return Err("answered more than 64 KiB".into());
+                return Err("responded with more than 64 KiB".into());
             }
         }
         match serde_json::from_slice::<Answer>(&body) {
             Ok(Answer { confirmed: true }) if response.status() == StatusCode::OK => Ok(()),
             Ok(_) => Err("has purged its own cache and could not tell the others".into()),
-            Err(_) => Err("answered something that is not the purge API's".into()),
+            Err(_) => Err("responded with something that is not the purge API's".into()),
         }
     }
 }

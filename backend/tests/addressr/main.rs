@@ -223,7 +223,7 @@ async fn whatever_it_answers_an_error_is_a_503_in_time_and_never_kept() {
     assert_eq!(service.client.get("/api/v1/health").await.json()["status"], "healthy");
     drop(instance);
     refused(&service.client.get("/api/v1/addresses/search?q=24+firebrace").await, "does not answer");
-    service.stop(&["503", "addressr did not answer"]).await;
+    service.stop(&["503", "addressr did not respond"]).await;
 }
 
 /// Something else answers at its place: nothing like "no such address" is known, and must not be told.
@@ -237,7 +237,7 @@ async fn a_search_that_is_not_there_is_no_empty_answer() {
     refused(&service.client.post(VALIDATE, &address).await, "does not answer");
     refused(&service.client.post("/api/v1/addresses/geocode", &address).await, "does not answer");
     assert_eq!(service.client.get("/api/v1/health").await.json()["checks"]["addressr"]["state"], "down");
-    service.stop(&["503", "addressr did not answer"]).await;
+    service.stop(&["503", "addressr did not respond"]).await;
 }
 
 #[tokio::test]
@@ -268,7 +268,7 @@ async fn the_budget_is_kept_and_calls_at_a_time_are_bounded() {
     assert!(reply.header("retry-after").parse::<u32>().unwrap() > 60, "one comes back every ten minutes");
     assert_eq!(instance.calls(), 6);
     assert_eq!(service.client.get("/api/v1/health").await.json()["checks"]["addressr"]["details"]["budget"], 0);
-    service.stop(&["503", "addressr did not answer"]).await;
+    service.stop(&["503", "addressr did not respond"]).await;
 }
 
 #[tokio::test]

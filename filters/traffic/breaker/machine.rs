@@ -99,11 +99,11 @@ impl Why {
             Self::FailureRate => "too many calls failed",
             Self::SlowRate => "too many calls were slow",
             Self::OpenTimeOver => "its time open is over",
-            Self::ProbeAnswered => "a probe was answered",
+            Self::ProbeAnswered => "a trial request succeeded",
             Self::ProbesSucceeded => "trial calls did well",
             Self::ProbesFailed => "trial calls failed",
             Self::ProbesTimedOut => "trial calls did not end in time",
-            Self::Operator => "an operator asked for it",
+            Self::Operator => "requested by an operator",
         }
     }
 }

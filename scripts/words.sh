@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Refuses words that the project does not use any more in what the programs say: messages to clients, errors, log lines. The words
+# are in scripts/words.txt, each with the plain one.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Texts in code that runs in production, without tests, comments, attributes and metrics' names.
+texts() {
+  git ls-files 'src/*.rs' 'filters/*.rs' 'backend/src/*.rs' | grep -v -e '/tests' -e 'simulation' | while read -r file; do
+    awk -v file="$file" '
+      /#\[cfg\(test\)\]/ { exit }
+      /^[ \t]*\/\// { next }
+      { rest = $0; gsub(/\\"|[{][^}]*[}]/, "", rest); while (match(rest, /"[^"]*"/)) { text = substr(rest, RSTART, RLENGTH); if (text ~ / /) print file ":" FNR ": " text; rest = substr(rest, RSTART + RLENGTH) } }
+    ' "$file"
+  done
+}
+
+all=$(texts) found=''
+while IFS=$'\t' read -r word plain; do
+  case $word in '' | '#'*) continue ;; esac
+  hits=$(grep -iE "\"[^\"]*\\b($word)\\b[^\"]*\"" <<<"$all" || true)
+  [ -z "$hits" ] && continue
+  found+="$word: say $plain"$'\n'"$hits"$'\n'
+done <scripts/words.txt
+if [ -n "$found" ]; then
+  printf 'words.sh: words that the project does not use any more\n%s' "$found" >&2
+  exit 1
+fi
