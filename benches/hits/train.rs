@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::load::{self, Load};
 use crate::servers::Bench;
-use crate::{CONNECTIONS, PROXIED, answer, check};
+use crate::{CONNECTIONS, PROXIED, answer, check, secure};
 
 /// Of each kind.
 const TIME: Duration = Duration::from_secs(3);
 
-/// Runs addrgate as the bench does: alone, with its access log, and with Redis as its only tier. Each is asked to stop before
+/// Runs addrgate as the bench does: alone, with its access log, with Redis as its only tier, and over TLS by both protocols. Each is asked to stop before
 /// the next begins, which is when it writes down what it has counted.
 pub(crate) fn train() -> anyhow::Result<()> {
     let bench = Bench::new()?;
@@ -33,5 +33,5 @@ pub(crate) fn train() -> anyhow::Result<()> {
         };
         check(&server, &load::run(Load { connections: PROXIED, ..Load::with(server.place, TIME, &mut new) })?)?;
     }
-    Ok(())
+    secure::train(&bench, TIME)
 }
