@@ -35,8 +35,8 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-use crate::config::reload::reload;
 use crate::health::{livez, metrics, readyz};
+use crate::reload::reload;
 use crate::shared::Shared;
 use crate::status;
 use crate::upstream::answer;

@@ -1,4 +1,4 @@
-//! Reads `config.yaml`: text -> tree with positions -> variables -> [`File`] as written -> [`Plan`] as used.
+//! Reads `config.yaml`: text -> tree with positions -> variables -> [`File`] as written, of which `plan` makes what is used.
 //!
 //! Every error says where it is. A key that is not known is an error, because a typo that is ignored is the worst of them.
 
@@ -6,13 +6,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 mod file;
-mod plan;
-pub(crate) mod reload;
+mod problem;
 mod tree;
 mod vars;
 
 pub(crate) use file::{Compression, Delay, File, Health, Limits, Shutdown, Upstream};
-pub(crate) use plan::Plan;
+pub(crate) use problem::Problem;
 
 /// What is wrong with a configuration, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,58 +39,72 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// What a process runs with while it reads its file again.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Running<'a> {
-    /// What it knows of upstreams that stay the same goes on.
-    pub(crate) plan: &'a Plan,
-    /// Whether it shares Redis, which only a restart changes.
-    pub(crate) has_redis: bool,
+/// A file as written, its mistakes so far, and where its parts stand.
+pub(crate) struct Written {
+    path: PathBuf,
+    tree: tree::Node,
+    file: Option<File>,
+    problems: Vec<(Option<(u64, u64)>, String)>,
+    /// What could not be read, as paths of keys.
+    gone: Vec<Vec<String>>,
 }
 
-/// Reads and compiles a file, for a process that begins or one that is running; variables come from `env`.
-pub(crate) fn load(
-    path: &Path,
-    env: &impl Fn(&str) -> Option<String>,
-    running: Option<Running<'_>>,
-) -> Result<Plan, ConfigError> {
-    const LARGEST: u64 = 4 << 20;
-    let fail = |at, message: String| ConfigError { path: path.to_owned(), problems: vec![(at, message)] };
-    let unreadable = |e: std::io::Error| fail(None, format!("can't be read: {e}"));
-    if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST {
-        return Err(fail(None, "larger than 4 MiB".to_owned()));
-    }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    parse(&text, path, env, running)
-}
-
-/// The same from text, for tests; `path` names it in errors, and relative files are next to it.
-pub(crate) fn parse(
-    text: &str,
-    path: &Path,
-    env: &impl Fn(&str) -> Option<String>,
-    running: Option<Running<'_>>,
-) -> Result<Plan, ConfigError> {
-    let fail = |mut problems: Vec<(Option<(u64, u64)>, String)>| {
-        problems.sort();
-        ConfigError { path: path.to_owned(), problems }
-    };
-    let mut tree = tree::Node::parse(text).map_err(|e| fail(vec![(e.at, e.message)]))?;
-    let tree::Reading { read, errors, gone } = tree.read(&|text: &str| vars::expand(text, env), stand_in);
-    let mut problems: Vec<_> = errors.into_iter().map(|e| (e.at, e.message)).collect();
-    let folder = path.parent().unwrap_or(Path::new("."));
-    match read.map(|file| Plan::compile(file, folder, running)) {
-        Some(Ok(plan)) if problems.is_empty() => return Ok(plan),
-        Some(Err(more)) => {
-            let more = more.into_iter().filter(|problem| !problem.follows(&gone)).map(|problem| {
-                let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
-                (Some(tree.place(&path)), problem.message)
-            });
-            problems.extend(more);
+impl Written {
+    /// Reads a file; variables come from `env`.
+    ///
+    /// # Errors
+    /// It can't be read, or is no YAML. Other mistakes are told by [`Written::make`].
+    pub(crate) fn read(path: &Path, env: &impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        const LARGEST: u64 = 4 << 20;
+        let fail = |message: String| ConfigError { path: path.to_owned(), problems: vec![(None, message)] };
+        let unreadable = |e: std::io::Error| fail(format!("can't be read: {e}"));
+        if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST {
+            return Err(fail("larger than 4 MiB".to_owned()));
         }
-        _ => {}
+        Self::parse(&std::fs::read_to_string(path).map_err(unreadable)?, path, env)
     }
-    Err(fail(problems))
+
+    /// The same from text; `path` names it in errors, and relative files are next to it.
+    ///
+    /// # Errors
+    /// It is no YAML.
+    pub(crate) fn parse(text: &str, path: &Path, env: &impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let path = path.to_owned();
+        let mut tree = match tree::Node::parse(text) {
+            Ok(tree) => tree,
+            Err(e) => return Err(ConfigError { path, problems: vec![(e.at, e.message)] }),
+        };
+        let tree::Reading { read: file, errors, gone } = tree.read(&|text: &str| vars::expand(text, env), stand_in);
+        let problems = errors.into_iter().map(|e| (e.at, e.message)).collect();
+        Ok(Self { path, tree, file, problems, gone })
+    }
+
+    /// Makes something of the settings, and of files beside them in this folder.
+    ///
+    /// # Errors
+    /// All mistakes, in the order of the file, with their places.
+    pub(crate) fn make<T>(self, make: impl FnOnce(File, &Path) -> Result<T, Vec<Problem>>) -> Result<T, ConfigError> {
+        let Self { path, tree, file, mut problems, gone } = self;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        match file.map(|file| make(file, folder)) {
+            Some(Ok(made)) if problems.is_empty() => return Ok(made),
+            Some(Err(more)) => {
+                let more = more.into_iter().filter(|problem| !problem.follows(&gone)).map(|problem| {
+                    let path: Vec<&str> = problem.path.iter().map(String::as_str).collect();
+                    (Some(tree.place(&path)), problem.message)
+                });
+                problems.extend(more);
+            }
+            _ => {}
+        }
+        problems.sort();
+        Err(ConfigError { path, problems })
+    }
+}
+
+/// The process's environment.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// What a file without a key that it needs is checked with, so that its other mistakes are found.
@@ -109,6 +122,3 @@ fn stand_in(key: &str) -> Option<tree::Node> {
 pub(crate) fn schema() -> schemars::Schema {
     schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<File>()
 }
-
-#[cfg(test)]
-mod tests;

@@ -22,10 +22,10 @@ use pingora::{Error, ErrorType};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::config::Plan;
 use crate::date::DateSlot;
 use crate::fetch::{Facts, Fetch};
 use crate::invalidation::Clock;
+use crate::plan::Plan;
 use crate::shared::{InFlight, Shared};
 use crate::store::{Brought, Fill, Filled, Given, Held};
 use crate::telemetry::{CacheOutcome, CallOutcome, Line, METRICS};

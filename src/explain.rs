@@ -12,7 +12,7 @@ use addrgate_filters::traffic::units::Span;
 use addrgate_filters::verdict::Verdict;
 use serde_json::{Map, Value, json};
 
-use crate::config::Plan;
+use crate::plan::Plan;
 
 /// What is asked about.
 #[derive(Debug, clap::Args)]

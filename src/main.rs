@@ -21,6 +21,7 @@ mod fetch;
 mod health;
 mod invalidation;
 mod leases;
+mod plan;
 mod polls;
 mod popular;
 mod pressure;
@@ -29,6 +30,7 @@ mod proxy;
 mod recipe;
 mod redis;
 mod reference;
+mod reload;
 mod replay;
 mod server;
 mod services;
@@ -109,8 +111,8 @@ struct FileArgument {
 }
 
 impl FileArgument {
-    fn load(&self) -> anyhow::Result<config::Plan> {
-        Ok(config::load(&self.config, &config::reload::environment, None)?)
+    fn load(&self) -> anyhow::Result<plan::Plan> {
+        Ok(plan::load(&self.config, &config::environment, None)?)
     }
 }
 

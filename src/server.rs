@@ -18,14 +18,15 @@ use tokio::sync::{Mutex, watch};
 
 use crate::admin;
 use crate::checks::Checks;
-use crate::config::reload::Reload;
-use crate::config::{Plan, Shutdown};
+use crate::config::Shutdown;
 use crate::door::Door;
 use crate::invalidation::Reader;
 use crate::leases::Leases;
+use crate::plan::Plan;
 use crate::pressure::Pressure;
 use crate::proxy::Gateway;
 use crate::redis::{Keeper, Redis};
+use crate::reload::Reload;
 use crate::shared::Shared;
 use crate::shutdown::{Caught, Signals, Stage, drained};
 use crate::telemetry::{AccessLog, METRICS, ProcessLog};

@@ -11,10 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::caching::Caching;
-use crate::config::{File, Plan};
+use crate::config::File;
 use crate::connections::Connections;
 use crate::dispatch::Dispatch;
 use crate::invalidation::Invalidation;
+use crate::plan::Plan;
 use crate::polls::Polls;
 use crate::popular::Popular;
 use crate::progress::Progress;

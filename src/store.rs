@@ -34,11 +34,11 @@ mod storage;
 
 use crate::invalidation::{Invalidation, Validity};
 pub(crate) use coded::Algorithm;
-pub(crate) use entry::{Entry, Kept, MAX_NAMES, Meta, NOTED, names};
+pub(crate) use entry::{Entry, Kept, MAX_NAMES, Meta, NOTED, Tier, names};
 pub(crate) use filling::{End as Filled, Fill};
 pub(crate) use id::Id;
 pub(crate) use second::{Second, Writer};
-pub(crate) use storage::{Tier, cache_key};
+pub(crate) use storage::cache_key;
 
 /// Variants kept of one key; the oldest gives way.
 const MAX_VARIANTS: usize = 8;

@@ -17,8 +17,8 @@ use addrgate_filters::reply::{Cause, Code, Reply};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::config::Plan;
 use crate::invalidation::{Name, Purge, Target};
+use crate::plan::Plan;
 use crate::shared::Shared;
 use crate::warm;
 

@@ -114,7 +114,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Whether a process that began with `old` does what this says: files of a certificate are read again at a reload.
-    pub(super) fn is_served_by(&self, old: &Self) -> bool {
+    pub(crate) fn is_served_by(&self, old: &Self) -> bool {
         let mut same = self.clone();
         if let (Some(new), Some(old)) = (&mut same.tls, &old.tls) {
             (new.certificate_file, new.key_file) = (old.certificate_file.clone(), old.key_file.clone());

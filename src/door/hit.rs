@@ -14,7 +14,8 @@ use http::{Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::write::Fields;
-use crate::config::{Compression, Plan};
+use crate::config::Compression;
+use crate::plan::Plan;
 use crate::proxy::{Own, best, common_fields, is_small};
 use crate::store::{Algorithm, Entry, Store, entry};
 

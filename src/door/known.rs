@@ -19,7 +19,7 @@ use http::Version;
 
 use super::hit::{self, Hit, Last};
 use super::parse::Request;
-use crate::config::Plan;
+use crate::plan::Plan;
 use crate::store::Store;
 
 /// How many heads a thread remembers; a power of two.
@@ -200,7 +200,7 @@ mod tests {
     fn plan() -> Arc<Plan> {
         let text =
             "version: 1\nserver: { listen: [\"127.0.0.1:1\"] }\nupstreams: { api: { addresses: [\"127.0.0.1:2\"] } }\n";
-        Arc::new(crate::config::parse(text, Path::new("config.yaml"), &|_: &str| None, None).unwrap())
+        Arc::new(crate::plan::parse(text, Path::new("config.yaml"), &|_: &str| None).unwrap())
     }
 
     fn request(plan: &Arc<Plan>, peer: u8) -> Request<'_> {

@@ -8,7 +8,7 @@ use addrgate_filters::http::head::{Head, Headers, Moment};
 use addrgate_filters::reply::{Cause, Code};
 use http::Version;
 
-use crate::config::Plan;
+use crate::plan::Plan;
 
 /// What is known of a request besides its bytes.
 pub(super) struct Request<'a> {

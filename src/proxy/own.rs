@@ -8,9 +8,9 @@ use addrgate_filters::traffic::degrade::Level;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::config::Plan;
 use crate::context::Context;
 use crate::health::{livez, metrics, readyz};
+use crate::plan::Plan;
 use crate::services::{Health, Said};
 use crate::shared::Shared;
 use crate::status;

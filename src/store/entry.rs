@@ -364,3 +364,12 @@ pub(crate) fn names(key: &Key, headers: &HeaderMap<http::HeaderValue>) -> Arc<[N
     let tags = lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     std::iter::once(Name::key(key)).chain(tags.filter(|tag| !tag.is_empty()).map(Name::tag)).collect()
 }
+
+/// Where an answer was found. Travels in the extensions of Pingora's `CacheMeta`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// In memory.
+    First,
+    /// In Redis.
+    Second,
+}

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Brought, Given, Held, PoisonError, Request, Second, Slot, Store, Variants, View,
-    entry::{Entry, Meta},
+    entry::{Entry, Meta, Tier},
     envelope::Value,
     filling::Fill,
     hit::{Joined, Whole},
@@ -33,15 +33,6 @@ use super::{
     miss::Writing,
     second::{LOOK, Lease},
 };
-
-/// Where an answer was found. Travels in the extensions of Pingora's `CacheMeta`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tier {
-    /// In memory.
-    First,
-    /// In Redis.
-    Second,
-}
 
 /// Pingora's form of our key. The primary digest is ours as well, so that nothing is hashed twice.
 pub(crate) fn cache_key(key: Key) -> CacheKey {

@@ -10,7 +10,7 @@ use addrgate_filters::traffic::units::{Secret, Size};
 use addrgate_filters::{client, route};
 use rustls::sign::CertifiedKey;
 
-use super::{File, Problem};
+use crate::config::{File, Problem};
 use crate::redis::Redis;
 use crate::tls;
 use crate::upstream::Pool;

@@ -17,7 +17,8 @@ use pingora::services::background::BackgroundService;
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
-use super::{ConfigError, Running, load};
+use crate::config::{ConfigError, environment};
+use crate::plan::{Running, load};
 use crate::shared::Shared;
 use crate::telemetry::METRICS;
 
@@ -30,11 +31,6 @@ pub(crate) struct Reload {
     pub(crate) path: PathBuf,
     /// SIGHUP, caught since before anything was served.
     pub(crate) hangup: Mutex<Signal>,
-}
-
-/// The process's environment.
-pub(crate) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 /// Reads the file again and swaps; what was is kept where the file is not valid.

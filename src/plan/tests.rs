@@ -1,6 +1,7 @@
 use rstest::rstest;
 
 use super::*;
+use crate::config::schema;
 
 const SMALLEST: &str =
     "version: 1\nserver: { listen: [\"127.0.0.1:3001\"] }\nupstreams: { api: { addresses: [\"127.0.0.1:3002\"] } }\n";
@@ -14,7 +15,7 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn read(text: &str) -> Result<Plan, ConfigError> {
-    parse(text, Path::new("config.yaml"), &env, None)
+    parse(text, Path::new("config.yaml"), &env)
 }
 
 fn error(text: &str) -> String {
@@ -33,7 +34,7 @@ fn the_smallest_file_passes_everything_on() {
 #[test]
 fn the_reference_is_valid_without_a_variable_set() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.yaml")).unwrap();
-    let plan = parse(&text, Path::new("config.yaml"), &|_: &str| None, None).unwrap();
+    let plan = parse(&text, Path::new("config.yaml"), &|_: &str| None).unwrap();
     assert!(plan.warnings.iter().any(|warning| warning.contains("no client has a key")), "no key works by default");
 }
 
@@ -65,7 +66,7 @@ fn secrets_out_of_files() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("token"), "abcdefghijklmnop\n").unwrap();
     let text = format!("{SMALLEST}admin: {{ token_file: token }}\n");
-    let plan = parse(&text, &folder.path().join("config.yaml"), &env, None).unwrap();
+    let plan = parse(&text, &folder.path().join("config.yaml"), &env).unwrap();
     assert_eq!(plan.admin_token.unwrap().reveal(), "abcdefghijklmnop");
 }
 

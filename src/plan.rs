@@ -13,42 +13,12 @@ use addrgate_filters::{
 
 use rustls::sign::CertifiedKey;
 
-use super::Running;
-use super::file::{File, Limits};
+use crate::config::{ConfigError, File, Limits, Problem, Written};
 use crate::redis;
 use crate::telemetry::{METRICS, RouteMetrics};
 use crate::upstream::Pool;
 
 mod check;
-
-/// A mistake and where it stands, as a path of keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub(super) path: Vec<String>,
-    pub(super) message: String,
-}
-
-impl Problem {
-    fn new(path: &[&str], message: impl Into<String>) -> Self {
-        Self { path: path.iter().map(|part| (*part).to_owned()).collect(), message: message.into() }
-    }
-
-    /// Whether it is there only because something that is wrong itself was taken out: nothing is left, that is named, or it is
-    /// missed.
-    pub(super) fn follows(&self, gone: &[Vec<String>]) -> bool {
-        gone.iter().any(|gone| {
-            let named = gone.len() == 2 && self.message.contains(&format!("`{}`", gone[1]));
-            let emptied = gone.starts_with(&self.path) && self.message.contains("at least one");
-            // Where an item of a list was, there is another now.
-            let is_item = gone.last().is_some_and(|key| key.parse::<usize>().is_ok());
-            named || emptied || !is_item && self.path.starts_with(gone)
-        })
-    }
-
-    fn at<'a>(path: &'a [&'a str]) -> impl FnOnce(String) -> Self + 'a {
-        move |message| Self::new(path, message)
-    }
-}
 
 /// What was made; where it could not be, the mistake is noted and the default stands in, so that more mistakes are found.
 fn noted<T: Default>(problems: &mut Vec<Problem>, made: Result<T, Problem>) -> T {
@@ -56,6 +26,33 @@ fn noted<T: Default>(problems: &mut Vec<Problem>, made: Result<T, Problem>) -> T
         problems.push(problem);
         T::default()
     })
+}
+
+/// What a process runs with while it reads its file again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Running<'a> {
+    /// What it knows of upstreams that stay the same goes on.
+    pub(crate) plan: &'a Plan,
+    /// Whether it shares Redis, which only a restart changes.
+    pub(crate) has_redis: bool,
+}
+
+/// Reads and compiles a file, for a process that begins or one that is running; variables come from `env`.
+///
+/// # Errors
+/// All mistakes, with their places.
+pub(crate) fn load(
+    path: &Path,
+    env: &impl Fn(&str) -> Option<String>,
+    running: Option<Running<'_>>,
+) -> Result<Plan, ConfigError> {
+    Written::read(path, env)?.make(|file, folder| Plan::compile(file, folder, running))
+}
+
+/// The same from text, which `path` names in errors.
+#[cfg(test)]
+pub(crate) fn parse(text: &str, path: &Path, env: &impl Fn(&str) -> Option<String>) -> Result<Plan, ConfigError> {
+    Written::parse(text, path, env)?.make(|file, folder| Plan::compile(file, folder, None))
 }
 
 /// The compiled configuration. Swapped as a whole; a request keeps the one it began with.
@@ -83,7 +80,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Checks and compiles; finds as many problems as it can.
-    pub(super) fn compile(file: File, folder: &Path, running: Option<Running<'_>>) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn compile(file: File, folder: &Path, running: Option<Running<'_>>) -> Result<Self, Vec<Problem>> {
         let file = without_unset(file);
         let mut problems = check::file(&file);
         let mut configs = routes(&file);
@@ -303,3 +300,6 @@ fn bare(name: &str, path: &str) -> route::Config {
         shadow: None,
     }
 }
+
+#[cfg(test)]
+mod tests;
