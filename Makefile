@@ -1,6 +1,6 @@
 # The one door: every command of the project. `make` alone lists them.
 
-.PHONY: help run run-cluster test lint docs build profile clean accuracy conformance bench-queries bench-hits bench-memory load
+.PHONY: help run run-cluster test lint docs build profile clean accuracy conformance bench-queries bench-hits bench-memory load deploy-check
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -47,3 +47,6 @@ bench-hits: ## what a hit, a miss and a hit in Redis cost, beside nginx, Varnish
 
 bench-memory: ## how much memory the gateway takes after a million distinct keys
 	@bash scripts/bench-memory.sh
+
+deploy-check: ## the files of deploy/: alert rules, units, roles of PostgreSQL, Redis as cluster and behind Sentinel
+	@bash scripts/deploy-check.sh
