@@ -18,7 +18,8 @@ cargo test --quiet --workspace --test layers
 
 bash scripts/words.sh
 bash scripts/deny.sh
+bash scripts/deploy-check.sh alerts systemd
 
-shellcheck -S warning scripts/*.sh .ci/run
+shellcheck -S warning scripts/*.sh deploy/redis/users.sh .ci/run
 bash scripts/docs.sh check
 "${CARGO_TARGET_DIR:-target}/debug/addrgate" check --config config.yaml

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Refuses words that the project does not use any more in what the programs say: messages to clients, errors, log lines. The words
-# are in scripts/words.txt, each with the plain one.
+# are in scripts/words.txt, each with the plain one. Names of settings are counted: scripts/words-settings.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,3 +26,15 @@ if [ -n "$found" ]; then
   printf 'words.sh: words that the project does not use any more\n%s' "$found" >&2
   exit 1
 fi
+
+while IFS=$'\t' read -r name plain most; do
+  case $name in '' | '#'*) continue ;; esac
+  number=$(grep -cE "^\| \`([^\`]*\.)?$name\`" docs/configuration.md || true)
+  if [ "$number" -gt "$most" ]; then
+    echo "words.sh: $number settings are called $name, $most were: call the new one $plain" >&2
+    exit 1
+  elif [ "$number" -lt "$most" ]; then
+    echo "words.sh: $number settings are called $name now: put $number in place of $most into scripts/words-settings.txt" >&2
+    exit 1
+  fi
+done <scripts/words-settings.txt
