@@ -18,7 +18,8 @@ impl BackgroundService for Checks {
         let mut changes = self.0.plan_changes();
         loop {
             let mut running = JoinSet::new();
-            for pool in self.0.plan().pools.iter().cloned() {
+            for pool in &self.0.plan().pools {
+                let pool = Arc::clone(pool);
                 running.spawn(async move { pool.keep_checking().await });
             }
             tokio::select! {

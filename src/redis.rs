@@ -108,6 +108,8 @@ impl Redis {
 
     /// Whether all servers can be reached by a user with all rights, for the command line; the error says what not.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
+        // With TLS redis asks rustls for the process's provider. Where one is there already it is this one.
+        let _was_there = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime
             .block_on(async {
