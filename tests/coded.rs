@@ -166,3 +166,79 @@ async fn head_says_what_get_says() {
     assert!(rest.ends_with("\r\n\r\n{}"), "{rest}");
     gateway.stop(&[]).await;
 }
+
+/// The fields of a response that both protocols have in common, in alphabetical order.
+fn fields(reply: &Reply) -> Vec<(String, String)> {
+    const OWN: [&str; 8] = [
+        "transfer-encoding",
+        "x-request-id",
+        "x-correlation-id",
+        "x-response-time",
+        "date",
+        "age",
+        "connection",
+        "cache-status",
+    ];
+    let fields = reply.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    let mut fields: Vec<_> = fields.filter(|(name, _)| !OWN.contains(&name.as_str())).collect();
+    fields.sort();
+    fields
+}
+
+/// A hit is the same response over both, whatever the request asks for.
+#[tokio::test]
+async fn a_hit_has_the_same_fields_and_body_over_both_protocols() {
+    let origin = Origin::start(|asked| async move {
+        let text = format!(r#"{{"success":true,"data":"{}"}}"#, asked.target.repeat(200));
+        let answer = match asked.target.as_bytes() {
+            [b'/', b'm', ..] => Answer::json(text).status(203),
+            [b'/', b'l', ..] => Answer::json(text.repeat(100)),
+            _ => Answer::json(text),
+        };
+        answer.with("etag", "\"a\"").with("x-own", "1").with("x-own", "2").with("vary", "Accept")
+    })
+    .await;
+    let config = plain(&origin.place).replace("compression: { enabled: false }\n", "").replace(
+        "routes:\n",
+        "routes:\n  - { name: stamped, paths: [/stamped/**], auth: none, meta: true, cache: {} }\n",
+    );
+    let gateway = Gateway::start(&config).await;
+    let clients = [gateway.client.clone(), gateway.client.over_http2()];
+    let asks: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("accept-encoding", "gzip")],
+        &[("if-none-match", "\"a\"")],
+        &[("if-none-match", "W/\"a\""), ("accept-encoding", "br")],
+        &[("if-none-match", "\"b\"")],
+        &[("accept", "application/json")],
+    ];
+    for path in ["/plain", "/stamped/a", "/modified", "/large"] {
+        for method in ["GET", "HEAD"] {
+            for ask in asks {
+                let send = |client: usize| {
+                    let mut request = clients[client].request(method, path);
+                    for (name, value) in ask {
+                        request = request.header(*name, *value);
+                    }
+                    clients[client].send(request)
+                };
+                // A coding is made behind the first hit that wants it.
+                until("both have the same", || async {
+                    let _warm = send(0).await;
+                    let replies = [send(0).await, send(1).await];
+                    let [first, second] = &replies;
+                    assert_eq!(first.status, second.status, "{path} {ask:?}");
+                    // The time in a stamp has more digits or fewer.
+                    let same = |name: &str| !(path == "/stamped/a" && name == "content-length");
+                    let [own, other] = [first, second]
+                        .map(|reply| fields(reply).into_iter().filter(|(name, _)| same(name)).collect::<Vec<_>>());
+                    let hits = replies.iter().all(|reply| reply.header("x-cache") == "HIT");
+                    let lengths = [first, second].map(|reply| reply.body.len());
+                    hits && own == other && (path == "/stamped/a" || lengths[0] == lengths[1])
+                })
+                .await;
+            }
+        }
+    }
+    gateway.stop(&[]).await;
+}
