@@ -206,7 +206,7 @@ async fn whatever_it_answers_an_error_is_a_503_in_time_and_never_kept() {
             service.client.post(VALIDATE, &json!({"address": "24 Firebrace Street, Horsham"})).await,
             service.client.get("/api/v1/addresses/GAVIC000000024").await,
         ] {
-            refused(&reply, "does not answer");
+            refused(&reply, "does not respond");
             assert!(reply.time < Duration::from_secs(5), "{mood:?} took {:?}", reply.time);
         }
     }
@@ -214,7 +214,7 @@ async fn whatever_it_answers_an_error_is_a_503_in_time_and_never_kept() {
     let hurried =
         service.client.request("GET", "/api/v1/addresses/search?q=24+firebrace").header("x-request-timeout", "400");
     let reply = service.client.send(hurried).await;
-    refused(&reply, "does not answer");
+    refused(&reply, "does not respond");
     assert!(reply.time < Duration::from_secs(2), "{:?}", reply.time);
     let health = service.client.get("/api/v1/health").await;
     assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
@@ -222,7 +222,7 @@ async fn whatever_it_answers_an_error_is_a_503_in_time_and_never_kept() {
     assert_eq!(service.client.get("/api/v1/addresses/search?q=24+firebrace").await.status, 200);
     assert_eq!(service.client.get("/api/v1/health").await.json()["status"], "healthy");
     drop(instance);
-    refused(&service.client.get("/api/v1/addresses/search?q=24+firebrace").await, "does not answer");
+    refused(&service.client.get("/api/v1/addresses/search?q=24+firebrace").await, "does not respond");
     service.stop(&["503", "addressr did not respond"]).await;
 }
 
@@ -233,9 +233,9 @@ async fn a_search_that_is_not_there_is_no_empty_answer() {
     let service = serve(&instance, &[]).await;
     instance.set(Mood::Missing);
     let address = json!({"address": "24 Firebrace Street, Horsham"});
-    refused(&service.client.get("/api/v1/addresses/search?q=24+firebrace").await, "does not answer");
-    refused(&service.client.post(VALIDATE, &address).await, "does not answer");
-    refused(&service.client.post("/api/v1/addresses/geocode", &address).await, "does not answer");
+    refused(&service.client.get("/api/v1/addresses/search?q=24+firebrace").await, "does not respond");
+    refused(&service.client.post(VALIDATE, &address).await, "does not respond");
+    refused(&service.client.post("/api/v1/addresses/geocode", &address).await, "does not respond");
     assert_eq!(service.client.get("/api/v1/health").await.json()["checks"]["addressr"]["state"], "down");
     service.stop(&["503", "addressr did not respond"]).await;
 }
@@ -255,7 +255,7 @@ async fn the_budget_is_kept_and_calls_at_a_time_are_bounded() {
         support::until("the slow call is under way", || async { instance.calls() == 1 }).await;
         service.client.get(search).await
     });
-    refused(&slow, "does not answer");
+    refused(&slow, "does not respond");
     refused(&waiting, "under way");
     assert!(waiting.time < slow.time, "refused before there was a place: {:?}", waiting.time);
     instance.set(Mood::Good);

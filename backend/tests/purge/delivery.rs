@@ -143,7 +143,7 @@ async fn a_wrong_token_is_said_and_loses_nothing() {
     let arguments = ["--purge-url", &gateway.url(), "--purge-token-file", file.to_str().unwrap()];
     let mut service = Service::over(&database.url(), &arguments, &[]).await;
     let tag = change(&database, 0).await;
-    service.process.text("answered 401: is the admin token right?").await;
+    service.process.text("responded 401: is the admin token right?").await;
     until("it was asked again", || async { gateway.refused() >= 2 }).await;
     assert_eq!(text(&database, "SELECT count(*) FROM purge_outbox").await, "1");
     assert!(service.process.lines().iter().all(|line| !line.contains("an-old-token")), "the token is in the log");
