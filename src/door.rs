@@ -3,7 +3,7 @@
 //!
 //! It exists for two reasons. A hot hit costs a fraction of what it costs on Pingora's path. And it
 //! closes what Pingora leaves open: a total time for the head, bounds before anything is kept, strict framing, the origin's
-//! `Date`. HTTP/1 heads are read here, HTTP/2's by Pingora's session.
+//! `Date`. HTTP/1 heads are read here, HTTP/2's streams by the `h2` crate.
 
 use std::net::IpAddr;
 use std::sync::Arc;

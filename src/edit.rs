@@ -26,20 +26,21 @@ pub(crate) fn edit<R>(answer: &mut ResponseHeader, change: impl FnOnce(&mut Head
 
 /// Puts a field in place of what has its name, which is a valid one in lower case.
 pub(crate) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<()> {
-    headers.insert(
-        parsed(name),
-        valid(value).ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "a field of our own"))?,
-    );
+    let (name, value) = field(name, value)?;
+    headers.insert(name, value);
     Ok(())
 }
 
 /// Adds one more line.
 pub(crate) fn add(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<()> {
-    headers.append(
-        parsed(name),
-        valid(value).ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "a field of our own"))?,
-    );
+    let (name, value) = field(name, value)?;
+    headers.append(name, value);
     Ok(())
+}
+
+fn field(name: &'static str, value: &str) -> Result<(HeaderName, HeaderValue)> {
+    let value = valid(value).ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "a field of our own"))?;
+    Ok((parsed(name), value))
 }
 
 /// Texts in every answer, or every request to the upstream, which need not be parsed, nor copied.
@@ -62,11 +63,9 @@ pub(crate) fn parsed(name: &'static str) -> HeaderName {
 
 /// Its value; `None` with control characters in it.
 pub(crate) fn valid(value: &str) -> Option<HeaderValue> {
-    match common!(HeaderValue, value, "nosniff" "HIT" "MISS" "BYPASS" "Accept-Encoding" "0ms" "1ms" "application/json" "Origin" "identity")
-    {
-        Some(common) => Some(common),
-        None => HeaderValue::from_str(value).ok(),
-    }
+    let common = common!(HeaderValue, value, "nosniff" "HIT" "MISS" "BYPASS" "Accept-Encoding" "0ms" "1ms"
+        "application/json" "Origin" "identity");
+    common.or_else(|| HeaderValue::from_str(value).ok())
 }
 
 #[cfg(test)]

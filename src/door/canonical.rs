@@ -8,7 +8,7 @@ use addrgate_filters::verdict::Verdict;
 use http::Version;
 
 use super::body::Body;
-use super::write::{field, number};
+use super::write::Fields;
 
 /// These say what is said anew here, or are about the client's connection (RFC 9110 section 7.6.1).
 const DROPPED: [&str; 11] = [
@@ -57,15 +57,15 @@ fn write(head: &Head<'_>, target: &str, body: Body, out: &mut Vec<u8>) {
         }
     });
     if closes(head) {
-        field(out, "connection", "close");
+        out.put("connection", &["close"]);
     } else if is_old {
-        field(out, "connection", "keep-alive");
+        out.put("connection", &["keep-alive"]);
     }
     match body {
         // Some servers want to hear that nothing comes, where something could (RFC 9110 section 8.6).
         Body::Bytes(0) if !has_body(head.method) || !announces(head) => {}
-        Body::Bytes(length) => number(out, "content-length", length),
-        Body::Chunks => field(out, "transfer-encoding", "chunked"),
+        Body::Bytes(length) => out.put("content-length", &[itoa::Buffer::new().format(length)]),
+        Body::Chunks => out.put("transfer-encoding", &["chunked"]),
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -158,7 +158,7 @@ impl Hit<'_> {
 
     /// Writes the response as HTTP/1 has it; gives its status and the bytes of its body.
     pub(super) fn write(&self, verdict: &Verdict, elapsed: Duration, close: bool, out: &mut Vec<u8>) -> (u16, usize) {
-        let (head, _) = self.entry.wire();
+        let (head, whole) = self.entry.wire();
         let content = self.content(verdict, elapsed);
         out.reserve(head.len() + content.length + 512);
         match self.form.not_modified {
@@ -174,8 +174,8 @@ impl Hit<'_> {
             return (self.status().as_u16(), 0);
         }
         match content.stamp {
-            Some(mut stamp) => out.extend_from_slice(&stamp.piece(Bytes::copy_from_slice(content.body), true)),
-            None => out.extend_from_slice(content.body),
+            Some(mut stamp) => out.extend_from_slice(&stamp.piece(self.entry.body(), true)),
+            None => out.extend_from_slice(content.coded.map_or(whole, |(_, body)| body)),
         }
         (self.status().as_u16(), content.length)
     }
@@ -207,9 +207,7 @@ impl Hit<'_> {
         let body = match (self.has_body(), content.stamp) {
             (false, _) => Bytes::new(),
             (true, Some(mut stamp)) => stamp.piece(self.entry.body(), true),
-            (true, None) => {
-                content.coding.and_then(|coding| self.entry.coded(coding)).cloned().unwrap_or_else(|| self.entry.body())
-            }
+            (true, None) => content.coded.map_or_else(|| self.entry.body(), |(_, body)| body.clone()),
         };
         let mut response = Response::new(body);
         (*response.status_mut(), *response.headers_mut()) = (self.status(), fields);
@@ -231,19 +229,16 @@ impl Hit<'_> {
     fn content(&self, verdict: &Verdict, elapsed: Duration) -> Content<'_> {
         let Form { not_modified, meta, coding, .. } = self.form;
         let coded = coding.and_then(|coding| Some((coding, self.entry.coded(coding)?)));
-        let (coding, body) = match coded {
-            Some((coding, body)) => (Some(coding), &**body),
-            None => (None, self.entry.wire().1),
-        };
+        let length = coded.map_or(self.entry.length(), |(_, body)| body.len());
         let stamps = meta && !not_modified;
-        let stamp = stamps.then(|| Stamp::new(&verdict.request_id, elapsed, chrono::Utc::now(), Some(body.len())));
-        let length = body.len() + stamp.as_ref().map_or(0, Stamp::growth);
-        Content { body, coding, stamp, length, other: meta || coding.is_some() }
+        let stamp = stamps.then(|| Stamp::new(&verdict.request_id, elapsed, chrono::Utc::now(), Some(length)));
+        let length = length + stamp.as_ref().map_or(0, Stamp::growth);
+        Content { coded, stamp, length, other: meta || coded.is_some() }
     }
 
     /// The fields that are each response's own.
     fn added(&self, content: &Content<'_>, verdict: &Verdict, elapsed: Duration, out: &mut impl Fields) {
-        if let Some(coding) = content.coding.filter(|_| !self.form.not_modified) {
+        if let Some((coding, _)) = content.coded.filter(|_| !self.form.not_modified) {
             out.put("content-encoding", &[coding.token()]);
         }
         let times = &self.entry.kept.times;
@@ -251,7 +246,7 @@ impl Hit<'_> {
         let left = times.fresh_until.duration_since(self.at.wall).unwrap_or_default().as_secs();
         cache_status(left, out);
         let marks = &self.entry.marks;
-        let plain_length = if content.coding.is_some() { self.entry.length() } else { content.length };
+        let plain_length = if content.coded.is_some() { self.entry.length() } else { content.length };
         if self.compression.enabled && !is_small(self.compression, plain_length) && !marks.varies_by_coding {
             out.put("vary", &["Accept-Encoding"]);
         }
@@ -285,10 +280,9 @@ impl Hit<'_> {
 
 /// What goes out as the body of a hit.
 struct Content<'a> {
-    /// As it is stored, plain or coded.
-    body: &'a [u8],
-    coding: Option<Algorithm>,
-    /// `meta`, which is added to it.
+    /// In a coding; else it is the stored one.
+    coded: Option<(Algorithm, &'a Bytes)>,
+    /// `meta`, which is added to the stored one.
     stamp: Option<Stamp>,
     /// Bytes of all that.
     length: usize,

@@ -16,7 +16,7 @@ pub(super) trait Fields {
     fn put(&mut self, name: &'static str, value: &[&str]);
 }
 
-/// HTTP/1's lines.
+/// HTTP/1's lines. Inlined, so that known names are copied as words.
 impl Fields for Vec<u8> {
     #[inline(always)]
     fn put(&mut self, name: &'static str, value: &[&str]) {
@@ -42,20 +42,6 @@ impl Fields for HeaderMap {
     }
 }
 
-/// One field line. Inlined, so that known names are copied as words.
-#[inline(always)]
-pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
-/// One field line with a number.
-pub(super) fn number(out: &mut Vec<u8>, name: &str, value: impl itoa::Integer) {
-    field(out, name, itoa::Buffer::new().format(value));
-}
-
 /// What a server of HTTP/2 begins with, and that the connection is over: GOAWAY with PROTOCOL_ERROR, no stream was processed
 /// (RFC 9113 sections 3.4 and 6.8).
 pub(super) fn goaway(out: &mut Vec<u8>) {
@@ -70,12 +56,12 @@ pub(super) fn reply(out: &mut Vec<u8>, reply: &Reply, verdict: &Verdict, elapsed
     let reason = StatusCode::from_u16(reply.status).ok().and_then(|status| status.canonical_reason());
     // Writing into a vector can't fail.
     let _never_fails = write!(out, "HTTP/1.1 {} {}\r\n", reply.status, reason.unwrap_or_default());
-    field(out, "date", &httpdate::fmt_http_date(std::time::SystemTime::now()));
+    out.put("date", &[&httpdate::fmt_http_date(std::time::SystemTime::now())]);
     for (name, value) in &reply.fields {
-        field(out, name, value);
+        out.put(name, &[value]);
     }
-    common_fields(verdict, Own::All, elapsed, std::time::SystemTime::now(), |name, value| field(out, name, value));
-    number(out, "content-length", reply.body.len());
+    common_fields(verdict, Own::All, elapsed, std::time::SystemTime::now(), |name, value| out.put(name, &[value]));
+    out.put("content-length", &[itoa::Buffer::new().format(reply.body.len())]);
     out.extend_from_slice(b"connection: close\r\n\r\n");
     if !head_only {
         out.extend_from_slice(&reply.body);

@@ -1,5 +1,6 @@
 //! Request bodies on their way to the upstream.
 
+use addrgate_filters::http::body::Announced;
 use addrgate_filters::reply::Cause;
 use addrgate_filters::request_body::{Inflate, most, taken, too_large};
 use addrgate_filters::route::{Kind, Route};
@@ -10,6 +11,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::forward::refusal;
+use super::head::head_of;
 use crate::context::Context;
 
 /// What Pingora's retry buffer takes, from which it replays what was read here.
@@ -21,18 +23,15 @@ pub(super) async fn prepare(session: &mut Session, ctx: &mut Context, route: &Ro
     if session.req_header().version == Version::HTTP_2 || session.is_body_empty() {
         return Ok(Ok(()));
     }
-    let request = session.req_header();
-    let method = request.method.as_str();
-    let length =
-        request.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let (goes_on, most) = (taken(route, method).is_some(), most(route, method));
+    let head = head_of(session);
+    let (goes_on, most) = (taken(route, head.method).is_some(), most(route, head.method));
+    let length = Announced::of(&head).bytes(most);
     if ctx.verdict.gzip {
         match ctx.shared.reserve(usize::try_from(most).unwrap_or(usize::MAX)) {
             Ok(permit) => ctx.memory = Some(permit),
             Err(cause) => return Ok(Err(cause)),
         }
     }
-    let length = length.unwrap_or(most);
     if ctx.verdict.body.is_some() || length <= REPLAYED {
         session.as_mut().enable_retry_buffering();
         // Taken off the connection, so that what is heard from now on is the client.

@@ -1,12 +1,12 @@
 //! Bodies of streams: bounded, in time, and whole before anything waits for them.
 
+use addrgate_filters::http::body::Announced;
 use addrgate_filters::reply::Cause;
 use addrgate_filters::request_body::{most, taken, too_large, too_slow};
 use addrgate_filters::verdict::Verdict;
 use addrgate_filters::{Flow, Stop};
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
-use http::header;
 use tokio::time::timeout;
 
 use super::super::parse::Request;
@@ -38,12 +38,11 @@ pub(super) async fn read(
 ) -> Result<Read, Gone> {
     let Some(route) = verdict.route.clone().filter(|_| !session.has_ended()) else { return Ok(Read::None) };
     let refused = |cause: Cause| Ok(Read::Refused(Stop::Refused("door", cause)));
-    let announced = session.request.headers.get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = Announced::of(&view(session, request));
     let method = session.request.method.clone();
     let (goes_on, most) = (taken(&route, method.as_str()).is_some(), most(&route, method.as_str()));
     let inflated = if verdict.gzip { most } else { 0 };
-    let room = usize::try_from(announced.unwrap_or(most).min(most) + inflated).unwrap_or(usize::MAX);
+    let room = usize::try_from(announced.bytes(most) + inflated).unwrap_or(usize::MAX);
     let memory = match shared.reserve(room) {
         Ok(permit) => permit,
         Err(cause) => return refused(cause),

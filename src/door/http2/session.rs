@@ -22,6 +22,7 @@ use pingora::protocols::http::v2::write_body;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::{Digest, SocketDigest};
 use pingora::{Error, ErrorType, OrErr, Result};
+use tokio::time::timeout;
 
 /// Fields that HTTP/2 must not carry (RFC 9113 section 8.2.2).
 const FORBIDDEN: [HeaderName; 5] = [
@@ -32,7 +33,7 @@ const FORBIDDEN: [HeaderName; 5] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// See the module.
+/// A request that came by a stream, and the response on its way.
 pub(super) struct StreamSession {
     pub(super) request: RequestHeader,
     /// What is left of the request on the wire.
@@ -118,8 +119,17 @@ impl Session for StreamSession {
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
-        while self.read_body_bytes().await?.is_some() {}
-        Ok(())
+        let time = self.drain_time;
+        let drained = async {
+            while self.read_body_bytes().await?.is_some() {}
+            Ok(())
+        };
+        match time {
+            Some(time) => timeout(time, drained).await.unwrap_or_else(|_elapsed| {
+                Err(Error::explain(ErrorType::ReadTimedout, "the rest of the body came too slowly").into_down())
+            }),
+            None => drained.await,
+        }
     }
 
     async fn write_response_header(&mut self, mut head: Box<ResponseHeader>, end: bool) -> Result<()> {
